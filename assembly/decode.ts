@@ -1,0 +1,74 @@
+/** Codes to float32: four lanes, and whole rows. Exact for every format here. */
+import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts } from './formats';
+import { lanes } from './lanes';
+
+export abstract class decode {
+  /** Four codes, zero-extended to 32 bits, from p. Reads four codes whatever the caller keeps: buffers are padded for that. */
+  @inline static load<F>(p: usize): v128 {
+    const f = facts.about<F>();
+    if (f.bytes == 4) return v128.load(p);
+    if (f.bytes == 2) return v128.load_ext<u16>(p);
+    return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(p)));
+  }
+
+  /**
+   * Four codes to four float32. A subnormal goes through an integer conversion: "shift the bits, multiply by 2^120" would form
+   * float32 denormals, which cost a microcode assist each on Intel.
+   */
+  @inline static four<F>(codes: v128): v128 {
+    const f = facts.about<F>();
+    if (f.manBits == 23) return codes;
+    if (f.expBits == 8) return i32x4.shl(codes, 16);
+    const mag = v128.and(codes, i32x4.splat((1 << (f.expBits + f.manBits)) - 1));
+    const normal = i32x4.add(i32x4.shl(mag, 23 - f.manBits), i32x4.splat((127 - f.bias) << 23));
+    const subnormal = f32x4.mul(
+      f32x4.convert_i32x4_s(mag),
+      f32x4.splat(reinterpret<f32>((128 - f.bias - f.manBits) << 23)),
+    );
+    let value = v128.bitselect(subnormal, normal, i32x4.lt_s(mag, i32x4.splat(1 << f.manBits)));
+    if (f.infCode < 0) {
+      value = v128.or(value, v128.and(i32x4.eq(mag, i32x4.splat(f.nanCode)), i32x4.splat(0x7fc00000)));
+    } else {
+      value = v128.or(value, v128.and(i32x4.ge_s(mag, i32x4.splat(f.infCode)), i32x4.splat(0x7f800000)));
+      value = v128.or(value, v128.and(i32x4.gt_s(mag, i32x4.splat(f.infCode)), i32x4.splat(0x7fc00000)));
+    }
+    const sign = i32x4.shl(i32x4.shr_u(codes, f.expBits + f.manBits), 31);
+    return v128.or(value, sign);
+  }
+
+  /**
+   * Four GEMM operands. BF16 magnitudes below 2^-60 read as zero: then no product of two operands has a bit below 2^-134, every
+   * product is exact in float32 (docs/numerics.md, "exact products"), and fused equals unfused without a condition on the data.
+   */
+  @inline static operand<F>(codes: v128): v128 {
+    const value = decode.four<F>(codes);
+    const f = facts.about<F>();
+    if (f.expBits == 8 && f.manBits == 7) {
+      return v128.and(value, i32x4.gt_s(lanes.abs(value), i32x4.splat(((127 - 60) << 23) - 1)));
+    }
+    return value;
+  }
+
+  /** n codes to n float32, times a factor. */
+  static row<F>(src: usize, dst: usize, n: i32, factor: f32): void {
+    const f = facts.about<F>();
+    const k = f32x4.splat(factor);
+    const whole = n & ~3;
+    for (let i = 0; i < whole; i += 4) {
+      v128.store(dst + (i << 2), f32x4.mul(decode.four<F>(decode.load<F>(src + i * f.bytes)), k));
+    }
+    if (n & 3) {
+      lanes.storeTail(dst + (whole << 2), f32x4.mul(decode.four<F>(decode.load<F>(src + whole * f.bytes)), k), n & 3);
+    }
+  }
+}
+
+/** A row of any format to float32, times `factor` (exactly 1 keeps the decoded value). */
+export function loadRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): void {
+  if (dtype == facts.about<F32>().id) decode.row<F32>(src, dst, n, factor);
+  else if (dtype == facts.about<BF16>().id) decode.row<BF16>(src, dst, n, factor);
+  else if (dtype == facts.about<F16>().id) decode.row<F16>(src, dst, n, factor);
+  else if (dtype == facts.about<E4M3FN>().id) decode.row<E4M3FN>(src, dst, n, factor);
+  else if (dtype == facts.about<E5M2>().id) decode.row<E5M2>(src, dst, n, factor);
+  else if (dtype == facts.about<E4M3>().id) decode.row<E4M3>(src, dst, n, factor);
+}

@@ -1,0 +1,138 @@
+/**
+ * C = alpha * rowScale * columnScale * (A B) + addend, from codes.
+ *
+ * Two parallel passes. `packB` decodes B into panels all threads share. `gemm` cuts C into blocks of at most rowBlock x columnBlock;
+ * each block packs its rows of A by slices of K into the thread's scratch, runs the tile, and writes the block out.
+ * An element is summed over k in ascending order in float32 whatever the blocks and the threads; scales enter after the sum.
+ */
+import { loadRow } from './decode';
+import { amaxRow, encodeRow } from './encode';
+import { BF16, E4M3, E4M3FN, E5M2, F16, F32, bytesOf, facts, rounding } from './formats';
+import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
+import { pack } from './pack';
+import { TILE, tile } from './tile';
+
+abstract class blocking {
+  /** Slice of K packed at a time: a B panel of 8 KiB stays in L1 beside the A panel. Set with `--use GEMM_KC=n`. */
+  @inline static get slice(): i32 {
+    if (isDefined(GEMM_KC)) return GEMM_KC;
+    else return 256;
+  }
+}
+
+/** Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N (else N x K). ld in elements. */
+export function packB(
+  begin: i32, end: i32, scratch: usize,
+  dtype: i32, src: usize, ld: i32, across: i32, columns: i32, depth: i32, dst: usize,
+): void {
+  const bytes = bytesOf(dtype);
+  for (let panel = begin; panel < end; panel++) {
+    const first = panel * TILE_COLUMNS;
+    const valid = min(TILE_COLUMNS, columns - first);
+    const from = src + <usize>(across ? first : first * ld) * bytes;
+    const to = dst + <usize>panel * depth * 32;
+    const stride = <usize>ld * bytes;
+    if (dtype == facts.about<F32>().id) pack.b<F32>(to, from, stride, across != 0, valid, depth);
+    else if (dtype == facts.about<BF16>().id) pack.b<BF16>(to, from, stride, across != 0, valid, depth);
+    else if (dtype == facts.about<F16>().id) pack.b<F16>(to, from, stride, across != 0, valid, depth);
+    else if (dtype == facts.about<E4M3FN>().id) pack.b<E4M3FN>(to, from, stride, across != 0, valid, depth);
+    else if (dtype == facts.about<E5M2>().id) pack.b<E5M2>(to, from, stride, across != 0, valid, depth);
+    else if (dtype == facts.about<E4M3>().id) pack.b<E4M3>(to, from, stride, across != 0, valid, depth);
+  }
+}
+
+function packA(dtype: i32, dst: usize, src: usize, stride: usize, across: bool, valid: i32, kc: i32): void {
+  if (dtype == facts.about<F32>().id) pack.a<F32>(dst, src, stride, across, valid, kc);
+  else if (dtype == facts.about<BF16>().id) pack.a<BF16>(dst, src, stride, across, valid, kc);
+  else if (dtype == facts.about<F16>().id) pack.a<F16>(dst, src, stride, across, valid, kc);
+  else if (dtype == facts.about<E4M3FN>().id) pack.a<E4M3FN>(dst, src, stride, across, valid, kc);
+  else if (dtype == facts.about<E5M2>().id) pack.a<E5M2>(dst, src, stride, across, valid, kc);
+  else if (dtype == facts.about<E4M3>().id) pack.a<E4M3>(dst, src, stride, across, valid, kc);
+}
+
+/** Bytes of scratch a thread needs for one block. */
+export function gemmScratch(rowBlock: i32, columnBlock: i32): i32 {
+  return (rowBlock * blocking.slice + rowBlock * columnBlock + 2 * columnBlock + 64) * 4;
+}
+
+/**
+ * Units: blocks of C in row-major order of blocks. rowBlock is a multiple of 6, columnBlock of 8. A is M x K, or K x M where `across`.
+ * rowScale (M float32), columnScale (N float32), addend (like C, may be C itself) and amax (one u32 per unit: bits of the largest
+ * |value| before outScale) may be 0. `exact`: neither operand is float32. An FP8 output is value * outScale, saturating, nearest-even.
+ */
+export function gemm(
+  begin: i32, end: i32, scratch: usize,
+  rows: i32, columns: i32, depth: i32, aDtype: i32, a: usize, lda: i32, across: i32, bPanels: usize, exact: i32,
+  rowBlock: i32, columnBlock: i32, out: usize, outDtype: i32, ldOut: i32,
+  alpha: f32, rowScale: usize, columnScale: usize, addend: usize, outScale: f32, amax: usize,
+): void {
+  const aBytes = bytesOf(aDtype);
+  const slice = blocking.slice;
+  const aPanels = scratch;
+  const cTiles = aPanels + <usize>(rowBlock * slice) * 4;
+  const line = cTiles + <usize>(rowBlock * columnBlock) * 4;
+  const columnBlocks = (columns + columnBlock - 1) / columnBlock;
+  for (let unit = begin; unit < end; unit++) {
+    const firstRow = (unit / columnBlocks) * rowBlock;
+    const firstColumn = (unit % columnBlocks) * columnBlock;
+    const m = min(rowBlock, rows - firstRow);
+    const n = min(columnBlock, columns - firstColumn);
+    const mPanels = (m + TILE_ROWS - 1) / TILE_ROWS;
+    const nPanels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
+    for (let k = 0; k < depth; k += slice) {
+      const kc = min(slice, depth - k);
+      for (let i = 0; i < mPanels; i++) {
+        const row = firstRow + i * TILE_ROWS;
+        const from = a + <usize>(across ? k * lda + row : row * lda + k) * aBytes;
+        packA(aDtype, aPanels + <usize>(i * kc * TILE_ROWS) * 4, from, <usize>lda * aBytes, across != 0, min(TILE_ROWS, rows - row), kc);
+      }
+      for (let j = 0; j < nPanels; j++) {
+        const panel = bPanels + <usize>(firstColumn / TILE_COLUMNS + j) * depth * 32 + <usize>k * 32;
+        for (let i = 0; i < mPanels; i++) {
+          const c = cTiles + <usize>((j * mPanels + i) * TILE) * 4;
+          const aPanel = aPanels + <usize>(i * kc * TILE_ROWS) * 4;
+          if (exact) tile<BF16>(aPanel, panel, kc, c, k > 0);
+          else tile<F32>(aPanel, panel, kc, c, k > 0);
+        }
+      }
+    }
+    let largest: u32 = 0;
+    for (let i = 0; i < m; i++) {
+      const row = firstRow + i;
+      const at = out + <usize>(row * ldOut + firstColumn) * bytesOf(outDtype);
+      const more = addend ? addend + (at - out) : 0;
+      largest = max(largest, finishRow(cTiles, mPanels, i, n, line, columnBlock, alpha * (rowScale ? load<f32>(rowScale + (row << 2)) : 1),
+        columnScale ? columnScale + (firstColumn << 2) : 0, more, at, outDtype, outScale));
+    }
+    if (amax) store<u32>(amax + (unit << 2), largest);
+  }
+}
+
+/** Row i of a block: collected from its tiles, scaled, added to, encoded. Returns the bits of its largest magnitude. */
+function finishRow(
+  cTiles: usize, mPanels: i32, i: i32, n: i32, line: usize, columnBlock: i32, scale: f32,
+  columnScale: usize, addend: usize, out: usize, outDtype: i32, outScale: f32,
+): u32 {
+  const k = f32x4.splat(scale);
+  const nPanels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  let c = cTiles + <usize>((i / TILE_ROWS) * TILE + (i % TILE_ROWS) * TILE_COLUMNS) * 4;
+  for (let j = 0; j < nPanels; j++) {
+    const to = line + (j << 5);
+    v128.store(to, f32x4.mul(v128.load(c), k));
+    v128.store(to, f32x4.mul(v128.load(c, 16), k), 16);
+    c += <usize>(mPanels * TILE) * 4;
+  }
+  if (columnScale) {
+    for (let j = 0; j < n; j++) store<f32>(line + (j << 2), load<f32>(line + (j << 2)) * load<f32>(columnScale + (j << 2)));
+  }
+  if (addend) {
+    const other = line + (columnBlock << 2);
+    loadRow(outDtype, addend, other, n, 1);
+    for (let j = 0; j < n; j += 4) {
+      v128.store(line + (j << 2), f32x4.add(v128.load(other + (j << 2)), v128.load(line + (j << 2))));
+    }
+  }
+  const largest = amaxRow(line, n);
+  encodeRow(outDtype, line, out, n, outScale, 0, rounding.tiesToEven, outDtype > facts.about<F16>().id, 0);
+  return largest;
+}

@@ -1,0 +1,45 @@
+/** v128 helpers. `madd` is the only reader of ASC_FEATURE_RELAXED_SIMD. */
+import { facts } from './formats';
+
+export abstract class lanes {
+  /**
+   * acc + a * b for operands decoded from format F. Fused only where the build allows it and the product of two F values is exact in
+   * float32 (at most 12 significand bits each): then fused and unfused round once, at the same place, and give the same bits.
+   */
+  @inline static madd<F>(a: v128, b: v128, acc: v128): v128 {
+    if (ASC_FEATURE_RELAXED_SIMD && facts.about<F>().manBits < 12) return f32x4.relaxed_madd(a, b, acc);
+    return f32x4.add(f32x4.mul(a, b), acc);
+  }
+
+  /** (l0 + l1) + (l2 + l3): the one order of a horizontal sum. */
+  @inline static sum(v: v128): f32 {
+    return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
+  }
+
+  /** Largest lane, read as unsigned integers. On |x| bits this orders NaN above infinity above the finite numbers. */
+  @inline static maxU32(v: v128): u32 {
+    let m = i32x4.max_u(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    m = i32x4.max_u(m, i8x16.shuffle(m, m, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+    return <u32>i32x4.extract_lane(m, 0);
+  }
+
+  @inline static abs(v: v128): v128 {
+    return v128.and(v, i32x4.splat(0x7fffffff));
+  }
+
+  /** The first n (0 to 3) float32 at p, other lanes zero; reads nothing beyond them. */
+  @inline static loadTail(p: usize, n: i32): v128 {
+    let v = i32x4.splat(0);
+    if (n > 0) v = v128.load32_zero(p);
+    if (n > 1) v = v128.load_lane<u32>(p + 4, v, 1);
+    if (n > 2) v = v128.load_lane<u32>(p + 8, v, 2);
+    return v;
+  }
+
+  /** Stores the first n (0 to 3) lanes and touches nothing beyond them. */
+  @inline static storeTail(p: usize, v: v128, n: i32): void {
+    if (n > 0) v128.store_lane<u32>(p, v, 0);
+    if (n > 1) v128.store_lane<u32>(p + 4, v, 1);
+    if (n > 2) v128.store_lane<u32>(p + 8, v, 2);
+  }
+}

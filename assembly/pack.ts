@@ -1,0 +1,148 @@
+/**
+ * Matrix codes to float32 panels: each element is decoded once, then the tile reads only float32.
+ *
+ *   A panel: for each k, TILE_ROWS = 6 consecutive floats (one per row of the tile)
+ *   B panel: for each k, TILE_COLUMNS = 8 consecutive floats (one per column of the tile)
+ *
+ * `along`: k runs along the memory rows of the operand (A is M x K, B is N x K). `across`: k selects the memory row (A is K x M, B is K x N).
+ * Rows and columns past the edge are packed from whatever lies there (a clamped row, or bytes behind the matrix, which the allocator pads):
+ * their results are never stored.
+ */
+import { decode } from './decode';
+import { facts } from './formats';
+import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
+
+abstract class quad {
+  // 4x4 transpose: rows a b c d to columns; each helper gives one column.
+  @inline static lo(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  }
+  @inline static hi(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  }
+  @inline static evenHalves(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+  }
+  @inline static oddHalves(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+  @inline static clamped(src: usize, ld: usize, row: i32, valid: i32): usize {
+    return src + <usize>min(row, valid - 1) * ld;
+  }
+}
+
+export abstract class pack {
+  /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. */
+  static aAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
+    const bytes = facts.about<F>().bytes;
+    let p0 = src;
+    let p1 = quad.clamped(src, ld, 1, valid);
+    let p2 = quad.clamped(src, ld, 2, valid);
+    let p3 = quad.clamped(src, ld, 3, valid);
+    let p4 = quad.clamped(src, ld, 4, valid);
+    let p5 = quad.clamped(src, ld, 5, valid);
+    for (let k = 0; k < kc; k += 4) {
+      const a0 = decode.operand<F>(decode.load<F>(p0));
+      const a1 = decode.operand<F>(decode.load<F>(p1));
+      const a2 = decode.operand<F>(decode.load<F>(p2));
+      const a3 = decode.operand<F>(decode.load<F>(p3));
+      const a4 = decode.operand<F>(decode.load<F>(p4));
+      const a5 = decode.operand<F>(decode.load<F>(p5));
+      const l01 = quad.lo(a0, a1);
+      const l23 = quad.lo(a2, a3);
+      const l45 = quad.lo(a4, a5);
+      const h01 = quad.hi(a0, a1);
+      const h23 = quad.hi(a2, a3);
+      const h45 = quad.hi(a4, a5);
+      const left = kc - k;
+      v128.store(dst, quad.evenHalves(l01, l23));
+      v128.store64_lane(dst, l45, 0, 16);
+      if (left > 1) {
+        v128.store(dst, quad.oddHalves(l01, l23), 24);
+        v128.store64_lane(dst, l45, 1, 40);
+      }
+      if (left > 2) {
+        v128.store(dst, quad.evenHalves(h01, h23), 48);
+        v128.store64_lane(dst, h45, 0, 64);
+      }
+      if (left > 3) {
+        v128.store(dst, quad.oddHalves(h01, h23), 72);
+        v128.store64_lane(dst, h45, 1, 88);
+      }
+      const step = 4 * bytes;
+      p0 += step;
+      p1 += step;
+      p2 += step;
+      p3 += step;
+      p4 += step;
+      p5 += step;
+      dst += 96;
+    }
+  }
+
+  /** One A panel from kc memory rows, ld bytes apart, of 6 consecutive codes. */
+  static aAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
+    for (let k = 0; k < kc; k++) {
+      v128.store(dst, decode.operand<F>(decode.load<F>(src)));
+      v128.store64_lane(dst, decode.operand<F>(decode.load<F>(src + 4 * facts.about<F>().bytes)), 0, 16);
+      src += ld;
+      dst += 24;
+    }
+  }
+
+  /** Four of the eight columns of a B panel; `dst` points at the first of them. */
+  private static bHalf<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
+    const bytes = facts.about<F>().bytes;
+    let p0 = quad.clamped(src, ld, first, valid);
+    let p1 = quad.clamped(src, ld, first + 1, valid);
+    let p2 = quad.clamped(src, ld, first + 2, valid);
+    let p3 = quad.clamped(src, ld, first + 3, valid);
+    for (let k = 0; k < kc; k += 4) {
+      const a0 = decode.operand<F>(decode.load<F>(p0));
+      const a1 = decode.operand<F>(decode.load<F>(p1));
+      const a2 = decode.operand<F>(decode.load<F>(p2));
+      const a3 = decode.operand<F>(decode.load<F>(p3));
+      const l01 = quad.lo(a0, a1);
+      const l23 = quad.lo(a2, a3);
+      const h01 = quad.hi(a0, a1);
+      const h23 = quad.hi(a2, a3);
+      const left = kc - k;
+      v128.store(dst, quad.evenHalves(l01, l23));
+      if (left > 1) v128.store(dst, quad.oddHalves(l01, l23), 32);
+      if (left > 2) v128.store(dst, quad.evenHalves(h01, h23), 64);
+      if (left > 3) v128.store(dst, quad.oddHalves(h01, h23), 96);
+      const step = 4 * bytes;
+      p0 += step;
+      p1 += step;
+      p2 += step;
+      p3 += step;
+      dst += 128;
+    }
+  }
+
+  /** One B panel from `valid` (1 to 8) rows of kc codes each, ld bytes apart. */
+  static bAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
+    pack.bHalf<F>(dst, src, ld, 0, valid, kc);
+    pack.bHalf<F>(dst + 16, src, ld, 4, valid, kc);
+  }
+
+  /** One B panel from kc memory rows, ld bytes apart, of 8 consecutive codes. */
+  static bAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
+    for (let k = 0; k < kc; k++) {
+      v128.store(dst, decode.operand<F>(decode.load<F>(src)));
+      v128.store(dst, decode.operand<F>(decode.load<F>(src + 4 * facts.about<F>().bytes)), 16);
+      src += ld;
+      dst += 32;
+    }
+  }
+
+  @inline static a<F>(dst: usize, src: usize, ld: usize, across: bool, valid: i32, kc: i32): void {
+    if (across) pack.aAcross<F>(dst, src, ld, kc);
+    else pack.aAlong<F>(dst, src, ld, valid, kc);
+  }
+
+  @inline static b<F>(dst: usize, src: usize, ld: usize, across: bool, valid: i32, kc: i32): void {
+    if (across) pack.bAcross<F>(dst, src, ld, kc);
+    else pack.bAlong<F>(dst, src, ld, valid, kc);
+  }
+}

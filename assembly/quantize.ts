@@ -1,0 +1,93 @@
+/** Tensors to codes with their scales, several rows a unit; random numbers by position, statistics as a by-product. */
+import { loadRow } from './decode';
+import { amaxRow, encodeRow } from './encode';
+import { bytesOf, rounding } from './formats';
+import { fillRandom } from './random';
+import { QUANTIZE_ROWS } from '../src/engine/units';
+
+/** 2^floor(log2(max / amax)), by truncating the quotient to its exponent; 1 where amax is 0 or the quotient is not finite. */
+export function powerOfTwoScale(largest: f32, max: f32): f32 {
+  if (!(largest > 0)) return 1;
+  const quotient = reinterpret<u32>(max / largest) & 0x7f800000;
+  return quotient == 0 || quotient == 0x7f800000 ? 1 : reinterpret<f32>(quotient);
+}
+
+/**
+ * Encodes src (rows of `columns`, `total` elements in all, so the last row may be short) to one or two formats.
+ *
+ * value = src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ? columnFactor[column] : 1).
+ * dst1 gets value * scale1 in format1 by `mode`; dst2, unless 0, value * scale2 in format2 by nearest-even.
+ * Where scaleInv is not 0, scale1 is chosen per row, 2^floor(log2(max1 / amax)), and its inverse stored there.
+ * Stochastic rounding uses the words of Philox stream (stream, step) at the element's index in src; `columns` is then a multiple of 4.
+ * Per unit, stats gets 4 words: amax bits of value, elements beyond format1's range, non-zero elements encoded as zero, 0.
+ */
+export function quantize(
+  begin: i32, end: i32, scratch: usize,
+  src: usize, srcDtype: i32, srcScale: f32, rowFactor: usize, columnFactor: usize, columns: i32, total: i32,
+  dst1: usize, format1: i32, scale1: f32, mode: i32, saturate: i32, dst2: usize, format2: i32, scale2: f32,
+  scaleInv: usize, max1: f32, stats: usize, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
+): void {
+  const words = scratch + (<usize>(columns + 4) << 2);
+  const rows = (total + columns - 1) / columns;
+  for (let unit = begin; unit < end; unit++) {
+    const slot = stats + (unit << 4);
+    memory.fill(slot, 0, 16);
+    const last = min(rows, (unit + 1) * QUANTIZE_ROWS);
+    for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
+      const first = row * columns;
+      const n = min(columns, total - first);
+      loadRow(srcDtype, src + <usize>first * bytesOf(srcDtype), scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
+      if (columnFactor) {
+        for (let j = 0; j < n; j++) store<f32>(scratch + (j << 2), load<f32>(scratch + (j << 2)) * load<f32>(columnFactor + (j << 2)));
+      }
+      const largest = amaxRow(scratch, n);
+      store<u32>(slot, max(load<u32>(slot), largest));
+      let scale = scale1;
+      if (scaleInv) {
+        scale = powerOfTwoScale(reinterpret<f32>(largest), max1);
+        store<f32>(scaleInv + (row << 2), 1 / scale);
+      }
+      if (mode == rounding.stochastic) fillRandom(words, first, n, stream, step, seedLow, seedHigh);
+      encodeRow(format1, scratch, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate != 0, slot + 4);
+      if (dst2) encodeRow(format2, scratch, dst2 + <usize>first * bytesOf(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
+    }
+  }
+}
+
+/** Bytes of scratch for `quantize`: one float32 row and its random words. */
+export function quantizeScratch(columns: i32): i32 {
+  return (2 * columns + 64) << 2;
+}
+
+/** Codes to float32, times scaleInv and, where not 0, rowScaleInv[row]. Units of QUANTIZE_ROWS rows. */
+export function dequantize(
+  begin: i32, end: i32, scratch: usize,
+  src: usize, dtype: i32, columns: i32, total: i32, scaleInv: f32, rowScaleInv: usize, dst: usize,
+): void {
+  const rows = (total + columns - 1) / columns;
+  const last = min(rows, end * QUANTIZE_ROWS);
+  for (let row = begin * QUANTIZE_ROWS; row < last; row++) {
+    const first = row * columns;
+    const factor = rowScaleInv ? scaleInv * load<f32>(rowScaleInv + (row << 2)) : scaleInv;
+    loadRow(dtype, src + <usize>first * bytesOf(dtype), dst + (<usize>first << 2), min(columns, total - first), factor);
+  }
+}
+
+/** Bits of the largest |src * srcScale * rowFactor| per unit of QUANTIZE_ROWS rows, one u32 each. */
+export function amax(
+  begin: i32, end: i32, scratch: usize,
+  src: usize, dtype: i32, srcScale: f32, rowFactor: usize, columns: i32, total: i32, out: usize,
+): void {
+  const rows = (total + columns - 1) / columns;
+  for (let unit = begin; unit < end; unit++) {
+    const last = min(rows, (unit + 1) * QUANTIZE_ROWS);
+    let largest: u32 = 0;
+    for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
+      const first = row * columns;
+      const n = min(columns, total - first);
+      loadRow(dtype, src + <usize>first * bytesOf(dtype), scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
+      largest = max(largest, amaxRow(scratch, n));
+    }
+    store<u32>(out + (unit << 2), largest);
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * SwiGLU and Smooth-SwiGLU ("Scaling FP8 training to trillion-token LLMs", section 4): y = silu(gate) * up / s, encoded in the same pass.
+ *
+ *   plain    s = 1
+ *   token    s = max |up| over the row, rounded up to a power of two, so that / s and the later * s are exact; 1 for an all-zero row
+ *   channel  s given per channel (a power of two), undone in the columns of the down projection
+ *
+ * Rows of `gateUp` hold F gates, then F ups. F is a multiple of 4.
+ */
+import { loadRow } from './decode';
+import { amaxRow, encodeRow, storeRow } from './encode';
+import { bytesOf, rounding } from './formats';
+import { lanes } from './lanes';
+import { math } from './math';
+import { SWIGLU_ROWS } from '../src/engine/units';
+
+/** The smallest power of two not below |up|'s largest, clamped to float32's normal range; 1 for 0, infinity and NaN. */
+function smoothingScale(largest: u32): f32 {
+  if (largest == 0 || largest >= 0x7f800000) return 1;
+  const up = (largest + 0x7fffff) & 0x7f800000;
+  return reinterpret<f32>(min<u32>(max<u32>(up, 1 << 23), 253 << 23));
+}
+
+/**
+ * Units: SWIGLU_ROWS rows. rowScale (rows): written with s per token where not 0. channelInv (F): 1/s per channel, read where not 0.
+ * channelAmax (units, F) u32: bits of the largest |silu(gate) * up| of the unit per channel, written where not 0.
+ * dst1 gets y * scale1 in format1, dst2 (unless 0) y * scale2 in format2, both nearest-even and saturating where FP8.
+ * stats per unit: amax bits of y, saturated, underflowed (of format1), 0.
+ */
+export function swigluForward(
+  begin: i32, end: i32, scratch: usize,
+  dtype: i32, gateUp: usize, rows: i32, width: i32, rowScale: usize, channelInv: usize, channelAmax: usize,
+  dst1: usize, format1: i32, scale1: f32, dst2: usize, format2: i32, scale2: f32, stats: usize,
+): void {
+  const size = <usize>width << 2;
+  const bytes = bytesOf(dtype);
+  const ups = scratch + size;
+  for (let unit = begin; unit < end; unit++) {
+    const slot = stats + (unit << 4);
+    memory.fill(slot, 0, 16);
+    const peaks = channelAmax ? channelAmax + <usize>unit * size : 0;
+    if (peaks) memory.fill(peaks, 0, size);
+    const last = min(rows, (unit + 1) * SWIGLU_ROWS);
+    for (let row = unit * SWIGLU_ROWS; row < last; row++) {
+      const from = gateUp + <usize>row * 2 * width * bytes;
+      loadRow(dtype, from, scratch, width, 1);
+      loadRow(dtype, from + <usize>width * bytes, ups, width, 1);
+      let inverse: f32 = 1;
+      if (rowScale) {
+        const s = smoothingScale(amaxRow(ups, width));
+        store<f32>(rowScale + (row << 2), s);
+        inverse = <f32>1 / s;
+      }
+      const k = f32x4.splat(inverse);
+      for (let i: usize = 0; i < size; i += 16) {
+        const g = v128.load(scratch + i);
+        let y = f32x4.mul(f32x4.mul(g, math.sigmoid(g)), f32x4.mul(v128.load(ups + i), k));
+        if (peaks) v128.store(peaks + i, i32x4.max_u(v128.load(peaks + i), lanes.abs(y)));
+        if (channelInv) y = f32x4.mul(y, v128.load(channelInv + i));
+        v128.store(scratch + i, y);
+      }
+      store<u32>(slot, max(load<u32>(slot), amaxRow(scratch, width)));
+      const at = <usize>row * width;
+      encodeRow(format1, scratch, dst1 + at * bytesOf(format1), width, scale1, 0, rounding.tiesToEven, format1 > 2, slot + 4);
+      if (dst2) encodeRow(format2, scratch, dst2 + at * bytesOf(format2), width, scale2, 0, rounding.tiesToEven, format2 > 2, 0);
+    }
+  }
+}
+
+/**
+ * Units: rows. dGateUp from dy, the gradient of the (smoothed) y; s is a constant, as in the authors' code:
+ * dup = dy * silu(gate) / s, dgate = dy * (up / s) * sig * (1 + gate * (1 - sig)). dGateUp may be gateUp.
+ */
+export function swigluBackward(
+  begin: i32, end: i32, scratch: usize,
+  dtype: i32, dy: usize, gateUp: usize, width: i32, rowScale: usize, channelInv: usize, dGateUp: usize,
+): void {
+  const size = <usize>width << 2;
+  const bytes = bytesOf(dtype);
+  const ups = scratch + size;
+  const dys = ups + size;
+  const one = f32x4.splat(1);
+  for (let row = begin; row < end; row++) {
+    const at = <usize>row * 2 * width * bytes;
+    loadRow(dtype, gateUp + at, scratch, width, 1);
+    loadRow(dtype, gateUp + at + <usize>width * bytes, ups, width, 1);
+    loadRow(dtype, dy + <usize>row * width * bytes, dys, width, rowScale ? <f32>1 / load<f32>(rowScale + (row << 2)) : 1);
+    for (let i: usize = 0; i < size; i += 16) {
+      const g = v128.load(scratch + i);
+      const sig = math.sigmoid(g);
+      let d = v128.load(dys + i);
+      if (channelInv) d = f32x4.mul(d, v128.load(channelInv + i));
+      const slope = f32x4.mul(sig, f32x4.add(one, f32x4.mul(g, f32x4.sub(one, sig))));
+      v128.store(scratch + i, f32x4.mul(f32x4.mul(d, v128.load(ups + i)), slope));
+      v128.store(ups + i, f32x4.mul(d, f32x4.mul(g, sig)));
+    }
+    storeRow(dtype, scratch, dGateUp + at, width);
+    storeRow(dtype, ups, dGateUp + at + <usize>width * bytes, width);
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * All of wasm memory, owned by the host: first fit over a sorted list of gaps, and mark/release for everything a step allocates.
+ * The kernels own nothing: they have no allocator and no mutable statics, which two instances over one memory would share by accident.
+ */
+
+const PAGE = 65536;
+/** The first page holds the kernels' constant tables. */
+const FIRST = PAGE;
+const ALIGN = 64;
+/** Kernels may read, never write, this far past the end of a tensor. */
+const OVERREAD = 64;
+/** wasm32's limit. */
+const MAX_PAGES = 65536;
+
+interface Gap {
+  ptr: number;
+  bytes: number;
+}
+
+export class Arena {
+  readonly memory: WebAssembly.Memory;
+  private gaps: Gap[] = [];
+  /** Live blocks in the order they were made; a mark is a moment in that order. */
+  private readonly live = new Map<number, { bytes: number; order: number }>();
+  private order = 0;
+  private end = FIRST;
+  private used = 0;
+  private peak = 0;
+
+  constructor(shared: boolean) {
+    this.memory = new WebAssembly.Memory(shared ? { initial: 2, maximum: MAX_PAGES, shared } : { initial: 2 });
+  }
+
+  get buffer(): ArrayBuffer {
+    return this.memory.buffer as ArrayBuffer;
+  }
+
+  get bytesInUse(): number {
+    return this.used;
+  }
+
+  get peakBytes(): number {
+    return this.peak;
+  }
+
+  /** Bytes of uninitialised memory, aligned to 64. */
+  alloc(bytes: number): number {
+    return this.allocAt(bytes, this.order++);
+  }
+
+  /** As `alloc`, but no `release` frees it: for what outlives the step that first needs it. */
+  allocLasting(bytes: number): number {
+    return this.allocAt(bytes, -1);
+  }
+
+  private allocAt(bytes: number, order: number): number {
+    const size = Math.ceil((bytes + OVERREAD) / ALIGN) * ALIGN;
+    const ptr = this.take(size);
+    this.live.set(ptr, { bytes: size, order });
+    this.used += size;
+    this.peak = Math.max(this.peak, this.used);
+    return ptr;
+  }
+
+  free(ptr: number): void {
+    const block = this.live.get(ptr);
+    if (!block) throw new Error(`free: expected a live tensor, got address ${ptr}, which is not allocated`);
+    this.live.delete(ptr);
+    this.used -= block.bytes;
+    this.giveBack(ptr, block.bytes);
+  }
+
+  /** A moment to which `release` returns. */
+  mark(): number {
+    return this.order;
+  }
+
+  /** Frees everything allocated since the mark, except the addresses in `keep`. */
+  release(mark: number, keep: readonly number[] = []): void {
+    for (const [ptr, block] of [...this.live]) {
+      if (block.order >= mark && !keep.includes(ptr)) this.free(ptr);
+    }
+  }
+
+  private take(size: number): number {
+    for (let i = 0; i < this.gaps.length; i++) {
+      const gap = this.gaps[i];
+      if (gap.bytes < size) continue;
+      const { ptr } = gap;
+      gap.ptr += size;
+      gap.bytes -= size;
+      if (gap.bytes === 0) this.gaps.splice(i, 1);
+      return ptr;
+    }
+    const last = this.gaps.at(-1);
+    const ptr = last && last.ptr + last.bytes === this.end ? last.ptr : this.end;
+    this.growTo(ptr + size);
+    if (ptr !== this.end) this.gaps.pop();
+    this.end = ptr + size;
+    return ptr;
+  }
+
+  private growTo(end: number): void {
+    const pages = Math.ceil((end + OVERREAD) / PAGE) - this.memory.buffer.byteLength / PAGE;
+    if (pages <= 0) return;
+    if (this.memory.buffer.byteLength / PAGE + pages > MAX_PAGES) {
+      throw new RangeError(`memory: expected at most 4 GiB of tensors, got a request that needs ${end} bytes`);
+    }
+    try {
+      this.memory.grow(pages);
+    } catch {
+      throw new RangeError(`memory: expected the engine to grow to ${end} bytes, got a refusal`);
+    }
+  }
+
+  private giveBack(ptr: number, bytes: number): void {
+    let low = 0;
+    let high = this.gaps.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.gaps[middle].ptr < ptr) low = middle + 1;
+      else high = middle;
+    }
+    const before = this.gaps[low - 1];
+    const after = this.gaps[low];
+    const joinsAfter = after && ptr + bytes === after.ptr;
+    if (before && before.ptr + before.bytes === ptr) {
+      before.bytes += bytes;
+      if (joinsAfter) {
+        before.bytes += after.bytes;
+        this.gaps.splice(low, 1);
+      }
+    } else if (joinsAfter) {
+      after.ptr = ptr;
+      after.bytes += bytes;
+    } else {
+      this.gaps.splice(low, 0, { ptr, bytes });
+    }
+  }
+}

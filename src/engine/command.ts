@@ -1,0 +1,55 @@
+/**
+ * The command block: how the host tells the workers which kernel to run, in shared memory.
+ *
+ *   i32 words: [0] sequence number  [1] next ticket  [2] workers done  [3] units  [4] units per ticket
+ *              [5] kernel  [6] number of arguments  [7] failures
+ *   f64 words from byte 64: the arguments after (begin, end, scratch)
+ */
+import type { Kernels } from './load.js';
+
+export const SEQUENCE = 0;
+export const TICKET = 1;
+export const DONE = 2;
+export const UNITS = 3;
+export const UNITS_PER_TICKET = 4;
+export const KERNEL = 5;
+export const ARGUMENT_COUNT = 6;
+export const FAILURES = 7;
+export const ARGUMENTS_AT = 64;
+export const COMMAND_BYTES = ARGUMENTS_AT + 8 * 32;
+/** Kernel number that tells a worker to end. */
+export const STOP = -1;
+
+/** Looks before sleeping: about 50 microseconds, longer than the gap between two kernels of a step and short for an idle core. */
+const SPINS = 3000;
+
+export type Kernel = (begin: number, end: number, scratch: number, ...args: number[]) => void;
+
+/** Exported functions in one order on every thread, so that a number names a kernel. */
+export function kernelNames(kernels: Kernels): string[] {
+  return Object.keys(kernels)
+    .filter((name) => typeof kernels[name as keyof Kernels] === 'function')
+    .sort();
+}
+
+/** Takes ranges of units until none is left. Which thread takes which does not matter: a unit's result depends on the unit alone. */
+export function drain(words: Int32Array, kernel: Kernel, scratch: number, args: readonly number[]): void {
+  const units = words[UNITS];
+  const size = words[UNITS_PER_TICKET];
+  for (;;) {
+    const begin = Atomics.add(words, TICKET, 1) * size;
+    if (begin >= units) return;
+    kernel(begin, Math.min(units, begin + size), scratch, ...args);
+  }
+}
+
+/** Blocks until words[index] is not `old`; first by looking, then asleep. */
+export function waitWhile(words: Int32Array, index: number, old: number): number {
+  for (let i = 0; i < SPINS; i++) {
+    const now = Atomics.load(words, index);
+    if (now !== old) return now;
+  }
+  // A second at most, then look again: a lost wake-up costs a second and not the run.
+  while (Atomics.load(words, index) === old) Atomics.wait(words, index, old, 1000);
+  return Atomics.load(words, index);
+}

@@ -1,0 +1,38 @@
+/** Chooses a build and instantiates it over the host's memory. */
+import { instantiateSync } from '@assemblyscript/loader';
+import type { instantiate } from '../../build/simd.js';
+import type { Features } from './features.js';
+
+/** The exported kernels, as asc describes them: numbers in, numbers out, the same in every build. */
+export type Kernels = Awaited<ReturnType<typeof instantiate>>;
+export type KernelName = keyof Kernels;
+/** Kernels that take (begin, end, scratch, ...) and can be split over threads. */
+export type ParallelKernel = {
+  [Name in KernelName]: Parameters<Kernels[Name]> extends [begin: number, end: number, scratch: number, ...number[]]
+    ? ReturnType<Kernels[Name]> extends void
+      ? Name
+      : never
+    : never;
+}[KernelName];
+/** What a parallel kernel takes after its range and scratch. */
+export type KernelArguments<Name extends ParallelKernel> =
+  Parameters<Kernels[Name]> extends [number, number, number, ...infer Rest] ? Rest : never;
+
+export type Build = 'simd' | 'relaxed';
+
+export function chooseBuild(wanted: Build | 'auto', features: Features): Build {
+  if (!features.simd) throw new Error('build: expected an engine with WebAssembly SIMD, got one without');
+  if (wanted === 'auto') return features.relaxedSimd ? 'relaxed' : 'simd';
+  if (wanted !== 'simd' && wanted !== 'relaxed') {
+    throw new RangeError(`build: expected 'auto', 'simd' or 'relaxed', got ${JSON.stringify(wanted)}`);
+  }
+  if (wanted === 'relaxed' && !features.relaxedSimd) {
+    throw new Error("build: expected an engine with relaxed SIMD for 'relaxed', got one without (Node 20 needs --experimental-wasm-relaxed-simd)");
+  }
+  return wanted;
+}
+
+export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
+  const { exports } = instantiateSync(module, { env: { memory } } as never);
+  return exports as unknown as Kernels;
+}

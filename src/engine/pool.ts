@@ -1,0 +1,101 @@
+/** One set of threads over one shared memory. The calling thread works too, so `threads` workers means threads - 1 of them. */
+import type { Arena } from './arena.js';
+import {
+  ARGUMENT_COUNT,
+  ARGUMENTS_AT,
+  COMMAND_BYTES,
+  DONE,
+  drain,
+  FAILURES,
+  KERNEL,
+  type Kernel,
+  kernelNames,
+  SEQUENCE,
+  STOP,
+  TICKET,
+  UNITS,
+  UNITS_PER_TICKET,
+  waitWhile,
+} from './command.js';
+import { hasNodeModules } from './features.js';
+import type { Kernels } from './load.js';
+import type { WorkerStart } from './worker.js';
+
+/** Tickets per thread and kernel: enough that a thread the system pauses does not hold the others up for long. */
+const TICKETS_PER_THREAD = 6;
+
+interface Thread {
+  terminate(): unknown;
+}
+
+export class Pool {
+  private readonly words: Int32Array;
+  private readonly values: Float64Array;
+  private readonly numbers: Map<string, number>;
+
+  private constructor(
+    private readonly kernels: Kernels,
+    private readonly workers: readonly Thread[],
+    arena: Arena,
+    command: number,
+  ) {
+    this.words = new Int32Array(arena.buffer, command, ARGUMENTS_AT / 4);
+    this.values = new Float64Array(arena.buffer, command + ARGUMENTS_AT, 32);
+    this.numbers = new Map(kernelNames(kernels).map((name, index) => [name, index]));
+  }
+
+  static async start(
+    threads: number,
+    module: WebAssembly.Module,
+    kernels: Kernels,
+    arena: Arena,
+    scratchSlots: number,
+  ): Promise<Pool> {
+    const command = arena.alloc(COMMAND_BYTES);
+    new Uint8Array(arena.buffer, command, COMMAND_BYTES).fill(0);
+    const workers: Thread[] = [];
+    for (let i = 1; i < threads; i++) {
+      workers.push(await startWorker({ module, memory: arena.memory, command, scratchSlot: scratchSlots + 4 * i }));
+    }
+    return new Pool(kernels, workers, arena, command);
+  }
+
+  /** Runs a kernel over `units` on all threads and returns when every unit is done. */
+  run(name: string, units: number, scratch: number, args: readonly number[]): void {
+    const { words } = this;
+    const number = this.numbers.get(name)!;
+    words[TICKET] = 0;
+    words[DONE] = 0;
+    words[UNITS] = units;
+    words[UNITS_PER_TICKET] = Math.max(1, Math.floor(units / ((this.workers.length + 1) * TICKETS_PER_THREAD)));
+    words[KERNEL] = number;
+    words[ARGUMENT_COUNT] = args.length;
+    this.values.set(args);
+    Atomics.add(words, SEQUENCE, 1);
+    Atomics.notify(words, SEQUENCE);
+    drain(words, this.kernels[name as keyof Kernels] as unknown as Kernel, scratch, args);
+    for (let done = Atomics.load(words, DONE); done < this.workers.length; ) done = waitWhile(words, DONE, done);
+    if (words[FAILURES] > 0) throw new Error(`kernel ${name}: expected it to finish on every thread, got a trap in a worker`);
+  }
+
+  dispose(): void {
+    this.words[KERNEL] = STOP;
+    Atomics.add(this.words, SEQUENCE, 1);
+    Atomics.notify(this.words, SEQUENCE);
+    for (const worker of this.workers) worker.terminate();
+  }
+}
+
+async function startWorker(start: WorkerStart): Promise<Thread> {
+  const url = new URL('./worker.js', import.meta.url);
+  if (hasNodeModules()) {
+    const { Worker } = await import('node:worker_threads');
+    const worker = new Worker(url, { workerData: start });
+    // A program that forgets dispose() still ends.
+    worker.unref();
+    return worker;
+  }
+  const worker = new Worker(url, { type: 'module' });
+  worker.postMessage(start);
+  return worker;
+}

@@ -1,0 +1,128 @@
+/** A running set of kernels: memory, threads, and the one way to call into wasm. */
+import { Arena } from './arena.js';
+import { compileKernels, type WasmSource } from './bytes.js';
+import { detectFeatures, hasNodeModules, runtimeName } from './features.js';
+import {
+  type Build,
+  chooseBuild,
+  instantiateKernels,
+  type KernelArguments,
+  type Kernels,
+  type ParallelKernel,
+} from './load.js';
+import type { Kernel } from './command.js';
+import { Pool } from './pool.js';
+
+export interface InitOptions {
+  /** Threads in all, the caller's included. Default: one for each core, or 1 without shared memory. */
+  threads?: number;
+  /** 'auto' (default) takes 'relaxed' where the engine has relaxed SIMD. The bits of every result are the same. */
+  build?: Build | 'auto';
+  /** Kernels from elsewhere: URL, bytes or a compiled module, of the build and threading that the other options select. */
+  wasm?: WasmSource;
+}
+
+export interface EngineInfo {
+  build: Build;
+  threads: number;
+  sharedMemory: boolean;
+  /** Whether exact-product kernels fuse multiply and add here: faster, never different. */
+  fused: boolean;
+  runtime: string;
+}
+
+const MAX_THREADS = 64;
+
+export class Runtime {
+  private scratchBytes = 0;
+  private scratchAt = 0;
+  private readonly scratchSlots: number;
+  private disposed = false;
+
+  protected constructor(
+    readonly info: EngineInfo,
+    readonly arena: Arena,
+    readonly kernels: Kernels,
+    private readonly pool: Pool | undefined,
+    scratchSlots: number,
+  ) {
+    this.scratchSlots = scratchSlots;
+  }
+
+  /** The parts of a runtime, for the constructors of this class and its subclasses. */
+  protected static async open(
+    options: InitOptions = {},
+  ): Promise<[EngineInfo, Arena, Kernels, Pool | undefined, number]> {
+    const features = detectFeatures();
+    const build = chooseBuild(options.build ?? 'auto', features);
+    const threads = await threadCount(options.threads, features.sharedMemory);
+    const name = threads > 1 ? `${build}-threads` : build;
+    const arena = new Arena(threads > 1);
+    const module = await compileKernels(name, options.wasm);
+    const kernels = instantiateKernels(module, arena.memory);
+    const scratchSlots = arena.alloc(4 * MAX_THREADS);
+    const pool = threads > 1 ? await Pool.start(threads, module, kernels, arena, scratchSlots) : undefined;
+    const info = { build, threads, sharedMemory: threads > 1, fused: build === 'relaxed', runtime: runtimeName() };
+    return [info, arena, kernels, pool, scratchSlots];
+  }
+
+  /**
+   * Runs a kernel over units 0 .. units - 1, split over the threads. Each thread has `scratch` bytes of its own.
+   * Units and chunks are fixed by the sizes alone, never by the number of threads.
+   */
+  parallel<Name extends ParallelKernel>(
+    name: Name,
+    units: number,
+    scratch: number,
+    ...args: KernelArguments<Name>
+  ): void {
+    if (this.disposed) throw new Error('engine: expected an open engine, got one that was disposed');
+    if (units <= 0) return;
+    if (scratch > this.scratchBytes) this.growScratch(scratch);
+    const values = args as unknown as number[];
+    if (this.pool && units > 1) this.pool.run(name, units, this.scratchAt, values);
+    else (this.kernels[name] as unknown as Kernel)(0, units, this.scratchAt, ...values);
+  }
+
+  /** Allocates for `run` and frees whatever it left behind. */
+  scoped<T>(run: () => T): T {
+    const mark = this.arena.mark();
+    try {
+      return run();
+    } finally {
+      this.arena.release(mark);
+    }
+  }
+
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.pool?.dispose();
+  }
+
+  private growScratch(bytes: number): void {
+    if (this.scratchAt) this.arena.free(this.scratchAt);
+    this.scratchBytes = Math.ceil(bytes / 4096) * 4096;
+    this.scratchAt = this.arena.allocLasting(this.scratchBytes * this.info.threads);
+    const slots = new Uint32Array(this.arena.buffer, this.scratchSlots, this.info.threads);
+    for (let i = 0; i < slots.length; i++) slots[i] = this.scratchAt + i * this.scratchBytes;
+  }
+}
+
+async function threadCount(wanted: number | undefined, sharedMemory: boolean): Promise<number> {
+  if (wanted !== undefined) {
+    if (!Number.isInteger(wanted) || wanted < 1 || wanted > MAX_THREADS) {
+      throw new RangeError(`threads: expected an integer from 1 to ${MAX_THREADS}, got ${wanted}`);
+    }
+    if (wanted > 1 && !sharedMemory) {
+      throw new Error(`threads: expected shared memory for ${wanted} threads, got an engine or page without it`);
+    }
+    return wanted;
+  }
+  if (!sharedMemory) return 1;
+  if (hasNodeModules()) {
+    const { availableParallelism } = await import('node:os');
+    return Math.min(MAX_THREADS, availableParallelism());
+  }
+  return Math.min(MAX_THREADS, navigator.hardwareConcurrency || 1);
+}

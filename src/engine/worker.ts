@@ -1,0 +1,53 @@
+/** A pool thread: receives the module and the memory once, then runs ranges of kernels until told to stop. */
+import {
+  ARGUMENT_COUNT,
+  ARGUMENTS_AT,
+  DONE,
+  drain,
+  FAILURES,
+  KERNEL,
+  type Kernel,
+  kernelNames,
+  SEQUENCE,
+  STOP,
+  waitWhile,
+} from './command.js';
+import { hasNodeModules } from './features.js';
+import { instantiateKernels, type Kernels } from './load.js';
+
+export interface WorkerStart {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  command: number;
+  /** Address of the word that holds this thread's scratch address. */
+  scratchSlot: number;
+}
+
+function serve({ module, memory, command, scratchSlot }: WorkerStart): void {
+  const kernels = instantiateKernels(module, memory);
+  const names = kernelNames(kernels);
+  const buffer = memory.buffer;
+  const words = new Int32Array(buffer, command, ARGUMENTS_AT / 4);
+  const values = new Float64Array(buffer, command + ARGUMENTS_AT, 32);
+  const scratch = new Uint32Array(buffer, scratchSlot, 1);
+  let sequence = 0;
+  for (;;) {
+    sequence = waitWhile(words, SEQUENCE, sequence);
+    if (words[KERNEL] === STOP) return;
+    try {
+      const kernel = kernels[names[words[KERNEL]] as keyof Kernels] as unknown as Kernel;
+      drain(words, kernel, scratch[0], Array.from(values.subarray(0, words[ARGUMENT_COUNT])));
+    } catch {
+      Atomics.add(words, FAILURES, 1);
+    }
+    Atomics.add(words, DONE, 1);
+    Atomics.notify(words, DONE);
+  }
+}
+
+if (hasNodeModules()) {
+  const { workerData } = await import('node:worker_threads');
+  serve(workerData as WorkerStart);
+} else {
+  addEventListener('message', (event: MessageEvent<WorkerStart>) => serve(event.data), { once: true });
+}

@@ -1,0 +1,67 @@
+/**
+ * What each number format is, as integers: the one source of truth for both languages.
+ * Everything else (limits, masks, tables) is derived, in `spec.ts` for TypeScript and in `assembly/formats.ts` for the kernels.
+ *
+ * Portable: read by tsc and by asc, so integer literals only (asc reads `7` as i32 and `0.5` as f64).
+ *
+ * Per format: exponent and mantissa bits, exponent bias, the largest finite code, the code of +infinity and the canonical NaN
+ * (codes of the positive half; the sign is the top bit; -1 where a format has none).
+ * Sources: float8_e4m3fn and float8_e5m2: OCP OFP8 v1.0, section 5; float8_e4m3: the IEEE-like E4M3 with infinities, max 240 (Gaudi2);
+ * float16: IEEE 754 binary16; bfloat16: the upper half of binary32.
+ */
+
+/** Ids, as the kernels take them. */
+export const FLOAT32 = 0;
+export const BFLOAT16 = 1;
+export const FLOAT16 = 2;
+export const FLOAT8_E4M3FN = 3;
+export const FLOAT8_E5M2 = 4;
+export const FLOAT8_E4M3 = 5;
+
+export const FLOAT32_EXP_BITS = 8;
+export const FLOAT32_MAN_BITS = 23;
+export const FLOAT32_BIAS = 127;
+export const FLOAT32_MAX_CODE = 0x7f7fffff;
+export const FLOAT32_INF_CODE = 0x7f800000;
+export const FLOAT32_NAN_CODE = 0x7fc00000;
+
+export const BFLOAT16_EXP_BITS = 8;
+export const BFLOAT16_MAN_BITS = 7;
+export const BFLOAT16_BIAS = 127;
+export const BFLOAT16_MAX_CODE = 0x7f7f;
+export const BFLOAT16_INF_CODE = 0x7f80;
+export const BFLOAT16_NAN_CODE = 0x7fc0;
+
+export const FLOAT16_EXP_BITS = 5;
+export const FLOAT16_MAN_BITS = 10;
+export const FLOAT16_BIAS = 15;
+export const FLOAT16_MAX_CODE = 0x7bff;
+export const FLOAT16_INF_CODE = 0x7c00;
+export const FLOAT16_NAN_CODE = 0x7e00;
+
+export const FLOAT8_E4M3FN_EXP_BITS = 4;
+export const FLOAT8_E4M3FN_MAN_BITS = 3;
+export const FLOAT8_E4M3FN_BIAS = 7;
+export const FLOAT8_E4M3FN_MAX_CODE = 0x7e;
+export const FLOAT8_E4M3FN_INF_CODE = -1;
+export const FLOAT8_E4M3FN_NAN_CODE = 0x7f;
+
+export const FLOAT8_E5M2_EXP_BITS = 5;
+export const FLOAT8_E5M2_MAN_BITS = 2;
+export const FLOAT8_E5M2_BIAS = 15;
+export const FLOAT8_E5M2_MAX_CODE = 0x7b;
+export const FLOAT8_E5M2_INF_CODE = 0x7c;
+export const FLOAT8_E5M2_NAN_CODE = 0x7e;
+
+export const FLOAT8_E4M3_EXP_BITS = 4;
+export const FLOAT8_E4M3_MAN_BITS = 3;
+export const FLOAT8_E4M3_BIAS = 7;
+export const FLOAT8_E4M3_MAX_CODE = 0x77;
+export const FLOAT8_E4M3_INF_CODE = 0x78;
+export const FLOAT8_E4M3_NAN_CODE = 0x7c;
+
+/** Rounding modes, as the kernels take them. */
+export const TIES_TO_EVEN = 0;
+export const STOCHASTIC = 1;
+export const TOWARD_ZERO = 2;
+export const TIES_TO_AWAY = 3;

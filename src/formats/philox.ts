@@ -1,0 +1,97 @@
+/**
+ * Philox4x32-10, the counter-based generator behind everything random in the project: a word is a function of
+ * (index, stream, step, seed), so there is no state to save and order of evaluation does not matter.
+ *
+ * Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC'11, section 4 and table 2 (constants);
+ * the known answers in the tests are Random123's. The kernels compute the same words.
+ */
+
+import { describe } from './spec.js';
+
+const ROUNDS = 10;
+const MULTIPLIER_0 = 0xd2511f53;
+const MULTIPLIER_1 = 0xcd9e8d57;
+/** Key increments: the fractional bits of the golden ratio and of sqrt(3). */
+const WEYL_0 = 0x9e3779b9;
+const WEYL_1 = 0xbb67ae85;
+
+const TWO_32 = 0x100000000;
+
+/** Four unsigned 32-bit words. */
+export type Words4 = [number, number, number, number];
+
+/** The upper 32 bits of the 64-bit product of two unsigned words. A float64 product would be rounded, so it is put together from halves. */
+function multiplyHigh(a: number, b: number): number {
+  const aLow = a & 0xffff;
+  const aHigh = a >>> 16;
+  const bLow = b & 0xffff;
+  const bHigh = b >>> 16;
+  // Each sum stays below 2^33, exact in float64.
+  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 0x10000);
+  const cross = aLow * bHigh + (middle % 0x10000);
+  return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(cross / 0x10000)) >>> 0;
+}
+
+/**
+ * One block of Philox4x32-10.
+ *
+ * @param counter four unsigned 32-bit words (taken modulo 2^32).
+ * @param key two unsigned 32-bit words (taken modulo 2^32).
+ * @returns four unsigned 32-bit words.
+ */
+export function philox4x32(counter: Readonly<Words4>, key: readonly [number, number]): Words4 {
+  let [c0, c1, c2, c3] = counter;
+  let [k0, k1] = key;
+  for (let round = 0; round < ROUNDS; round++) {
+    const high0 = multiplyHigh(MULTIPLIER_0, c0);
+    const low0 = Math.imul(MULTIPLIER_0, c0);
+    const high1 = multiplyHigh(MULTIPLIER_1, c2);
+    const low1 = Math.imul(MULTIPLIER_1, c2);
+    c0 = high1 ^ c1 ^ k0;
+    c1 = low1;
+    c2 = high0 ^ c3 ^ k1;
+    c3 = low0;
+    k0 = (k0 + WEYL_0) >>> 0;
+    k1 = (k1 + WEYL_1) >>> 0;
+  }
+  return [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
+}
+
+/**
+ * The Philox key of a seed: its low and its high 32 bits.
+ *
+ * @param seed integer from 0 to 2^53 - 1.
+ * @throws {TypeError} if the seed is not a number.
+ * @throws {RangeError} if it is not a non-negative safe integer.
+ */
+export function philoxKey(seed: number): [number, number] {
+  if (typeof seed !== 'number') throw new TypeError(`seed: expected a number, got ${describe(seed)}`);
+  if (!(Number.isSafeInteger(seed) && seed >= 0)) {
+    throw new RangeError(`seed: expected an integer from 0 to 2^53 - 1, got ${seed}`);
+  }
+  return [seed >>> 0, Math.floor(seed / TWO_32)];
+}
+
+/**
+ * Random word number `index` of a stream at a step: word `index & 3` of the block with counter (index >>> 2, stream, step, 0).
+ *
+ * @param index unsigned 32-bit integer.
+ * @param stream unsigned 32-bit integer: what the words are for.
+ * @param step unsigned 32-bit integer: when.
+ * @param seed integer from 0 to 2^53 - 1, see {@link philoxKey}.
+ * @returns an unsigned 32-bit integer, uniform.
+ * @throws {TypeError} if the seed is not a number.
+ * @throws {RangeError} if an argument is outside its range.
+ */
+export function philoxWord(index: number, stream: number, step: number, seed: number): number {
+  const key = philoxKey(seed);
+  const block = checkWord('index', index) >>> 2;
+  return philox4x32([block, checkWord('stream', stream), checkWord('step', step), 0], key)[index & 3];
+}
+
+function checkWord(label: string, value: number): number {
+  if (!(Number.isInteger(value) && value >= 0 && value < TWO_32)) {
+    throw new RangeError(`${label}: expected an integer from 0 to 2^32 - 1, got ${describe(value)}`);
+  }
+  return value;
+}

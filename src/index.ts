@@ -1,0 +1,12 @@
+/** Octavo: FP8 numerics and transformer training, the same bits everywhere. */
+import type { InitOptions } from './engine/runtime.js';
+import { Engine } from './ops/engine.js';
+
+export type { EngineInfo, InitOptions } from './engine/runtime.js';
+export type { CastOptions, Engine, QuantizeTensorOptions } from './ops/engine.js';
+export type { Tensor } from './ops/tensor.js';
+
+/** Loads the kernels, starts the threads and returns the engine. `engine.info` says what was found. */
+export function init(options: InitOptions = {}): Promise<Engine> {
+  return Engine.create(options);
+}

@@ -1,0 +1,341 @@
+/**
+ * The safetensors file format, read and written.
+ *
+ * ```
+ * u64 N, little endian | N bytes of JSON, padded with spaces | tensor bytes, little endian, C order, without holes
+ * ```
+ *
+ * The JSON is one object: tensor name -> `{dtype, shape, data_offsets: [begin, end)}`, offsets counted from the end of the JSON;
+ * `__metadata__` holds string -> string. Source: README, "Format", of github.com/huggingface/safetensors, and its `validate()`.
+ * Not here, because they share bytes between elements or are not numbers we hold: F4, F6_*, C64.
+ */
+import { FileError, quote } from './errors.js';
+import { describeJson, type JsonValue, parseJsonObject } from './json.js';
+
+export { FileError } from './errors.js';
+
+/** Bytes of one element, by safetensors dtype name. */
+export const SAFETENSORS_DTYPES: ReadonlyMap<string, number> = new Map([
+  ['F64', 8],
+  ['F32', 4],
+  ['F16', 2],
+  ['BF16', 2],
+  ['I64', 8],
+  ['I32', 4],
+  ['I16', 2],
+  ['I8', 1],
+  ['U64', 8],
+  ['U32', 4],
+  ['U16', 2],
+  ['U8', 1],
+  ['BOOL', 1],
+  ['F8_E4M3', 1],
+  ['F8_E5M2', 1],
+  ['F8_E4M3FNUZ', 1],
+  ['F8_E5M2FNUZ', 1],
+  ['F8_E8M0', 1],
+]);
+
+/** Largest header the reference implementation reads. */
+const MAX_HEADER_BYTES = 100_000_000;
+/** JSON values a header may hold: about half a million tensors. The reference has no such limit; it bounds our memory. */
+const MAX_HEADER_VALUES = 4_000_000;
+const WHAT = 'safetensors';
+
+/** One tensor of a file. `data` is a view into the file's bytes, which need not be aligned to the element size. */
+export interface SafetensorsTensor {
+  /** A key of {@link SAFETENSORS_DTYPES}. `F8_E4M3` is float8_e4m3fn. */
+  dtype: string;
+  /** Empty for a scalar. */
+  shape: number[];
+  /** Little endian, C order; length = elements x bytes of the dtype. */
+  data: Uint8Array;
+}
+
+export interface NamedSafetensorsTensor extends SafetensorsTensor {
+  name: string;
+}
+
+export interface Safetensors {
+  /** In the order of the header. */
+  tensors: Map<string, SafetensorsTensor>;
+  /** Without a prototype, so that any key is safe. */
+  metadata: Record<string, string>;
+}
+
+/** Where a tensor lies: `begin` and `end` are bytes from the start of the file. */
+export interface SafetensorsEntry {
+  dtype: string;
+  shape: number[];
+  begin: number;
+  end: number;
+}
+
+export interface SafetensorsHeader {
+  /** In the order of the header. */
+  entries: Map<string, SafetensorsEntry>;
+  metadata: Record<string, string>;
+  /** First byte of the tensors' data. */
+  dataStart: number;
+}
+
+/**
+ * Number of header bytes that {@link parseSafetensorsHeader} needs, from the first 8 bytes of a file.
+ * For reading the header of a large file without its data.
+ *
+ * @throws FileError if the length cannot be that of a header in a file of `fileLength` bytes.
+ */
+export function safetensorsDataStart(bytes: Uint8Array, fileLength: number): number {
+  if (bytes.length < 8 || fileLength < 8) {
+    const got = Math.min(bytes.length, fileLength);
+    throw new FileError(`${WHAT}: expected at least 8 bytes (the length of the header), got ${got}`);
+  }
+  const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  if (length > BigInt(MAX_HEADER_BYTES)) {
+    throw new FileError(`${WHAT}: expected a header of at most ${MAX_HEADER_BYTES} bytes, got a length of ${length}`);
+  }
+  const dataStart = 8 + Number(length);
+  if (dataStart > fileLength) {
+    throw new FileError(
+      `${WHAT}: expected a header of at most ${fileLength - 8} bytes (the rest of the file), got a length of ${length}`,
+    );
+  }
+  return dataStart;
+}
+
+/**
+ * Reads and checks everything but the data.
+ *
+ * @param bytes - the file, or at least its first `safetensorsDataStart(...)` bytes.
+ * @param fileLength - bytes in the whole file.
+ * @throws FileError naming the tensor, what was expected and what was got.
+ */
+export function parseSafetensorsHeader(bytes: Uint8Array, fileLength = bytes.length): SafetensorsHeader {
+  const dataStart = safetensorsDataStart(bytes, fileLength);
+  if (bytes.length < dataStart) {
+    throw new RangeError(`parseSafetensorsHeader: expected the first ${dataStart} bytes, got ${bytes.length}`);
+  }
+  // The format asks for '{' as the very first byte, where JSON itself would let white space pass.
+  if (dataStart === 8 || bytes[8] !== 0x7b) {
+    const got = dataStart === 8 ? 'an empty header' : `byte ${bytes[8]}`;
+    throw new FileError(`${WHAT}: expected a header that begins with "{" (byte 123), got ${got}`);
+  }
+  const header = parseJsonObject(bytes.subarray(8, dataStart), `${WHAT} header`, {
+    maxBytes: MAX_HEADER_BYTES,
+    maxDepth: 3,
+    maxValues: MAX_HEADER_VALUES,
+    numbers: 'counts',
+  });
+
+  const entries = new Map<string, SafetensorsEntry>();
+  let metadata: Record<string, string> = Object.create(null);
+  for (const [name, info] of header) {
+    if (name === '__metadata__') metadata = readMetadata(info);
+    else entries.set(name, readEntry(name, info, dataStart));
+  }
+  checkCoverage(entries, dataStart, fileLength);
+  return { entries, metadata, dataStart };
+}
+
+/**
+ * Reads a whole file. Nothing is copied: each `data` is a view into `bytes`.
+ *
+ * @throws FileError naming the tensor, what was expected and what was got; nothing has been allocated by then but the header.
+ */
+export function parseSafetensors(bytes: Uint8Array): Safetensors {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new TypeError(`parseSafetensors: bytes: expected a Uint8Array, got ${typeof bytes}`);
+  }
+  const { entries, metadata } = parseSafetensorsHeader(bytes);
+  const tensors = new Map<string, SafetensorsTensor>();
+  for (const [name, { dtype, shape, begin, end }] of entries) {
+    // Not subarray(): on a Node Buffer that would return a Buffer.
+    tensors.set(name, { dtype, shape, data: new Uint8Array(bytes.buffer, bytes.byteOffset + begin, end - begin) });
+  }
+  return { tensors, metadata };
+}
+
+function readMetadata(info: JsonValue): Record<string, string> {
+  if (!(info instanceof Map)) {
+    throw new FileError(`${WHAT}: "__metadata__": expected an object of strings, got ${describeJson(info)}`);
+  }
+  const metadata: Record<string, string> = Object.create(null);
+  for (const [key, value] of info) {
+    if (typeof value !== 'string') {
+      throw new FileError(`${WHAT}: "__metadata__" ${quote(key)}: expected a string, got ${describeJson(value)}`);
+    }
+    metadata[key] = value;
+  }
+  return metadata;
+}
+
+function readEntry(name: string, info: JsonValue, dataStart: number): SafetensorsEntry {
+  const refuse = (expected: string, got: string): never => {
+    throw new FileError(`${WHAT}: tensor ${quote(name)}: expected ${expected}, got ${got}`);
+  };
+  if (!(info instanceof Map)) return refuse('an object with dtype, shape and data_offsets', describeJson(info));
+  for (const key of info.keys()) {
+    if (key !== 'dtype' && key !== 'shape' && key !== 'data_offsets') {
+      refuse('only dtype, shape and data_offsets', quote(key));
+    }
+  }
+  const dtype = info.get('dtype');
+  const size = typeof dtype === 'string' ? SAFETENSORS_DTYPES.get(dtype) : undefined;
+  if (typeof dtype !== 'string' || size === undefined) {
+    return refuse(`a dtype of ${[...SAFETENSORS_DTYPES.keys()].join(', ')}`, describeJson(dtype));
+  }
+  const shape = info.get('shape');
+  if (!isCounts(shape)) return refuse('shape to be a list of non-negative integers', describeJson(shape));
+  const offsets = info.get('data_offsets');
+  if (!isCounts(offsets) || offsets.length !== 2) {
+    return refuse('data_offsets to be two non-negative integers', describeJson(offsets));
+  }
+  const [begin, end] = offsets as [number, number];
+  if (begin > end) refuse('data_offsets with begin <= end', describeJson(offsets));
+  const length = byteLength(shape, size);
+  if (length === undefined) return refuse('a shape of less than 2^53 bytes', describeJson(shape));
+  if (end - begin !== length) {
+    refuse(`${length} bytes for ${dtype} ${describeJson(shape)}`, `${end - begin} (data_offsets [${begin}, ${end}])`);
+  }
+  return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
+}
+
+/** The JSON reader has already refused every number that is not a non-negative safe integer. */
+function isCounts(value: JsonValue | undefined): value is number[] {
+  return Array.isArray(value) && value.every((n) => typeof n === 'number');
+}
+
+/** Bytes of a tensor, or undefined where a partial product leaves the safe integers (also if a later dimension is 0). */
+function byteLength(shape: readonly number[], size: number): number | undefined {
+  let length = size;
+  for (const n of shape) {
+    length *= n;
+    if (!Number.isSafeInteger(length)) return undefined;
+  }
+  return length;
+}
+
+/** The tensors must tile the data section: no overlap, no hole, nothing before, between or behind. */
+function checkCoverage(entries: Map<string, SafetensorsEntry>, dataStart: number, fileLength: number): void {
+  const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  let at = dataStart;
+  let before = 'the header';
+  for (const [name, { begin, end }] of inOrder) {
+    if (begin !== at) {
+      const kind = begin < at ? 'an overlap' : 'a hole';
+      throw new FileError(
+        `${WHAT}: tensor ${quote(name)}: expected its data to begin at offset ${at - dataStart}, behind ${before}, ` +
+          `got ${begin - dataStart} (${kind} of ${begin < at ? at - begin : begin - at} bytes)`,
+      );
+    }
+    at = end;
+    before = `tensor ${quote(name)}`;
+  }
+  if (at !== fileLength) {
+    throw new FileError(
+      `${WHAT}: expected ${at - dataStart} bytes of data, up to the end of ${before}, got ${fileLength - dataStart}`,
+    );
+  }
+}
+
+/**
+ * A whole file, in new memory: tensors in the order given, so that equal input gives equal bytes. The header is padded with spaces
+ * so that the data begins at a multiple of 8; a tensor behind one of odd length need not be aligned (order by element size if it matters).
+ *
+ * @param tensors - `name -> tensor`, or tensors with their names.
+ * @throws TypeError or RangeError naming the tensor, what was expected and what was got.
+ */
+export function serializeSafetensors(
+  tensors: ReadonlyMap<string, SafetensorsTensor> | Iterable<NamedSafetensorsTensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const list: [string, SafetensorsTensor][] =
+    tensors instanceof Map
+      ? [...tensors]
+      : Array.from(tensors as Iterable<NamedSafetensorsTensor>, (tensor) => [tensor.name, tensor]);
+  for (const [name, { data }] of list) {
+    if (!(data instanceof Uint8Array)) {
+      throw new TypeError(`serializeSafetensors: tensor ${quote(name)}: expected data to be a Uint8Array`);
+    }
+  }
+  const header = serializeSafetensorsHeader(
+    list.map(([name, { dtype, shape, data }]) => ({ name, dtype, shape, byteLength: data.length })),
+    metadata,
+  );
+  const file = new Uint8Array(list.reduce((sum, [, { data }]) => sum + data.length, header.length));
+  file.set(header);
+  let at = header.length;
+  for (const [, { data }] of list) {
+    file.set(data, at);
+    at += data.length;
+  }
+  return file;
+}
+
+/**
+ * Everything of a file that comes before the data (length, JSON, padding): for writing a large file piece by piece.
+ * The caller then writes each tensor's bytes in the same order.
+ *
+ * @throws TypeError or RangeError naming the tensor, what was expected and what was got.
+ */
+export function serializeSafetensorsHeader(
+  tensors: Iterable<{ name: string; dtype: string; shape: readonly number[]; byteLength: number }>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const parts: string[] = [];
+  const strings = Object.entries(metadata).map(([key, value]) => `${jsonString(key)}:${jsonString(value)}`);
+  if (strings.length > 0) parts.push(`"__metadata__":{${strings.join(',')}}`);
+
+  const names = new Set<string>(['__metadata__']);
+  let at = 0;
+  for (const { name, dtype, shape, byteLength: length } of tensors) {
+    const key = jsonString(name);
+    if (names.has(name)) {
+      throw new RangeError(`serializeSafetensors: expected a name not used before, got ${quote(name)}`);
+    }
+    names.add(name);
+    const size = SAFETENSORS_DTYPES.get(dtype);
+    if (size === undefined) {
+      const known = [...SAFETENSORS_DTYPES.keys()].join(', ');
+      throw new RangeError(
+        `serializeSafetensors: tensor ${quote(name)}: expected a dtype of ${known}, got ${quote(String(dtype))}`,
+      );
+    }
+    if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+      throw new RangeError(
+        `serializeSafetensors: tensor ${quote(name)}: expected a shape of non-negative integers, got [${shape}]`,
+      );
+    }
+    const expected = byteLength(shape, size);
+    if (expected === undefined || expected !== length) {
+      throw new RangeError(
+        `serializeSafetensors: tensor ${quote(name)}: expected ${expected ?? 'less than 2^53'} bytes for ${dtype} [${shape}], got ${length}`,
+      );
+    }
+    parts.push(`${key}:{"dtype":"${dtype}","shape":[${shape}],"data_offsets":[${at},${at + length}]}`);
+    at += length;
+  }
+
+  const json = new TextEncoder().encode(`{${parts.join(',')}}`);
+  const padded = Math.ceil(json.length / 8) * 8;
+  if (padded > MAX_HEADER_BYTES) {
+    throw new RangeError(
+      `serializeSafetensors: expected a header of at most ${MAX_HEADER_BYTES} bytes, got ${padded} (${names.size - 1} tensors)`,
+    );
+  }
+  const header = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
+  header.set(json, 8);
+  return header;
+}
+
+/** A name or metadata string as JSON; text without a UTF-8 form could not be read back. */
+function jsonString(text: string): string {
+  if (typeof text !== 'string') {
+    throw new TypeError(`serializeSafetensors: expected names and metadata to be strings, got ${typeof text}`);
+  }
+  if (/\p{Surrogate}/u.test(text)) {
+    throw new RangeError(`serializeSafetensors: expected text without unpaired surrogates, got ${quote(text)}`);
+  }
+  return JSON.stringify(text);
+}

@@ -1,0 +1,29 @@
+/** Token embedding. Kernels: assembly/embedding.ts. */
+import type { Runtime } from '../engine/runtime.js';
+import { EMBEDDING_CHANNELS } from '../engine/units.js';
+import { empty, idOf, matrixShape, type Tensor } from './tensor.js';
+
+/** table (V, C), ids: address of `rows` int32 -> (rows, C) in dtype. */
+export function embeddingForward(rt: Runtime, table: Tensor, ids: number, rows: number, dtype: Tensor['dtype']): Tensor {
+  const channels = table.shape[1];
+  const out = empty(rt, [rows, channels], dtype);
+  rt.parallel(
+    'embeddingForward',
+    rows,
+    4 * channels + 64,
+    table.ptr,
+    idOf(table.dtype),
+    ids,
+    out.ptr,
+    idOf(dtype),
+    channels,
+  );
+  return out;
+}
+
+/** dTable (V, C) float32 += the rows of dy at their ids, in order. */
+export function embeddingBackward(rt: Runtime, dy: Tensor, ids: number, dTable: Tensor): void {
+  const [rows, channels] = matrixShape(dy);
+  const units = Math.ceil(channels / EMBEDDING_CHANNELS);
+  rt.parallel('embeddingBackward', units, 4 * channels + 64, dy.ptr, idOf(dy.dtype), ids, dTable.ptr, rows, channels);
+}

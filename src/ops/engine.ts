@@ -1,0 +1,159 @@
+/** The front of the library: what `init()` returns. Tensors live in the engine's memory until freed. */
+import {
+  type Codes,
+  type DType,
+  dtypeOf,
+  formatSpec,
+  type Rounding,
+} from '../formats/index.js';
+import { type InitOptions, Runtime } from '../engine/runtime.js';
+import { matmul } from './matmul.js';
+import { dequantize, quantize, read } from './quantize.js';
+import { bytes, checkShape, empty, floats, matrixShape, sizeOf, type Tensor } from './tensor.js';
+
+export interface CastOptions {
+  readonly dtype: string;
+  readonly rounding?: Rounding;
+  /** Overflow and infinity become the largest finite value. Default: true for the 8-bit formats. */
+  readonly saturate?: boolean;
+  /** For rounding 'stochastic': a non-negative safe integer. */
+  readonly seed?: number;
+}
+
+export interface QuantizeTensorOptions extends CastOptions {
+  /** One power-of-two scale for the tensor (default) or one for each row. */
+  readonly scaling?: 'tensor' | 'row';
+}
+
+export class Engine extends Runtime {
+  static async create(options?: InitOptions): Promise<Engine> {
+    return new Engine(...(await Runtime.open(options)));
+  }
+
+  /** A resident tensor of any dtype, unscaled. */
+  tensor(values: ArrayLike<number>, shape: readonly number[], dtype: string): Tensor {
+    checkLength(values, shape);
+    const source = this.upload(values, shape);
+    const type = dtypeOf(dtype);
+    if (type === 'float32') return source;
+    const { codes } = quantize(this, source, { dtype: type, scale: 1 });
+    this.free(source);
+    return codes;
+  }
+
+  /** Float32 values to codes with a scale, chosen from their amax. */
+  quantize(values: ArrayLike<number>, shape: readonly number[], options: QuantizeTensorOptions): Tensor {
+    checkLength(values, shape);
+    const { scaling = 'tensor' } = options;
+    if (scaling !== 'tensor' && scaling !== 'row') {
+      throw new RangeError(`scaling: expected 'tensor' or 'row', got ${JSON.stringify(scaling)}`);
+    }
+    const source = this.upload(values, shape);
+    const { codes } = quantize(this, source, { ...cast(options), scale: scaling === 'row' ? 'row' : undefined });
+    this.free(source);
+    return codes;
+  }
+
+  /** Uninitialised memory for a tensor. */
+  empty(shape: readonly number[], dtype: string): Tensor {
+    return empty(this, shape, dtypeOf(dtype));
+  }
+
+  /** out = A B in float32 sums over ascending k. Allocates a float32 result unless `out` is given. */
+  matmul(
+    a: Tensor,
+    b: Tensor,
+    { transposeA, transposeB, out }: { transposeA?: boolean; transposeB?: boolean; out?: Tensor } = {},
+  ): Tensor {
+    const [aRows, aColumns] = matrixShape(a);
+    const [bRows, bColumns] = matrixShape(b);
+    const result = out ?? empty(this, [transposeA ? aColumns : aRows, transposeB ? bRows : bColumns], 'float32');
+    try {
+      matmul(this, a, b, { transposeA, transposeB, out: result });
+    } catch (error) {
+      if (!out) this.free(result);
+      throw error;
+    }
+    return result;
+  }
+
+  /** A float32 copy of the values. */
+  read(t: Tensor): Float32Array {
+    return t.dtype === 'float32' && t.scaleInv === 1 ? floats(this, t).slice() : read(this, t);
+  }
+
+  /** A copy of the codes: Uint8Array, Uint16Array or Float32Array by the format's width. */
+  codes(t: Tensor): Codes {
+    const copy = bytes(this, t).slice().buffer;
+    const { bits } = formatSpec(t.dtype);
+    return bits === 8 ? new Uint8Array(copy) : bits === 16 ? new Uint16Array(copy) : new Float32Array(copy);
+  }
+
+  /** Float32 values to codes, on all threads; bit for bit what `encode` of octavo/formats gives for float32 input. */
+  encode(values: ArrayLike<number>, options: CastOptions): Codes {
+    if (values.length === 0) return emptyCodes(dtypeOf(options.dtype));
+    return this.scoped(() => {
+      const source = this.upload(values, [values.length]);
+      return this.codes(quantize(this, source, { ...cast(options), scale: 1 }).codes);
+    });
+  }
+
+  /** Codes to float32 values, exactly. */
+  decode(codes: Codes, dtype: string): Float32Array {
+    const type = dtypeOf(dtype);
+    if (codes.BYTES_PER_ELEMENT !== formatSpec(type).bytes) {
+      throw new TypeError(`codes: expected ${formatSpec(type).bytes} bytes an element for ${type}, got ${codes.BYTES_PER_ELEMENT}`);
+    }
+    if (codes.length === 0) return new Float32Array(0);
+    return this.scoped(() => {
+      const t = empty(this, [codes.length], type);
+      bytes(this, t).set(new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength));
+      return floats(this, dequantize(this, t)).slice();
+    });
+  }
+
+  free(t: Tensor): void {
+    this.arena.free(t.ptr);
+    if (typeof t.scaleInv !== 'number') this.arena.free(t.scaleInv.rows);
+  }
+
+  /** Runs `f` and frees every tensor made inside, except one that it returns. */
+  scope<T>(f: () => T): T {
+    const mark = this.arena.mark();
+    let result: T | undefined;
+    try {
+      result = f();
+      return result;
+    } finally {
+      this.arena.release(mark, isTensor(result) ? addressesOf(result) : []);
+    }
+  }
+
+  private upload(values: ArrayLike<number>, shape: readonly number[]): Tensor {
+    const t = empty(this, shape, 'float32');
+    floats(this, t).set(values);
+    return t;
+  }
+}
+
+const isTensor = (x: unknown): x is Tensor => typeof x === 'object' && x !== null && 'ptr' in x && 'dtype' in x;
+const addressesOf = (t: Tensor) => (typeof t.scaleInv === 'number' ? [t.ptr] : [t.ptr, t.scaleInv.rows]);
+
+function checkLength(values: ArrayLike<number>, shape: readonly number[]): void {
+  checkShape(shape);
+  if (values.length !== sizeOf(shape)) {
+    throw new RangeError(`values: expected ${sizeOf(shape)} numbers for shape [${shape}], got ${values.length}`);
+  }
+}
+
+function emptyCodes(dtype: DType): Codes {
+  const { bits } = formatSpec(dtype);
+  return bits === 8 ? new Uint8Array(0) : bits === 16 ? new Uint16Array(0) : new Float32Array(0);
+}
+
+function cast({ dtype, rounding = 'tiesToEven', saturate, seed }: CastOptions) {
+  if (rounding === 'stochastic' && !(Number.isSafeInteger(seed) && seed! >= 0)) {
+    throw new TypeError(`seed: expected a non-negative safe integer for 'stochastic' rounding, got ${seed}`);
+  }
+  return { dtype: dtypeOf(dtype), rounding, saturate, random: { seed: seed ?? 0, stream: 0, step: 0 } };
+}

@@ -1,0 +1,26 @@
+/** Cross-entropy. Kernel: assembly/loss.ts. */
+import type { Runtime } from '../engine/runtime.js';
+import { floatsAt, idOf, matrixShape, type Tensor } from './tensor.js';
+
+/**
+ * Sum over rows of -log softmax(logits)[target], in nats, added in row order in float64. targets: address of int32 per row.
+ * With gradScale, logits become gradScale * (softmax - onehot) in place: the gradient of gradScale * the sum.
+ */
+export function crossEntropy(rt: Runtime, logits: Tensor, targets: number, gradScale = 0): number {
+  const [rows, vocabulary] = matrixShape(logits);
+  return rt.scoped(() => {
+    const losses = rt.arena.alloc(rows * 4);
+    rt.parallel(
+      'crossEntropy',
+      rows,
+      4 * vocabulary + 64,
+      idOf(logits.dtype),
+      logits.ptr,
+      targets,
+      losses,
+      vocabulary,
+      gradScale,
+    );
+    return floatsAt(rt, losses, rows).reduce((sum, loss) => sum + loss, 0);
+  });
+}

@@ -1,0 +1,121 @@
+/** C = A B from codes, scales in the epilogue. Kernels: assembly/gemm.ts. */
+import { formatSpec } from '../formats/index.js';
+import type { Runtime } from '../engine/runtime.js';
+import { TILE_COLUMNS, TILE_ROWS } from '../engine/units.js';
+import { floatOfBits } from './scale.js';
+import { idOf, matrixShape, type Tensor } from './tensor.js';
+
+export interface MatmulOptions {
+  /** A is stored K x M. */
+  readonly transposeA?: boolean;
+  /** B is stored N x K, as the weights of a linear are. */
+  readonly transposeB?: boolean;
+  readonly out: Tensor;
+  /** Added to the product before it is stored; of the shape and dtype of `out`, and may be `out`. */
+  readonly addend?: Tensor;
+  /** Addresses of float32 factors per row and per column of C, beside the operands' own scales. */
+  readonly rowFactor?: number;
+  readonly columnFactor?: number;
+}
+
+/** Rows of a block of C: 16 tiles high, its packed slice of A (96 KiB) stays in L2. */
+const MAX_ROW_BLOCK = 96;
+const MAX_COLUMN_BLOCK = 512;
+/** Bytes of decoded B held at a time; wider products go by ranges of columns. */
+const MAX_PANEL_BYTES = 1 << 25;
+
+const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple;
+
+/** The operand's scale split into one factor, a factor per row of the stored matrix, or neither. */
+function scalesOf(name: string, t: Tensor, alongRows: boolean): { factor: number; vector: number } {
+  if (typeof t.scaleInv === 'number') return { factor: t.scaleInv, vector: 0 };
+  if (!alongRows) {
+    throw new RangeError(
+      `matmul: expected ${name} with scales per row of the product, got scales that run along the summed dimension`,
+    );
+  }
+  return { factor: 1, vector: t.scaleInv.rows };
+}
+
+function oneVector(what: string, a: number, b: number): number {
+  if (a && b) throw new RangeError(`matmul: expected one factor per ${what}, got two`);
+  return a || b;
+}
+
+/** Multiplies and returns the largest |value| of C before its own scale. Every element is summed over k in ascending order. */
+export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions): number {
+  const { transposeA = false, transposeB = false, out, addend } = options;
+  const [aRows, aColumns] = matrixShape(a);
+  const [bRows, bColumns] = matrixShape(b);
+  const [m, k] = transposeA ? [aColumns, aRows] : [aRows, aColumns];
+  const [n, kb] = transposeB ? [bRows, bColumns] : [bColumns, bRows];
+  if (k !== kb) throw new RangeError(`matmul: expected equal inner dimensions, got A with ${k} and B with ${kb}`);
+  const [outRows, outColumns] = matrixShape(out);
+  if (outRows !== m || outColumns !== n) {
+    throw new RangeError(`matmul: expected out of shape [${m}, ${n}], got [${outRows}, ${outColumns}]`);
+  }
+  if (addend && addend.dtype !== out.dtype) {
+    throw new TypeError(`matmul: expected an addend of out's dtype ${out.dtype}, got ${addend.dtype}`);
+  }
+  if (typeof out.scaleInv !== 'number') throw new RangeError('matmul: expected out with one scale, got one per row');
+  const scaleA = scalesOf('A', a, !transposeA);
+  const scaleB = scalesOf('B', b, transposeB);
+  const rowScale = oneVector('row', scaleA.vector, options.rowFactor ?? 0);
+  const columnScale = oneVector('column', scaleB.vector, options.columnFactor ?? 0);
+  const alpha = Math.fround(scaleA.factor * scaleB.factor);
+  const exact = a.dtype !== 'float32' && b.dtype !== 'float32' ? 1 : 0;
+  const outBytes = formatSpec(out.dtype).bytes;
+  const bBytes = formatSpec(b.dtype).bytes;
+  let largest = 0;
+  rt.scoped(() => {
+    const range = Math.max(TILE_COLUMNS, Math.floor(MAX_PANEL_BYTES / (32 * k)) * TILE_COLUMNS);
+    const panels = rt.arena.alloc(roundUp(Math.min(n, range), TILE_COLUMNS) * k * 4);
+    for (let first = 0; first < n; first += range) {
+      const columns = Math.min(range, n - first);
+      const from = b.ptr + first * (transposeB ? bColumns : 1) * bBytes;
+      const across = transposeB ? 0 : 1;
+      rt.parallel('packB', Math.ceil(columns / TILE_COLUMNS), 0, idOf(b.dtype), from, bColumns, across, columns, k, panels);
+      const { rowBlock, columnBlock } = blocksFor(m, columns, rt.info.threads);
+      const units = Math.ceil(m / rowBlock) * Math.ceil(columns / columnBlock);
+      const amax = rt.arena.alloc(units * 4);
+      rt.parallel(
+        'gemm',
+        units,
+        rt.kernels.gemmScratch(rowBlock, columnBlock),
+        m,
+        columns,
+        k,
+        idOf(a.dtype),
+        a.ptr,
+        aColumns,
+        transposeA ? 1 : 0,
+        panels,
+        exact,
+        rowBlock,
+        columnBlock,
+        out.ptr + first * outBytes,
+        idOf(out.dtype),
+        n,
+        alpha,
+        rowScale,
+        columnScale && columnScale + 4 * first,
+        addend ? addend.ptr + first * outBytes : 0,
+        1 / (out.scaleInv as number),
+        amax,
+      );
+      for (const bits of new Uint32Array(rt.arena.buffer, amax, units)) if (bits > largest) largest = bits;
+    }
+  });
+  return floatOfBits(largest);
+}
+
+/** Blocks of C: large ones for reuse, smaller ones where there would be too few for the threads. Any choice gives the same bits. */
+function blocksFor(m: number, n: number, threads: number): { rowBlock: number; columnBlock: number } {
+  const wanted = threads === 1 ? 1 : 4 * threads;
+  let columnBlock = Math.min(MAX_COLUMN_BLOCK, roundUp(n, TILE_COLUMNS));
+  let rowBlock = Math.min(MAX_ROW_BLOCK, roundUp(m, TILE_ROWS));
+  const blocks = () => Math.ceil(m / rowBlock) * Math.ceil(n / columnBlock);
+  while (blocks() < wanted && rowBlock > 4 * TILE_ROWS) rowBlock = roundUp(rowBlock / 2, TILE_ROWS);
+  while (blocks() < wanted && columnBlock > 8 * TILE_COLUMNS) columnBlock = roundUp(columnBlock / 2, TILE_COLUMNS);
+  return { rowBlock, columnBlock };
+}

@@ -1,0 +1,48 @@
+/** RMSNorm. Kernels: assembly/norm.ts. */
+import type { Runtime } from '../engine/runtime.js';
+import { NORM_ROWS, REDUCE_ELEMENTS } from '../engine/units.js';
+import { empty, idOf, matrixShape, type Tensor } from './tensor.js';
+
+/** x (rows, C), gain (C) float32 -> y like x, rstd (rows) float32 cached for the backward pass. */
+export function normForward(rt: Runtime, x: Tensor, gain: Tensor, eps: number): { y: Tensor; rstd: Tensor } {
+  const [rows, channels] = matrixShape(x);
+  const y = empty(rt, x.shape, x.dtype);
+  const rstd = empty(rt, [rows], 'float32');
+  rt.parallel('normForward', rows, 4 * channels + 64, idOf(x.dtype), x.ptr, gain.ptr, y.ptr, rstd.ptr, channels, eps);
+  return { y, rstd };
+}
+
+/** dx = dres + the gradient through the norm, in a new tensor like x; adds to dGain (C) float32. */
+export function normBackward(
+  rt: Runtime,
+  dy: Tensor,
+  x: Tensor,
+  gain: Tensor,
+  rstd: Tensor,
+  dres: Tensor,
+  dGain: Tensor,
+): Tensor {
+  const [rows, channels] = matrixShape(x);
+  const dx = empty(rt, x.shape, x.dtype);
+  rt.scoped(() => {
+    const units = Math.ceil(rows / NORM_ROWS);
+    const partial = rt.arena.alloc(units * channels * 4);
+    rt.parallel(
+      'normBackward',
+      units,
+      12 * channels + 64,
+      idOf(x.dtype),
+      dy.ptr,
+      x.ptr,
+      gain.ptr,
+      rstd.ptr,
+      dres.ptr,
+      dx.ptr,
+      partial,
+      rows,
+      channels,
+    );
+    rt.parallel('sumRows', Math.ceil(channels / REDUCE_ELEMENTS), 0, partial, units, channels, dGain.ptr);
+  });
+  return dx;
+}

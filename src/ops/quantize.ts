@@ -1,0 +1,171 @@
+/** Tensors to codes and back. Kernels: assembly/quantize.ts. */
+import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
+import type { Runtime } from '../engine/runtime.js';
+import { QUANTIZE_ROWS } from '../engine/units.js';
+import { floatOfBits, powerOfTwoScale } from './scale.js';
+import { empty, floatsAt, idOf, type ScaleInv, sizeOf, type Tensor } from './tensor.js';
+
+/** Where random words come from: a position in the counter space of Philox, so that nothing but numbers is ever saved. */
+export interface RandomPosition {
+  readonly seed: number;
+  readonly stream: number;
+  readonly step: number;
+}
+
+/** What the encoder saw: the largest magnitude before the scale, and the shares of elements beyond the format at either end. */
+export interface Health {
+  amax: number;
+  saturated: number;
+  underflowed: number;
+}
+
+export interface QuantizeOptions {
+  readonly dtype: DType;
+  /** Multiplies before the cast. 'row' chooses a power of two per row; default: a power of two from the tensor's own amax. */
+  readonly scale?: number | 'row';
+  readonly rounding?: Rounding;
+  readonly saturate?: boolean;
+  readonly random?: RandomPosition;
+  /** A second copy by nearest-even, in another format with another scale. */
+  readonly second?: { readonly dtype: DType; readonly scale: number };
+  /** Addresses of float32 factors per row and per column, applied to the values first. */
+  readonly rowFactor?: number;
+  readonly columnFactor?: number;
+}
+
+export interface Quantized {
+  readonly codes: Tensor;
+  readonly second?: Tensor;
+  readonly health: Health;
+}
+
+/** Row length at which a tensor without per-row factors is cut for the kernels: a part of no result. */
+const FLAT_ROW = 4096;
+const STATS_BYTES = 16;
+
+/** Shape in which the kernels see a tensor. */
+function rowsOf(src: Tensor, byRow: boolean): { columns: number; total: number; units: number } {
+  const total = sizeOf(src.shape);
+  const columns = byRow ? src.shape[src.shape.length - 1] : Math.min(FLAT_ROW, Math.ceil(total / 4) * 4);
+  return { columns, total, units: Math.ceil(Math.ceil(total / columns) / QUANTIZE_ROWS) };
+}
+
+function tensorScale(src: Tensor): number {
+  if (typeof src.scaleInv !== 'number') {
+    throw new RangeError('quantize: expected a source with one scale, got one with a scale per row');
+  }
+  return src.scaleInv;
+}
+
+/** Largest |value| of a tensor; infinity and NaN come out as themselves. */
+export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0): number {
+  const { columns, total, units } = rowsOf(src, rowFactor !== 0);
+  return rt.scoped(() => {
+    const out = rt.arena.alloc(units * 4);
+    rt.parallel(
+      'amax',
+      units,
+      4 * (columns + 16),
+      src.ptr,
+      idOf(src.dtype),
+      tensorScale(src),
+      rowFactor,
+      columns,
+      total,
+      out,
+    );
+    return floatOfBits(new Uint32Array(rt.arena.buffer, out, units).reduce((a, b) => (a > b ? a : b), 0));
+  });
+}
+
+export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Quantized {
+  const { dtype, rounding = 'tiesToEven', random, second, rowFactor = 0, columnFactor = 0 } = options;
+  const spec = formatSpec(dtype);
+  const perRow = options.scale === 'row';
+  const scale =
+    typeof options.scale === 'number' ? options.scale : perRow ? 1 : powerOfTwoScale(amaxOf(rt, src, rowFactor), spec.max);
+  if (rounding === 'stochastic' && !random) {
+    throw new TypeError("quantize: expected a random position for 'stochastic' rounding, got none");
+  }
+  const { columns, total, units } = rowsOf(src, perRow || rowFactor !== 0 || columnFactor !== 0);
+  if (rounding === 'stochastic' && columns % 4 !== 0) {
+    throw new RangeError(`quantize: expected rows of a multiple of 4 for stochastic rounding, got ${columns}`);
+  }
+  const rows = total / columns;
+  const rowInv = perRow ? rt.arena.alloc(rows * 4) : 0;
+  const codes: Tensor = { ...empty(rt, src.shape, dtype), scaleInv: perRow ? { rows: rowInv } : 1 / scale };
+  const copy: Tensor | undefined = second && { ...empty(rt, src.shape, second.dtype), scaleInv: 1 / second.scale };
+  const seed = random?.seed ?? 0;
+  const health = rt.scoped(() => {
+    const stats = rt.arena.alloc(units * STATS_BYTES);
+    rt.parallel(
+      'quantize',
+      units,
+      rt.kernels.quantizeScratch(columns),
+      src.ptr,
+      idOf(src.dtype),
+      tensorScale(src),
+      rowFactor,
+      columnFactor,
+      columns,
+      total,
+      codes.ptr,
+      spec.id,
+      scale,
+      roundingId(rounding),
+      (options.saturate ?? spec.saturates) ? 1 : 0,
+      copy?.ptr ?? 0,
+      copy ? idOf(copy.dtype) : 0,
+      second?.scale ?? 1,
+      rowInv,
+      spec.max,
+      stats,
+      random?.stream ?? 0,
+      random?.step ?? 0,
+      seed >>> 0,
+      Math.floor(seed / 0x100000000),
+    );
+    return readHealth(rt, stats, units, total);
+  });
+  return { codes, second: copy, health };
+}
+
+/** Sums the statistics the encoding kernels leave per unit. */
+export function readHealth(rt: Runtime, stats: number, units: number, total: number): Health {
+  const words = new Uint32Array(rt.arena.buffer, stats, units * 4);
+  let amax = 0;
+  let saturated = 0;
+  let underflowed = 0;
+  for (let i = 0; i < words.length; i += 4) {
+    if (words[i] > amax) amax = words[i];
+    saturated += words[i + 1];
+    underflowed += words[i + 2];
+  }
+  return { amax: floatOfBits(amax), saturated: saturated / total, underflowed: underflowed / total };
+}
+
+/** The values of a tensor as float32, in a new tensor. */
+export function dequantize(rt: Runtime, src: Tensor): Tensor {
+  const perRow = typeof src.scaleInv !== 'number';
+  const { columns, total, units } = rowsOf(src, perRow);
+  const out = empty(rt, src.shape, 'float32');
+  const scaleInv: ScaleInv = src.scaleInv;
+  rt.parallel(
+    'dequantize',
+    units,
+    0,
+    src.ptr,
+    idOf(src.dtype),
+    columns,
+    total,
+    typeof scaleInv === 'number' ? scaleInv : 1,
+    typeof scaleInv === 'number' ? 0 : scaleInv.rows,
+    out.ptr,
+  );
+  return out;
+}
+
+/** A float32 copy of a tensor's values. */
+export function read(rt: Runtime, src: Tensor): Float32Array {
+  return rt.scoped(() => floatsAt(rt, dequantize(rt, src).ptr, sizeOf(src.shape)).slice());
+}

@@ -1,0 +1,66 @@
+/** Which format and which scale each tensor role has: a record, so that another recipe is other data and not other code. */
+import { type DType, formatSpec } from '../formats/index.js';
+
+/** How the input of the last linear of a feed-forward block is smoothed; see assembly/swiglu.ts. */
+export type SwigluMode = 'plain' | 'smooth-token' | 'smooth-channel';
+
+export interface Recipe {
+  readonly name: string;
+  /** Format of activations and their gradients between operations, of attention, norms, embedding and head. */
+  readonly storage: 'bfloat16' | 'float32';
+  /** Operands of Y = X W^T. */
+  readonly forward: { readonly input: DType; readonly weight: DType };
+  /** Operands of dX = dY W and dW = dY^T X: second copies where the formats differ from the forward ones. */
+  readonly backward: { readonly input: DType; readonly weight: DType; readonly gradOutput: DType };
+  readonly gradOutputRounding: 'tiesToEven' | 'stochastic';
+  readonly swiglu: SwigluMode;
+  /** Stored optimizer state of matrices. Norm gains keep float32. Formats narrower than float32 have one scale per tensor. */
+  readonly masterWeight: DType;
+  readonly firstMoment: DType;
+  readonly secondMoment: DType;
+}
+
+const fp8: Recipe = {
+  name: 'fp8',
+  storage: 'bfloat16',
+  forward: { input: 'float8_e4m3fn', weight: 'float8_e4m3fn' },
+  backward: { input: 'float8_e5m2', weight: 'float8_e5m2', gradOutput: 'float8_e5m2' },
+  gradOutputRounding: 'stochastic',
+  swiglu: 'smooth-token',
+  masterWeight: 'float16',
+  firstMoment: 'float8_e4m3fn',
+  secondMoment: 'float8_e5m2',
+};
+
+const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
+  name,
+  storage: dtype,
+  forward: { input: dtype, weight: dtype },
+  backward: { input: dtype, weight: dtype, gradOutput: dtype },
+  gradOutputRounding: 'tiesToEven',
+  swiglu: 'plain',
+  masterWeight: 'float32',
+  firstMoment: 'float32',
+  secondMoment: 'float32',
+});
+
+/** The named recipes. `fp8`: "Scaling FP8 training to trillion-token LLMs" (Fishman et al., ICLR 2025), with the authors' formats. */
+export const RECIPES: Readonly<Record<string, Recipe>> = Object.freeze({
+  fp8,
+  'fp8-plain': { ...fp8, name: 'fp8-plain', swiglu: 'plain' },
+  bf16: uniform('bf16', 'bfloat16'),
+  f32: uniform('f32', 'float32'),
+});
+
+/** The recipe of this name, or the record itself. */
+export function recipeOf(recipe: string | Recipe): Recipe {
+  if (typeof recipe !== 'string') return recipe;
+  if (!Object.hasOwn(RECIPES, recipe)) {
+    throw new RangeError(`recipe: expected one of ${Object.keys(RECIPES).join(', ')}, got ${JSON.stringify(recipe)}`);
+  }
+  return RECIPES[recipe];
+}
+
+export const isFloat8 = (dtype: DType): boolean => formatSpec(dtype).bits === 8;
+/** Whether the linears run in FP8, and so need scales. */
+export const usesFloat8 = (recipe: Recipe): boolean => isFloat8(recipe.forward.input);

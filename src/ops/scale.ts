@@ -1,0 +1,58 @@
+/** Amax to scale. A scale multiplies before the cast; its inverse is kept beside the codes. */
+import { type DType, formatSpec } from '../formats/index.js';
+
+const word = new Uint32Array(1);
+const real = new Float32Array(word.buffer);
+
+/** The float32 whose bits these are. Kernels return amax as bits, ordered NaN above infinity above finite. */
+export function floatOfBits(bits: number): number {
+  word[0] = bits;
+  return real[0];
+}
+
+/**
+ * 2^floor(log2(max / amax)): the power of two of the recipe ("Scaling FP8 training", authors' code), by truncating the float32 quotient
+ * to its exponent. 1 where amax is 0, infinite or NaN, or the quotient leaves the normal range.
+ */
+export function powerOfTwoScale(amax: number, max: number): number {
+  if (!(amax > 0)) return 1;
+  real[0] = max / Math.fround(amax);
+  const exponent = word[0] & 0x7f800000;
+  return exponent === 0 || exponent === 0x7f800000 ? 1 : floatOfBits(exponent);
+}
+
+/** Below this amax MAX / amax could overflow; such a tensor is all but zero and its scale does not matter. */
+const TINY = floatOfBits(0x0d800000); // 2^-100
+
+/** MAX / amax for the stored optimizer state (not a power of two), and amax / MAX to undo it. */
+export function fullRangeScale(amax: number, dtype: DType): { scale: number; scaleInv: number } {
+  if (amax === 0) return { scale: 1, scaleInv: 1 };
+  const a = Math.max(amax, TINY);
+  const { max } = formatSpec(dtype);
+  return { scale: Math.fround(max / a), scaleInv: Math.fround(a / max) };
+}
+
+/**
+ * Delayed scaling over one global batch: inside an optimizer step the scale is constant, from the largest magnitude the tensor had in
+ * the step before. A tensor never seen takes the scale of its own values (the papers start at 1, which for weights of size 0.02
+ * would put most E4M3 codes among the subnormals).
+ */
+export interface AmaxHistory {
+  /** Largest magnitude in the previous global batch; 0 before the first. */
+  previous: number;
+  /** Largest so far in this one. */
+  current: number;
+}
+
+export const newHistory = (): AmaxHistory => ({ previous: 0, current: 0 });
+
+export function observe(history: AmaxHistory, amax: number): void {
+  // `<` is false for NaN: a NaN is caught by the loss and the gradient norm, and must not enter a scale.
+  if (history.current < amax) history.current = amax;
+}
+
+/** Ends a global batch. A batch of zeros or infinities keeps the old scale, as in Transformer Engine. */
+export function advance(history: AmaxHistory): void {
+  if (history.current > 0 && Number.isFinite(history.current)) history.previous = history.current;
+  history.current = 0;
+}

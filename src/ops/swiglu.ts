@@ -1,0 +1,98 @@
+/** SwiGLU and Smooth-SwiGLU, encoding as they go. Kernels: assembly/swiglu.ts. */
+import type { DType } from '../formats/index.js';
+import type { Runtime } from '../engine/runtime.js';
+import { SWIGLU_ROWS } from '../engine/units.js';
+import { type Health, readHealth } from './quantize.js';
+import { floatOfBits } from './scale.js';
+import { empty, idOf, matrixShape, type Tensor } from './tensor.js';
+
+/** A format and the scale that multiplies before the cast (1 for formats that need none). */
+export interface Target {
+  readonly dtype: DType;
+  readonly scale: number;
+}
+
+export interface SwigluOptions {
+  readonly first: Target;
+  readonly second?: Target;
+  /** Smooth per token: y comes divided by a power of two per row, to be multiplied back after the next GEMM. */
+  readonly perToken?: boolean;
+  /** Smooth per channel: 1/s (F) float32 (powers of two), to be undone in the columns of the next weight. */
+  readonly channelInv?: Tensor;
+  /** Also measure the largest |silu(gate) * up| of each channel. */
+  readonly channelAmax?: boolean;
+}
+
+export interface SwigluResult {
+  readonly y: Tensor;
+  readonly second?: Tensor;
+  /** s (rows) float32, where per token. */
+  readonly rowScale?: Tensor;
+  readonly channelAmax?: Float32Array;
+  readonly health: Health;
+}
+
+/** gateUp (rows, 2F): gates, then ups -> y (rows, F). */
+export function swigluForward(rt: Runtime, gateUp: Tensor, options: SwigluOptions): SwigluResult {
+  const { first, second, perToken, channelInv, channelAmax } = options;
+  const [rows, both] = matrixShape(gateUp);
+  const width = both / 2;
+  const y: Tensor = { ...empty(rt, [rows, width], first.dtype), scaleInv: 1 / first.scale };
+  const copy: Tensor | undefined = second && { ...empty(rt, [rows, width], second.dtype), scaleInv: 1 / second.scale };
+  const rowScale = perToken ? empty(rt, [rows], 'float32') : undefined;
+  const units = Math.ceil(rows / SWIGLU_ROWS);
+  return rt.scoped(() => {
+    const stats = rt.arena.alloc(units * 16);
+    const peaks = channelAmax ? rt.arena.alloc(units * width * 4) : 0;
+    rt.parallel(
+      'swigluForward',
+      units,
+      8 * width + 64,
+      idOf(gateUp.dtype),
+      gateUp.ptr,
+      rows,
+      width,
+      rowScale?.ptr ?? 0,
+      channelInv?.ptr ?? 0,
+      peaks,
+      y.ptr,
+      idOf(first.dtype),
+      first.scale,
+      copy?.ptr ?? 0,
+      copy ? idOf(copy.dtype) : 0,
+      second?.scale ?? 1,
+      stats,
+    );
+    return {
+      y,
+      second: copy,
+      rowScale,
+      channelAmax: peaks ? largestPerColumn(new Uint32Array(rt.arena.buffer, peaks, units * width), width) : undefined,
+      health: readHealth(rt, stats, units, rows * width),
+    };
+  });
+}
+
+function largestPerColumn(bits: Uint32Array, columns: number): Float32Array {
+  const largest = bits.slice(0, columns);
+  for (let i = columns; i < bits.length; i++) {
+    if (bits[i] > largest[i % columns]) largest[i % columns] = bits[i];
+  }
+  return Float32Array.from(largest, floatOfBits);
+}
+
+/** dGateUp, in place of gateUp, from the gradient dy (rows, F) of the smoothed y. */
+export function swigluBackward(
+  rt: Runtime,
+  dy: Tensor,
+  gateUp: Tensor,
+  smoothing: { rowScale?: Tensor; channelInv?: Tensor },
+): Tensor {
+  const [rows, width] = matrixShape(dy);
+  const row = smoothing.rowScale?.ptr ?? 0;
+  const channel = smoothing.channelInv?.ptr ?? 0;
+  const scratch = 12 * width + 64;
+  const id = idOf(gateUp.dtype);
+  rt.parallel('swigluBackward', rows, scratch, id, dy.ptr, gateUp.ptr, width, row, channel, gateUp.ptr);
+  return gateUp;
+}

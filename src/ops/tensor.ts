@@ -1,0 +1,64 @@
+/** A tensor is a record of numbers about bytes in wasm memory; it owns nothing. value = code * scaleInv. */
+import { type DType, formatSpec } from '../formats/index.js';
+import type { Runtime } from '../engine/runtime.js';
+
+/** One factor for the whole tensor, or one float32 per row at an address. */
+export type ScaleInv = number | { readonly rows: number };
+
+export interface Tensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly ptr: number;
+  readonly scaleInv: ScaleInv;
+}
+
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
+export const bytesOf = (t: Tensor): number => sizeOf(t.shape) * formatSpec(t.dtype).bytes;
+export const idOf = (dtype: DType): number => formatSpec(dtype).id;
+
+/** The rows and columns of a tensor read as a matrix: the last dimension is the column. */
+export function matrixShape(t: Tensor): [rows: number, columns: number] {
+  const columns = t.shape[t.shape.length - 1];
+  return [sizeOf(t.shape) / columns, columns];
+}
+
+/** Uninitialised memory for a tensor. */
+export function empty(rt: Runtime, shape: readonly number[], dtype: DType): Tensor {
+  checkShape(shape);
+  const ptr = rt.arena.alloc(sizeOf(shape) * formatSpec(dtype).bytes);
+  return { dtype, shape, ptr, scaleInv: 1 };
+}
+
+export function zeros(rt: Runtime, shape: readonly number[], dtype: DType): Tensor {
+  const t = empty(rt, shape, dtype);
+  bytes(rt, t).fill(0);
+  return t;
+}
+
+/** Token ids (int32) in wasm memory; the address. */
+export function upload(rt: Runtime, ids: Int32Array): number {
+  const ptr = rt.arena.alloc(ids.byteLength);
+  new Int32Array(rt.arena.buffer, ptr, ids.length).set(ids);
+  return ptr;
+}
+
+/** The bytes of a tensor, as a view that a growth of memory may detach. */
+export function bytes(rt: Runtime, t: Tensor): Uint8Array {
+  return new Uint8Array(rt.arena.buffer, t.ptr, bytesOf(t));
+}
+
+/** A float32 tensor's memory, as a view that a growth of memory may detach. */
+export function floats(rt: Runtime, t: Tensor): Float32Array {
+  if (t.dtype !== 'float32') throw new TypeError(`floats: expected a float32 tensor, got ${t.dtype}`);
+  return new Float32Array(rt.arena.buffer, t.ptr, sizeOf(t.shape));
+}
+
+export const floatsAt = (rt: Runtime, ptr: number, count: number): Float32Array =>
+  new Float32Array(rt.arena.buffer, ptr, count);
+
+export function checkShape(shape: readonly number[]): void {
+  if (!Array.isArray(shape) || shape.length === 0 || !shape.every((n) => Number.isSafeInteger(n) && n > 0)) {
+    throw new RangeError(`shape: expected one or more positive integers, got ${JSON.stringify(shape)}`);
+  }
+  if (sizeOf(shape) > 0x7fffffff) throw new RangeError(`shape: expected fewer than 2^31 elements, got ${sizeOf(shape)}`);
+}

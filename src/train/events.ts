@@ -1,0 +1,66 @@
+/**
+ * The lines of `metrics.jsonl`, one JSON object each: what a training run says about itself.
+ * Written by the loop, read by the progress bar and the report. Types only; field names are the ones in the file.
+ */
+
+/** How one FP8 tensor fared in one step. */
+export interface Fp8Health {
+  /** Largest finite magnitude seen. */
+  amax: number;
+  /** The scale it was encoded with. */
+  scale: number;
+  /** Fraction of values clipped at the format's maximum, 0..1. */
+  saturated: number;
+  /** Fraction of values that became zero although they were not, 0..1. */
+  underflowed: number;
+}
+
+export interface StepLine {
+  type: 'step';
+  step: number;
+  loss: number;
+  lr: number;
+  grad_norm: number;
+  /** Tokens seen since step 0, across resumes. */
+  tokens: number;
+  tokens_per_sec: number;
+  elapsed_s: number;
+  /** Digest of the training state after this step, in hex: equal runs print equal digests. */
+  digest: string;
+  /** By tensor, such as `layers.0.qkv.grad_output`; only on some steps, and only in FP8 recipes. */
+  fp8?: Record<string, Fp8Health>;
+}
+
+export interface EvalLine {
+  type: 'eval';
+  step: number;
+  val_loss: number;
+  val_bits_per_byte: number;
+}
+
+export interface SampleLine {
+  type: 'sample';
+  step: number;
+  prompt: string;
+  text: string;
+}
+
+export interface CheckpointLine {
+  type: 'checkpoint';
+  step: number;
+  path: string;
+}
+
+export interface AnomalyLine {
+  type: 'anomaly';
+  step: number;
+  what: string;
+}
+
+export interface DoneLine {
+  type: 'done';
+  step: number;
+  [field: string]: unknown;
+}
+
+export type MetricsLine = StepLine | EvalLine | SampleLine | CheckpointLine | AnomalyLine | DoneLine;
