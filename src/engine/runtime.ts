@@ -84,13 +84,16 @@ export class Runtime {
     else (this.kernels[name] as unknown as Kernel)(0, units, this.scratchAt, ...values);
   }
 
-  /** Allocates for `run` and frees whatever it left behind. */
-  scoped<T>(run: () => T): T {
+  /** Runs `run` and frees whatever it allocated, except the addresses `keep` names in its result. */
+  scoped<T>(run: () => T, keep?: (result: T) => readonly number[]): T {
     const mark = this.arena.mark();
+    let kept: readonly number[] = [];
     try {
-      return run();
+      const result = run();
+      if (keep) kept = keep(result);
+      return result;
     } finally {
-      this.arena.release(mark);
+      this.arena.release(mark, kept);
     }
   }
 

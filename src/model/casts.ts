@@ -29,7 +29,7 @@ export interface ChannelScale {
   readonly inverse: Tensor;
 }
 
-/** Reads activations into operands: what a transformer block needs to know of a recipe. */
+/** Reads activations into operands: what a transformer block needs to know of a recipe. The tensors given stay as they are. */
 export interface Casts {
   input(key: string, x: Tensor): Operand;
   swiglu(key: string, gateUp: Tensor): SmoothOperand;
@@ -65,10 +65,9 @@ export class Scales {
   }
 }
 
-/** Frees a tensor that became an operand, unless it is the operand. */
-function replaced(rt: Runtime, x: Tensor, operand: Operand): Operand {
+/** Frees a tensor whose operand is all that is still needed, unless it is the operand. */
+export function spend(rt: Runtime, x: Tensor, operand: Operand): void {
   if (operand.forward.ptr !== x.ptr && operand.backward.ptr !== x.ptr) rt.arena.free(x.ptr);
-  return operand;
 }
 
 export class TrainingCasts implements Casts {
@@ -85,7 +84,7 @@ export class TrainingCasts implements Casts {
 
   input(key: string, x: Tensor): Operand {
     const { forward, backward } = this.recipe;
-    return replaced(this.rt, x, this.cast(`${key}.input`, x, forward.input, backward.input, {}));
+    return this.cast(`${key}.input`, x, forward.input, backward.input, {});
   }
 
   /** A weight's operands, made once per optimizer step from its master. */
@@ -126,7 +125,9 @@ export class TrainingCasts implements Casts {
     if (channel && result.channelAmax) this.observeChannels(key, result.channelAmax);
     const undo = { rowScale: result.rowScale, channel };
     if (!direct) {
-      return { ...replaced(rt, result.y, this.cast(`${key}.input`, result.y, first, second, {})), ...undo };
+      const operand = this.cast(`${key}.input`, result.y, first, second, {});
+      spend(rt, result.y, operand);
+      return { ...operand, ...undo };
     }
     if (history) this.record(`${key}.input`, history, result.health, scaleOf(first));
     return { forward: result.y, backward: result.second ?? result.y, ...undo };
@@ -200,6 +201,8 @@ export class InferenceCasts implements Casts {
   swiglu(key: string, gateUp: Tensor): SmoothOperand {
     const dtype = isFloat8(this.format) ? 'float32' : this.format;
     const { y } = swigluForward(this.rt, gateUp, { first: { dtype, scale: 1 } });
-    return this.input(key, y);
+    const operand = this.input(key, y);
+    spend(this.rt, y, operand);
+    return operand;
   }
 }

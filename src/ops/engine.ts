@@ -119,14 +119,7 @@ export class Engine extends Runtime {
 
   /** Runs `f` and frees every tensor made inside, except one that it returns. */
   scope<T>(f: () => T): T {
-    const mark = this.arena.mark();
-    let result: T | undefined;
-    try {
-      result = f();
-      return result;
-    } finally {
-      this.arena.release(mark, isTensor(result) ? addressesOf(result) : []);
-    }
+    return this.scoped(f, (result) => (isTensor(result) ? addressesOf(result) : []));
   }
 
   private upload(values: ArrayLike<number>, shape: readonly number[]): Tensor {

@@ -1,0 +1,96 @@
+/** Autoregressive generation: one token at a time over a cache of keys and values, drawn by a seeded position and not by a state. */
+import { philoxWord } from '../formats/index.js';
+import { exp } from '../ops/math.js';
+import { read } from '../ops/quantize.js';
+import { sizeOf, upload } from '../ops/tensor.js';
+import type { Casts } from './casts.js';
+import { SAMPLE_STREAM } from './init.js';
+import { forward, type KvCache, type Model, newKvCache } from './transformer.js';
+
+export interface SampleOptions {
+  readonly maxNewTokens: number;
+  /** 0 takes the likeliest token; 1 samples from the model's own distribution. */
+  readonly temperature?: number;
+  /** Only the k likeliest tokens. */
+  readonly topK?: number;
+  /** Only the likeliest tokens that together reach this probability. */
+  readonly topP?: number;
+  readonly seed?: number;
+}
+
+const TWO_32 = 4294967296;
+
+export function checkSampleOptions({ maxNewTokens, temperature, topK, topP, seed }: SampleOptions): void {
+  const fail = (name: string, expected: string, got: unknown) => {
+    throw new RangeError(`${name}: expected ${expected}, got ${got}`);
+  };
+  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) fail('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
+  if (temperature !== undefined && !(temperature >= 0 && temperature < Infinity)) {
+    fail('temperature', 'a number of 0 or more', temperature);
+  }
+  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) fail('topK', 'an integer of 1 or more', topK);
+  if (topP !== undefined && !(topP > 0 && topP <= 1)) fail('topP', 'a number above 0 and at most 1', topP);
+  if (seed !== undefined && !(Number.isSafeInteger(seed) && seed >= 0)) {
+    fail('seed', 'a non-negative safe integer', seed);
+  }
+}
+
+/** Yields new token ids after the prompt. Beyond the model's positions the oldest half of the text is forgotten and the cache rebuilt. */
+export function* sample(
+  model: Model,
+  casts: Casts,
+  prompt: ArrayLike<number>,
+  options: SampleOptions,
+): Generator<number, void> {
+  checkSampleOptions(options);
+  const { config, rt } = model;
+  const text = Array.from(prompt);
+  if (text.length === 0) throw new RangeError('prompt: expected at least one token, got none');
+  const bad = text.find((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocabSize));
+  if (bad !== undefined) throw new RangeError(`prompt: expected token ids below ${config.vocabSize}, got ${bad}`);
+  const cache = newKvCache(model, 1, config.maxPositions);
+  try {
+    let pending = text.slice(-config.maxPositions);
+    for (let i = 0; i < options.maxNewTokens; i++) {
+      if (cache.length + pending.length > config.maxPositions) {
+        pending = text.slice(-Math.ceil(config.maxPositions / 2));
+        cache.length = 0;
+      }
+      const id = choose(lastLogits(model, casts, pending, cache), options, i);
+      text.push(id);
+      pending = [id];
+      yield id;
+    }
+  } finally {
+    for (const layer of cache.layers) rt.arena.free(layer.ptr);
+  }
+}
+
+/** Logits after the last of the new tokens. */
+export function lastLogits(model: Model, casts: Casts, tokens: readonly number[], cache: KvCache): Float32Array {
+  const { rt } = model;
+  return rt.scoped(() => {
+    const ids = upload(rt, Int32Array.from(tokens));
+    const { logits } = forward(model, casts, { ids, batch: 1, time: tokens.length }, cache);
+    const all = read(rt, logits);
+    return all.slice(sizeOf(logits.shape) - model.config.vocabSize);
+  });
+}
+
+/** Draws token number `index` of the run. Ties in the order fall to the smaller id, so the result is the same everywhere. */
+function choose(logits: Float32Array, { temperature = 1, topK, topP = 1, seed = 0 }: SampleOptions, index: number): number {
+  const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
+  if (temperature === 0) return order[0];
+  const kept = order.slice(0, topK ?? order.length);
+  const weights = kept.map((id) => exp((logits[id] - logits[order[0]]) / temperature));
+  const nucleus = weights.reduce((a, b) => a + b, 0) * topP;
+  let count = 0;
+  let total = 0;
+  while (count < kept.length && (count === 0 || total < nucleus)) total += weights[count++];
+  let left = (philoxWord(index, SAMPLE_STREAM, 0, seed) / TWO_32) * total;
+  for (let i = 0; i < count; i++) {
+    left -= weights[i];
+    if (left < 0) return kept[i];
+  }
+  return kept[count - 1];
+}

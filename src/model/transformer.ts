@@ -1,0 +1,256 @@
+/**
+ * The Llama-style transformer in reading order, forward and backward.
+ *
+ *   h = embed[ids]
+ *   per layer:  h += O attention(rope(QKV norm(h)));  h += Down(silu(gate) * up), gate and up = GateUp norm(h)
+ *   logits = Head norm(h)
+ *
+ * Shapes: B batch, T time, C channels, H heads, D head size, F feed-forward width, V vocabulary; a "row" is one token of B * T.
+ */
+import type { Runtime } from '../engine/runtime.js';
+import { formatSpec } from '../formats/index.js';
+import { attentionBackward, attentionForward, type AttentionShape, type KeysAndValues } from '../ops/attention.js';
+import { embeddingBackward, embeddingForward } from '../ops/embedding.js';
+import { linearBackwardInput, linearBackwardWeight, linearForward } from '../ops/linear.js';
+import { normBackward, normForward } from '../ops/norm.js';
+import { rope, type RopeTable } from '../ops/rope.js';
+import { swigluBackward } from '../ops/swiglu.js';
+import { bytes, empty, type Tensor, zeros } from '../ops/tensor.js';
+import { type Casts, type Operand, type SmoothOperand, spend, type TrainingCasts } from './casts.js';
+import type { LlamaConfig } from './config.js';
+import { headName } from './params.js';
+
+/** Norm gains as they are; matrices as the operands of their products; the embedding table in the storage format. */
+export type Weights = ReadonlyMap<string, Operand>;
+
+export interface Model {
+  readonly rt: Runtime;
+  readonly config: LlamaConfig;
+  readonly weights: Weights;
+  readonly storage: 'bfloat16' | 'float32';
+  readonly rope: RopeTable;
+}
+
+export interface Batch {
+  /** Address of batch * time int32 token ids. */
+  readonly ids: number;
+  readonly batch: number;
+  readonly time: number;
+}
+
+/** Keys and values of each layer, (batch, positions, 2 * kvHeads * D), filled up to `length`. */
+export interface KvCache {
+  readonly layers: readonly Tensor[];
+  readonly positions: number;
+  length: number;
+}
+
+/** What one layer keeps for its backward pass. */
+interface LayerActivations {
+  readonly x: Tensor;
+  readonly rstd: Tensor;
+  readonly attnInput: Operand;
+  readonly qkv: Tensor;
+  readonly attn: Tensor;
+  readonly lse: Tensor;
+  readonly oInput: Operand;
+  readonly middle: Tensor;
+  readonly middleRstd: Tensor;
+  readonly mlpInput: Operand;
+  readonly gateUp: Tensor;
+  readonly y: SmoothOperand;
+}
+
+export interface Activations {
+  readonly layers: readonly LayerActivations[];
+  readonly last: Tensor;
+  readonly lastRstd: Tensor;
+  readonly headInput: Tensor;
+}
+
+const weight = (model: Model, name: string): Operand => {
+  const operand = model.weights.get(name);
+  if (!operand) throw new Error(`model: expected a weight ${name}, got none`);
+  return operand;
+};
+const gain = (model: Model, name: string): Tensor => weight(model, name).forward;
+
+function attentionShape({ config }: Model, { batch, time }: Batch): AttentionShape {
+  const { heads, kvHeads, headDim } = config;
+  return { batch, time, heads, kvHeads, headDim };
+}
+
+export function newKvCache(model: Model, batch: number, positions: number): KvCache {
+  const { layers, kvHeads, headDim } = model.config;
+  const shape = [batch, positions, 2 * kvHeads * headDim];
+  const tensors = Array.from({ length: layers }, () => empty(model.rt, shape, model.storage));
+  return { layers: tensors, positions, length: 0 };
+}
+
+function pastOf(cache: KvCache, layer: number): KeysAndValues {
+  return { tensor: cache.layers[layer], positions: cache.positions, offset: cache.length };
+}
+
+/** Copies the keys and values of new tokens behind those in the cache. */
+function append({ rt, config, storage }: Model, qkv: Tensor, { batch, time }: Batch, past: KeysAndValues): void {
+  const element = formatSpec(storage).bytes;
+  const kept = 2 * config.kvHeads * config.headDim * element;
+  const width = config.heads * config.headDim * element + kept;
+  const from = bytes(rt, qkv);
+  const to = bytes(rt, past.tensor);
+  for (let b = 0; b < batch; b++) {
+    for (let t = 0; t < time; t++) {
+      const row = (b * time + t + 1) * width;
+      to.set(from.subarray(row - kept, row), (b * past.positions + past.offset + t) * kept);
+    }
+  }
+}
+
+/** Logits (rows, V) in the storage format, and what the backward pass needs. With a cache, tokens follow those already in it. */
+export function forward(model: Model, casts: Casts, input: Batch, cache?: KvCache): { logits: Tensor; kept: Activations } {
+  const { rt, config, storage } = model;
+  const rows = input.batch * input.time;
+  let h = embeddingForward(rt, gain(model, 'embed'), input.ids, rows, storage);
+  const layers: LayerActivations[] = [];
+  for (let i = 0; i < config.layers; i++) {
+    const { out, kept } = layerForward(model, casts, `layers.${i}`, h, input, cache && pastOf(cache, i));
+    layers.push(kept);
+    h = out;
+  }
+  if (cache) cache.length += input.time;
+  const final = normForward(rt, h, gain(model, 'norm'), config.rmsNormEps);
+  const logits = linearForward(rt, final.y, gain(model, headName(config)), { dtype: storage });
+  return { logits, kept: { layers, last: h, lastRstd: final.rstd, headInput: final.y } };
+}
+
+function layerForward(
+  model: Model,
+  casts: Casts,
+  at: string,
+  x: Tensor,
+  input: Batch,
+  past?: KeysAndValues,
+): { out: Tensor; kept: LayerActivations } {
+  const { rt, config, storage: dtype } = model;
+  const shape = attentionShape(model, input);
+  const { heads, kvHeads, headDim } = config;
+
+  const norm = normForward(rt, x, gain(model, `${at}.attn_norm`), config.rmsNormEps);
+  const attnInput = casts.input(`${at}.qkv`, norm.y);
+  spend(rt, norm.y, attnInput);
+  const qkv = linearForward(rt, attnInput.forward, weight(model, `${at}.qkv`).forward, { dtype });
+  const turned = { heads: heads + kvHeads, headDim, time: input.time, offset: past?.offset };
+  rope(rt, qkv, turned, model.rope, 'forward');
+  if (past) append(model, qkv, input, past);
+  const { out: attn, lse } = attentionForward(rt, qkv, shape, past);
+  const oInput = casts.input(`${at}.o`, attn);
+  const middle = linearForward(rt, oInput.forward, weight(model, `${at}.o`).forward, { dtype, addend: x });
+
+  const middleNorm = normForward(rt, middle, gain(model, `${at}.mlp_norm`), config.rmsNormEps);
+  const mlpInput = casts.input(`${at}.gate_up`, middleNorm.y);
+  spend(rt, middleNorm.y, mlpInput);
+  const gateUp = linearForward(rt, mlpInput.forward, weight(model, `${at}.gate_up`).forward, { dtype });
+  const y = casts.swiglu(`${at}.down`, gateUp);
+  const out = linearForward(rt, y.forward, weight(model, `${at}.down`).forward, {
+    dtype,
+    addend: middle,
+    rowFactor: y.rowScale?.ptr,
+  });
+  return {
+    out,
+    kept: {
+      x,
+      rstd: norm.rstd,
+      attnInput,
+      qkv,
+      attn,
+      lse,
+      oInput,
+      middle,
+      middleRstd: middleNorm.rstd,
+      mlpInput,
+      gateUp,
+      y,
+    },
+  };
+}
+
+/** Gradients in float32, one like each parameter. */
+export type Gradients = ReadonlyMap<string, Tensor>;
+
+/** Adds the gradients of one batch from dLogits (rows, V). */
+export function backward(
+  model: Model,
+  casts: TrainingCasts,
+  input: Batch,
+  kept: Activations,
+  dLogits: Tensor,
+  gradients: Gradients,
+): void {
+  const { rt, config, storage } = model;
+  const head = headName(config);
+  const grad = (name: string) => gradients.get(name)!;
+  linearBackwardWeight(rt, dLogits, kept.headInput, grad(head));
+  const dFinal = linearBackwardInput(rt, dLogits, weight(model, head).backward, storage);
+  const noResidual = zeros(rt, kept.last.shape, storage);
+  let dh = normBackward(rt, dFinal, kept.last, gain(model, 'norm'), kept.lastRstd, noResidual, grad('norm'));
+  for (let i = config.layers - 1; i >= 0; i--) {
+    const dOut = dh;
+    dh = rt.scoped(
+      () => layerBackward(model, casts, `layers.${i}`, input, kept.layers[i], dOut, grad),
+      (dx) => [dx.ptr],
+    );
+    rt.arena.free(dOut.ptr);
+  }
+  embeddingBackward(rt, dh, input.ids, grad('embed'));
+}
+
+function layerBackward(
+  model: Model,
+  casts: TrainingCasts,
+  at: string,
+  input: Batch,
+  kept: LayerActivations,
+  dOut: Tensor,
+  grad: (name: string) => Tensor,
+): Tensor {
+  const { rt, config, storage } = model;
+  const { heads, kvHeads, headDim } = config;
+
+  // out = middle + s * Down(y)
+  const { rowScale, channel } = kept.y;
+  const dz = casts.gradOutput(`${at}.down`, dOut, rowScale?.ptr);
+  linearBackwardWeight(rt, dz, kept.y.backward, grad(`${at}.down`), channel?.scale.ptr);
+  const dy = linearBackwardInput(rt, dz, weight(model, `${at}.down`).backward, storage);
+  const dGateUp = swigluBackward(rt, dy, kept.gateUp, { rowScale, channelInv: channel?.inverse });
+  const dMlp = linearBackward(model, casts, `${at}.gate_up`, dGateUp, kept.mlpInput, grad);
+  const dMiddle = normBackward(
+    rt,
+    dMlp,
+    kept.middle,
+    gain(model, `${at}.mlp_norm`),
+    kept.middleRstd,
+    dOut,
+    grad(`${at}.mlp_norm`),
+  );
+
+  // middle = x + O(attention)
+  const dAttn = linearBackward(model, casts, `${at}.o`, dMiddle, kept.oInput, grad);
+  const dQkv = attentionBackward(rt, kept.qkv, kept.attn, kept.lse, dAttn, attentionShape(model, input));
+  rope(rt, dQkv, { heads: heads + kvHeads, headDim, time: input.time }, model.rope, 'back');
+  const dNorm = linearBackward(model, casts, `${at}.qkv`, dQkv, kept.attnInput, grad);
+  return normBackward(rt, dNorm, kept.x, gain(model, `${at}.attn_norm`), kept.rstd, dMiddle, grad(`${at}.attn_norm`));
+}
+
+function linearBackward(
+  model: Model,
+  casts: TrainingCasts,
+  name: string,
+  dOut: Tensor,
+  input: Operand,
+  grad: (name: string) => Tensor,
+): Tensor {
+  const dy = casts.gradOutput(name, dOut);
+  linearBackwardWeight(model.rt, dy, input.backward, grad(name));
+  return linearBackwardInput(model.rt, dy, weight(model, name).backward, model.storage);
+}

@@ -1,0 +1,134 @@
+/** The state of a run: stored optimizer state per parameter, delayed scales, and the step. Everything else follows from the settings. */
+import type { Runtime } from '../engine/runtime.js';
+import { type ChannelScale, InferenceCasts, type Operand, Scales, type TrainingCasts } from '../model/casts.js';
+import { initialValues } from '../model/init.js';
+import { type Parameter, parametersOf } from '../model/params.js';
+import type { Model } from '../model/transformer.js';
+import type { ParameterState } from '../ops/adamw.js';
+import { amaxOf, quantize } from '../ops/quantize.js';
+import { isFloat8, type Recipe } from '../ops/recipe.js';
+import { digestOf } from '../ops/reduce.js';
+import { type RopeTable, ropeTable } from '../ops/rope.js';
+import { fullRangeScale } from '../ops/scale.js';
+import { bytesOf, empty, floats, sizeOf, type Tensor, zeros } from '../ops/tensor.js';
+import type { DType } from '../formats/index.js';
+import type { TrainSettings } from './options.js';
+
+export interface TrainingState {
+  /** Optimizer steps done. */
+  step: number;
+  readonly table: readonly Parameter[];
+  readonly parameters: Map<string, ParameterState>;
+  readonly scales: Scales;
+  readonly rope: RopeTable;
+}
+
+/** Formats of a parameter's stored state: the recipe's for matrices, float32 for norm gains. */
+export function stateFormats(parameter: Parameter, recipe: Recipe): { master: DType; first: DType; second: DType } {
+  if (parameter.role === 'norm') return { master: 'float32', first: 'float32', second: 'float32' };
+  return { master: recipe.masterWeight, first: recipe.firstMoment, second: recipe.secondMoment };
+}
+
+export function initialState(rt: Runtime, settings: TrainSettings): TrainingState {
+  const { config, recipe, seed } = settings;
+  const table = parametersOf(config);
+  const parameters = new Map<string, ParameterState>();
+  table.forEach((parameter, index) => {
+    const formats = stateFormats(parameter, recipe);
+    parameters.set(parameter.name, {
+      master: stored(rt, initialValues(parameter, index, seed), parameter.shape, formats.master),
+      firstMoment: zeros(rt, parameter.shape, formats.first),
+      secondMoment: zeros(rt, parameter.shape, formats.second),
+    });
+  });
+  const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);
+  return { step: 0, table, parameters, scales: new Scales(), rope };
+}
+
+/** Values in a storage format, with one scale MAX / amax where the format is narrower than BF16's range. */
+function stored(rt: Runtime, values: Float32Array, shape: readonly number[], dtype: DType): Tensor {
+  const source = empty(rt, shape, 'float32');
+  floats(rt, source).set(values);
+  if (dtype === 'float32') return source;
+  const { scale, scaleInv } = dtype === 'bfloat16' ? { scale: 1, scaleInv: 1 } : fullRangeScale(amaxOf(rt, source), dtype);
+  const { codes } = quantize(rt, source, { dtype, scale, saturate: true });
+  rt.arena.free(source.ptr);
+  return { ...codes, scaleInv };
+}
+
+/** The operands of one optimizer step, made from the masters; `cast` says how a linear's matrix becomes one. */
+function modelWith(
+  rt: Runtime,
+  settings: TrainSettings,
+  state: TrainingState,
+  cast: (parameter: Parameter, master: Tensor) => Operand,
+): Model {
+  const { config, recipe } = settings;
+  const weights = new Map<string, Operand>();
+  for (const parameter of state.table) {
+    const { master } = state.parameters.get(parameter.name)!;
+    if (parameter.role === 'norm') weights.set(parameter.name, { forward: master, backward: master });
+    else if (parameter.role === 'linear') weights.set(parameter.name, cast(parameter, master));
+    else weights.set(parameter.name, same(inStorage(rt, master, recipe.storage)));
+  }
+  return { rt, config, weights, storage: recipe.storage, rope: state.rope };
+}
+
+const same = (t: Tensor): Operand => ({ forward: t, backward: t });
+
+function inStorage(rt: Runtime, master: Tensor, storage: DType): Tensor {
+  return master.dtype === storage ? master : quantize(rt, master, { dtype: storage, scale: 1 }).codes;
+}
+
+/** The model as one training step sees it. */
+export function trainingModel(rt: Runtime, settings: TrainSettings, state: TrainingState, casts: TrainingCasts): Model {
+  const smooth = settings.recipe.swiglu === 'smooth-channel';
+  return modelWith(rt, settings, state, ({ name, shape }, master) => {
+    const channel: ChannelScale | undefined =
+      smooth && name.endsWith('.down') ? casts.channelScale(name, shape[1]) : undefined;
+    return casts.weight(name, master, channel?.scale.ptr);
+  });
+}
+
+/** The model as it is saved and used: linears in the forward format with a scale of their own amax. */
+export function inferenceModel(rt: Runtime, settings: TrainSettings, state: TrainingState): Model {
+  const { weight } = settings.recipe.forward;
+  return modelWith(rt, settings, state, (_, master) =>
+    same(isFloat8(weight) ? quantize(rt, master, { dtype: weight }).codes : inStorage(rt, master, weight)),
+  );
+}
+
+export const inferenceCasts = (rt: Runtime, recipe: Recipe): InferenceCasts =>
+  new InferenceCasts(rt, recipe.forward.input);
+
+function storedTensors(state: TrainingState): Tensor[] {
+  return state.table.flatMap(({ name }) => {
+    const { master, firstMoment, secondMoment } = state.parameters.get(name)!;
+    return [master, firstMoment, secondMoment];
+  });
+}
+
+/** Delayed scales in the order of their names: what the digest and the checkpoint hold of them. */
+export function scaleEntries(scales: Scales): { histories: [string, number][]; channels: [string, number[]][] } {
+  const byName = <T>(map: Map<string, T>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    histories: byName(scales.histories).map(([key, { previous }]) => [key, previous]),
+    channels: byName(scales.channels).map(([key, { previous }]) => [key, Array.from(previous)]),
+  };
+}
+
+/** 16 hex digits over everything that decides the rest of the run. */
+export function stateDigest(rt: Runtime, state: TrainingState): string {
+  const { histories, channels } = scaleEntries(state.scales);
+  const numbers = [state.step, ...histories.map(([, amax]) => amax), ...channels.flatMap(([, amax]) => amax)];
+  return digestOf(rt, storedTensors(state), numbers);
+}
+
+/** Bytes of master weights and both moments, with their scales, per parameter. */
+export function stateBytesPerParameter(state: TrainingState): number {
+  const tensors = storedTensors(state);
+  const count = state.table.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  const scales = tensors.filter((t) => t.dtype !== 'float32').length * 4;
+  return (tensors.reduce((sum, t) => sum + bytesOf(t), 0) + scales) / count;
+}
+

@@ -1,0 +1,146 @@
+/** One optimizer step: weights to operands, forward and backward over the batches, clip, update, new scales. */
+import type { Runtime } from '../engine/runtime.js';
+import { type RoleHealth, TrainingCasts } from '../model/casts.js';
+import { backward, forward, type Gradients, type Model } from '../model/transformer.js';
+import { adamw } from '../ops/adamw.js';
+import { crossEntropy } from '../ops/loss.js';
+import { integerPower } from '../ops/math.js';
+import { globalNorm } from '../ops/reduce.js';
+import { type Tensor, upload, zeros } from '../ops/tensor.js';
+import type { DataOrder } from './data.js';
+import type { TrainSettings } from './options.js';
+import { learningRateAt } from './schedule.js';
+import { inferenceCasts, inferenceModel, type TrainingState, trainingModel } from './state.js';
+
+export interface StepResult {
+  /** Mean cross-entropy in nats per token, over the step's batches, before the update. */
+  readonly loss: number;
+  readonly gradNorm: number;
+  readonly learningRate: number;
+  readonly health: ReadonlyMap<string, RoleHealth>;
+}
+
+/** A loss or gradient that is not a number, or infinite. The state is as it was before the step. */
+export class NonFiniteError extends Error {
+  override name = 'NonFiniteError';
+}
+
+/** Advances the state by one step, or throws NonFiniteError and leaves it untouched. */
+export function trainStep(rt: Runtime, settings: TrainSettings, state: TrainingState, data: DataOrder): StepResult {
+  return rt.scoped(() => {
+    const step = state.step + 1;
+    const casts = new TrainingCasts(rt, settings.recipe, state.scales, settings.seed, step);
+    const model = trainingModel(rt, settings, state, casts);
+    const gradients = new Map(state.table.map(({ name, shape }) => [name, zeros(rt, shape, 'float32')]));
+    const loss = lossAndGradients(model, casts, settings, state.step, data, gradients);
+    const gradNorm = globalNorm(rt, [...gradients.values()]);
+    if (!(Number.isFinite(loss) && Number.isFinite(gradNorm))) {
+      throw new NonFiniteError(
+        `step ${step}: expected a finite loss and gradient, got loss ${loss} and gradient norm ${gradNorm}${culprit(rt, gradients)}`,
+      );
+    }
+    const learningRate = learningRateAt(step, settings);
+    update(rt, settings, state, gradients, gradNorm, learningRate, step);
+    state.scales.advance();
+    state.step = step;
+    return { loss, gradNorm, learningRate, health: casts.health };
+  });
+}
+
+function lossAndGradients(
+  model: Model,
+  casts: TrainingCasts,
+  settings: TrainSettings,
+  stepsDone: number,
+  data: DataOrder,
+  gradients: Gradients,
+): number {
+  const { rt } = model;
+  const { batchSize, gradientAccumulation, blockSize } = settings;
+  const tokens = batchSize * gradientAccumulation * blockSize;
+  let sum = 0;
+  for (let micro = 0; micro < gradientAccumulation; micro++) {
+    rt.scoped(() => {
+      const { inputs, targets } = data.batch((stepsDone * gradientAccumulation + micro) * batchSize, batchSize);
+      const batch = { ids: upload(rt, inputs), batch: batchSize, time: blockSize };
+      const { logits, kept } = forward(model, casts, batch);
+      sum += crossEntropy(rt, logits, upload(rt, targets), 1 / tokens);
+      backward(model, casts, batch, kept, logits, gradients);
+    });
+  }
+  return sum / tokens;
+}
+
+function update(
+  rt: Runtime,
+  settings: TrainSettings,
+  state: TrainingState,
+  gradients: Gradients,
+  gradNorm: number,
+  learningRate: number,
+  step: number,
+): void {
+  const { gradClip, beta1, beta2, eps, weightDecay } = settings;
+  const shared = {
+    learningRate,
+    beta1,
+    beta2,
+    eps,
+    beta1Power: integerPower(beta1, step),
+    beta2Power: integerPower(beta2, step),
+    gradScale: gradClip > 0 && gradNorm > gradClip ? gradClip / gradNorm : 1,
+  };
+  for (const { name, decay } of state.table) {
+    const parameter = state.parameters.get(name)!;
+    const next = adamw(rt, parameter, gradients.get(name)!, { ...shared, weightDecay: decay ? weightDecay : 0 });
+    state.parameters.set(name, next);
+  }
+}
+
+/** Which gradient went wrong first, in the order of the table. */
+function culprit(rt: Runtime, gradients: Gradients): string {
+  for (const [name, gradient] of gradients) {
+    if (!Number.isFinite(globalNorm(rt, [gradient as Tensor]))) return ` (first in the gradient of ${name})`;
+  }
+  return '';
+}
+
+/** Mean cross-entropy over consecutive windows of held-out tokens, at most `windows` of them, in the saved model's own precision. */
+export function evaluate(
+  rt: Runtime,
+  settings: TrainSettings,
+  state: TrainingState,
+  tokens: Uint8Array,
+  windows?: number,
+): number {
+  return rt.scoped(() => {
+    const model = inferenceModel(rt, settings, state);
+    return meanLoss(model, inferenceCasts(rt, settings.recipe), tokens, settings.blockSize, windows);
+  });
+}
+
+/** Sequences per pass of an evaluation. Rows do not depend on each other, so any number gives the same losses. */
+const EVAL_BATCH = 8;
+
+export function meanLoss(
+  model: Model,
+  casts: ReturnType<typeof inferenceCasts>,
+  tokens: Uint8Array,
+  blockSize: number,
+  limit = Number.POSITIVE_INFINITY,
+): number {
+  const { rt } = model;
+  const windows = Math.min(limit, Math.floor((tokens.length - 1) / blockSize));
+  let sum = 0;
+  for (let first = 0; first < windows; first += EVAL_BATCH) {
+    const batch = Math.min(EVAL_BATCH, windows - first);
+    const from = first * blockSize;
+    const to = from + batch * blockSize;
+    rt.scoped(() => {
+      const ids = upload(rt, Int32Array.from(tokens.subarray(from, to)));
+      const { logits } = forward(model, casts, { ids, batch, time: blockSize });
+      sum += crossEntropy(rt, logits, upload(rt, Int32Array.from(tokens.subarray(from + 1, to + 1))));
+    });
+  }
+  return sum / (windows * blockSize);
+}
