@@ -19,9 +19,15 @@ export abstract class encode {
    */
   @inline static four<F>(x: v128, words: v128, mode: i32, saturate: bool): v128 {
     const f = facts.about<F>();
-    if (f.manBits == 23) return x;
     const magnitude = lanes.abs(x);
     let isNaN = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
+    if (f.manBits == 23) {
+      // No rounding, but the one NaN: a computed NaN's bits differ between engines, and must not reach a stored tensor.
+      const kept = saturate
+        ? v128.or(i32x4.min_s(magnitude, i32x4.splat(f.maxCode)), v128.andnot(x, i32x4.splat(0x7fffffff)))
+        : x;
+      return v128.bitselect(i32x4.splat(f.nanCode), kept, isNaN);
+    }
     let code: v128;
     if (f.expBits == 8) {
       code = encode.upperHalf(magnitude, words, mode);

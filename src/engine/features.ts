@@ -47,3 +47,8 @@ export function runtimeName(): string {
 export function hasNodeModules(): boolean {
   return typeof process !== 'undefined' && Boolean(process.versions?.node);
 }
+
+/** Largest resident memory this process has had, in bytes; undefined where the runtime does not tell. */
+export function peakMemoryBytes(): number | undefined {
+  return hasNodeModules() ? process.resourceUsage().maxRSS * 1024 : undefined;
+}

@@ -1,5 +1,5 @@
 /** C = A B from codes, scales in the epilogue. Kernels: assembly/gemm.ts. */
-import { formatSpec } from '../formats/index.js';
+import { type DType, formatSpec } from '../formats/index.js';
 import type { Runtime } from '../engine/runtime.js';
 import { TILE_COLUMNS, TILE_ROWS } from '../engine/units.js';
 import { floatOfBits } from './scale.js';
@@ -11,7 +11,7 @@ export interface MatmulOptions {
   /** B is stored N x K, as the weights of a linear are. */
   readonly transposeB?: boolean;
   readonly out: Tensor;
-  /** Added to the product before it is stored; of the shape and dtype of `out`, and may be `out`. */
+  /** Added to the product before it is stored; of the shape and dtype of `out`, without a scale, and may be `out`. */
   readonly addend?: Tensor;
   /** Addresses of float32 factors per row and per column of C, beside the operands' own scales. */
   readonly rowFactor?: number;
@@ -42,6 +42,18 @@ function oneVector(what: string, a: number, b: number): number {
   return a || b;
 }
 
+/** The kernel adds codes as they are, in the layout of out. */
+function checkAddend(addend: Tensor, dtype: DType, m: number, n: number): void {
+  if (addend.dtype !== dtype) {
+    throw new TypeError(`matmul: expected an addend of out's dtype ${dtype}, got ${addend.dtype}`);
+  }
+  const [rows, columns] = matrixShape(addend);
+  if (rows !== m || columns !== n) {
+    throw new RangeError(`matmul: expected an addend of shape [${m}, ${n}], got [${rows}, ${columns}]`);
+  }
+  if (addend.scaleInv !== 1) throw new RangeError('matmul: expected an addend without a scale, got one with a scale');
+}
+
 /** Multiplies and returns the largest |value| of C before its own scale. Every element is summed over k in ascending order. */
 export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions): number {
   const { transposeA = false, transposeB = false, out, addend } = options;
@@ -54,9 +66,7 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
   if (outRows !== m || outColumns !== n) {
     throw new RangeError(`matmul: expected out of shape [${m}, ${n}], got [${outRows}, ${outColumns}]`);
   }
-  if (addend && addend.dtype !== out.dtype) {
-    throw new TypeError(`matmul: expected an addend of out's dtype ${out.dtype}, got ${addend.dtype}`);
-  }
+  if (addend) checkAddend(addend, out.dtype, m, n);
   if (typeof out.scaleInv !== 'number') throw new RangeError('matmul: expected out with one scale, got one per row');
   const scaleA = scalesOf('A', a, !transposeA);
   const scaleB = scalesOf('B', b, transposeB);

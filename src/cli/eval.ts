@@ -1,0 +1,56 @@
+/** `octavo eval`: loss of a model directory on a text. */
+import { Command } from 'commander';
+import { loadModel, meanLoss } from '../train/index.js';
+import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
+
+interface EvalFlags extends EngineFlags {
+  model: string;
+  data: string;
+  valFraction: number;
+  blockSize?: number;
+  json?: boolean;
+}
+
+export function evalCommand(): Command {
+  const command = new Command('eval')
+    .description('measure the loss of a trained model on a text')
+    .requiredOption('--model <dir>', 'model directory')
+    .requiredOption('--data <file>', 'text to measure on')
+    .option('--val-fraction <x>', 'share of the text, at its end, that is used', number, 0.1)
+    .option('--block-size <n>', "tokens per sequence (default: the model's positions)", number)
+    .option('--json', 'print one JSON line')
+    .action(run);
+  return engineOptions(command);
+}
+
+async function run(flags: EvalFlags): Promise<void> {
+  const { valFraction } = flags;
+  if (!(valFraction > 0 && valFraction <= 1)) {
+    throw new RangeError(`val_fraction: expected a number above 0 and at most 1, got ${valFraction}`);
+  }
+  const data = await readText(flags.data);
+  const tokens = data.subarray(Math.floor(data.length * (1 - valFraction)));
+  const engine = await openEngine(flags);
+  try {
+    const { model, casts } = await loadModel(flags.model, { engine });
+    const { maxPositions } = model.config;
+    const blockSize = flags.blockSize ?? maxPositions;
+    if (!(Number.isInteger(blockSize) && blockSize >= 1 && blockSize <= maxPositions)) {
+      throw new RangeError(`block_size: expected an integer from 1 to ${maxPositions}, got ${blockSize}`);
+    }
+    if (tokens.length <= blockSize) {
+      throw new RangeError(`data: expected more than ${blockSize} bytes to measure on, got ${tokens.length}`);
+    }
+    const loss = meanLoss(model, casts, tokens, blockSize);
+    const bits = loss / Math.LN2;
+    const windows = Math.floor((tokens.length - 1) / blockSize);
+    if (flags.json) printJson({ loss, bits_per_byte: bits, tokens: windows * blockSize });
+    else {
+      process.stdout.write(
+        `loss ${loss.toFixed(4)} nats a byte, ${bits.toFixed(4)} bits per byte, over ${windows * blockSize} bytes\n`,
+      );
+    }
+  } finally {
+    engine.dispose();
+  }
+}

@@ -1,0 +1,102 @@
+/** `octavo inspect`: what is in a model directory or a safetensors file, FP8 codes counted. */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { decode, type DType, formatSpec } from '../formats/index.js';
+import { FileError } from '../interop/errors.js';
+import { parseSafetensors, type SafetensorsTensor } from '../interop/safetensors.js';
+import { dtypeOfFile, MODEL_FILE } from '../train/model-files.js';
+import { printJson } from './options.js';
+
+export function inspectCommand(): Command {
+  return new Command('inspect')
+    .description('list the tensors of a model directory or safetensors file')
+    .argument('<path>', 'model directory or .safetensors file')
+    .option('--json', 'print one JSON line for each tensor')
+    .action(run);
+}
+
+interface Row {
+  name: string;
+  dtype: string;
+  shape: number[];
+  bytes: number;
+  /** Largest |value|, its scale included. */
+  amax?: number;
+  scale_inv?: number;
+  /** Shares of zero codes and of codes at the format's largest magnitude. */
+  zeros?: number;
+  at_max?: number;
+}
+
+async function run(path: string, { json }: { json?: boolean }): Promise<void> {
+  const isDirectory = await stat(path).then(
+    (found) => found.isDirectory(),
+    (error: NodeJS.ErrnoException) => {
+      throw new FileError(`${path}: expected a model directory or safetensors file, got none (${error.code})`);
+    },
+  );
+  const file = isDirectory ? join(path, MODEL_FILE) : path;
+  const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+    throw new FileError(`${file}: expected a readable safetensors file, got ${error.code}`);
+  });
+  const { tensors } = parseSafetensors(new Uint8Array(content));
+  const rows = [...tensors].map(([name, tensor]) => describe(name, tensor, tensors));
+  if (json) for (const row of rows) printJson(row);
+  else process.stdout.write(table(rows));
+}
+
+function describe(name: string, tensor: SafetensorsTensor, all: ReadonlyMap<string, SafetensorsTensor>): Row {
+  const row: Row = { name, dtype: tensor.dtype, shape: [...tensor.shape], bytes: tensor.data.length };
+  const dtype = dtypeOfFile(tensor.dtype);
+  if (!dtype || tensor.data.length === 0) return row;
+  const { amax, zeros, atMax } = count(dtype, tensor.data);
+  const scale = all.get(`${name}_scale_inv`);
+  const scaleInv = scale ? new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true) : undefined;
+  row.amax = amax * (scaleInv ?? 1);
+  if (scaleInv !== undefined) row.scale_inv = scaleInv;
+  if (formatSpec(dtype).bits === 8) {
+    row.zeros = zeros;
+    row.at_max = atMax;
+  }
+  return row;
+}
+
+function count(dtype: DType, data: Uint8Array): { amax: number; zeros: number; atMax: number } {
+  const { bits, max } = formatSpec(dtype);
+  const own = data.slice().buffer;
+  const codes = bits === 8 ? new Uint8Array(own) : bits === 16 ? new Uint16Array(own) : new Float32Array(own);
+  const values = decode(codes, dtype);
+  let amax = 0;
+  let zeros = 0;
+  let atMax = 0;
+  for (const value of values) {
+    const magnitude = Math.abs(value);
+    if (!(magnitude <= amax)) amax = magnitude;
+    if (magnitude === 0) zeros++;
+    if (magnitude === max) atMax++;
+  }
+  return { amax, zeros: zeros / values.length, atMax: atMax / values.length };
+}
+
+function table(rows: readonly Row[]): string {
+  const percent = (x: number | undefined) => (x === undefined ? '' : `${(100 * x).toFixed(2)} %`);
+  const real = (x: number | undefined) => (x === undefined ? '' : x.toPrecision(5));
+  const cells = [
+    ['tensor', 'dtype', 'shape', 'bytes', 'amax', 'scale_inv', 'zeros', 'at max'],
+    ...rows.map((row) => [
+      row.name,
+      row.dtype,
+      row.shape.join(' x ') || 'scalar',
+      String(row.bytes),
+      real(row.amax),
+      real(row.scale_inv),
+      percent(row.zeros),
+      percent(row.at_max),
+    ]),
+  ];
+  const widths = cells[0].map((_, column) => Math.max(...cells.map((line) => line[column].length)));
+  const lines = cells.map((line) => line.map((cell, column) => cell.padEnd(widths[column])).join('  ').trimEnd());
+  const total = rows.reduce((sum, row) => sum + row.bytes, 0);
+  return `${lines.join('\n')}\n${rows.length} tensors, ${total} bytes\n`;
+}

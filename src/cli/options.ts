@@ -1,0 +1,56 @@
+/** Flags shared by the commands. Names follow nanoGPT and Megatron; underscores and dashes are the same. */
+import { readFile } from 'node:fs/promises';
+import { setFlagsFromString } from 'node:v8';
+import { type Command, InvalidArgumentError } from 'commander';
+import { detectFeatures } from '../engine/features.js';
+import type { Build } from '../engine/load.js';
+import { Engine } from '../ops/engine.js';
+
+/** `--batch_size=4` and `--batch-size=4` are one flag. */
+export function withDashes(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  return argv.map((word, i) => {
+    if (!word.startsWith('--') || (end >= 0 && i >= end)) return word;
+    const [name, ...value] = word.split('=');
+    return [name.replaceAll('_', '-'), ...value].join('=');
+  });
+}
+
+export function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError(`expected a number, got '${text}'.`);
+  return value;
+}
+
+export interface EngineFlags {
+  threads?: number;
+  build: string;
+}
+
+export const engineOptions = (command: Command): Command =>
+  command
+    .option('--threads <n>', 'threads in all; 1 starts no workers (default: one for each core)', number)
+    .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'; the results have the same bits", 'auto');
+
+/** An engine for a command. Asking for 'relaxed' turns on the V8 flag that Node 20 still wants for it: this process is ours. */
+export function openEngine({ threads, build }: EngineFlags): Promise<Engine> {
+  if (build === 'relaxed' && !detectFeatures().relaxedSimd) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  return Engine.create({ threads, build: build as Build | 'auto' });
+}
+
+/** A text file's bytes, with the path in any refusal. */
+export async function readText(path: string): Promise<Uint8Array> {
+  let content: Uint8Array;
+  try {
+    content = new Uint8Array(await readFile(path));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new RangeError(`data: expected a readable text file, got ${path} (${code ?? message})`);
+  }
+  if (content.length === 0) throw new RangeError(`data: expected a text file with bytes in it, got ${path}, which is empty`);
+  return content;
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}

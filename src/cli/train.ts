@@ -1,0 +1,235 @@
+/** `octavo train`: a run with progress on the terminal, and report.html at its end. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { openDirectory } from '../engine/store.js';
+import { savedSettings } from '../train/checkpoint.js';
+import type { DoneLine, MetricsLine } from '../train/events.js';
+import { METRICS_FILE, type Summary, type TrainOptions, train, trainSettings } from '../train/index.js';
+import type { TrainSettingsInput } from '../train/options.js';
+import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
+import { createProgress } from './progress.js';
+import { renderReport } from './report.js';
+
+interface TrainFlags extends EngineFlags {
+  data: string;
+  outDir: string;
+  resume?: boolean;
+  json?: boolean;
+  recipe?: string;
+  tie?: boolean;
+  prompt?: string;
+  maxIters?: number;
+  seed?: number;
+  batchSize?: number;
+  gradientAccumulationSteps?: number;
+  blockSize?: number;
+  nLayer?: number;
+  nHead?: number;
+  nKvHead?: number;
+  nEmbd?: number;
+  nFf?: number;
+  learningRate?: number;
+  minLr?: number;
+  warmupIters?: number;
+  weightDecay?: number;
+  beta1?: number;
+  beta2?: number;
+  gradClip?: number;
+  valFraction?: number;
+  stopAt?: number;
+  evalInterval?: number;
+  evalIters?: number;
+  checkpointInterval?: number;
+  sampleInterval?: number;
+}
+
+/** The model where no flag says otherwise: about 1.3 million parameters over bytes. */
+const DEFAULT_MODEL = { vocabSize: 256, hiddenSize: 160, layers: 4, heads: 5, tieWordEmbeddings: true } as const;
+
+export function trainCommand(): Command {
+  const command = new Command('train')
+    .description('train a Llama-style transformer on the bytes of a text file')
+    .requiredOption('--data <file>', 'text to train on')
+    .option('--out-dir <dir>', 'where the model, checkpoints, log and report go', 'runs/train')
+    .option('--resume', 'continue the run in the output directory, bit for bit')
+    .option('--recipe <name>', 'fp8, fp8-plain, bf16 or f32 (default: fp8)')
+    .option('--max-iters <n>', 'optimizer steps (default: 1000)', number)
+    .option('--batch-size <n>', 'sequences per pass (default: 8)', number)
+    .option('--block-size <n>', 'tokens per sequence (default: 256)', number)
+    .option('--gradient-accumulation-steps <n>', 'passes per optimizer step (default: 1)', number)
+    .option('--n-layer <n>', 'layers (default: 4)', number)
+    .option('--n-head <n>', 'attention heads (default: 5)', number)
+    .option('--n-kv-head <n>', 'key and value heads (default: as many as heads)', number)
+    .option('--n-embd <n>', 'width of the model (default: 160)', number)
+    .option('--n-ff <n>', 'width of the feed-forward layer (default: 8/3 of the model, rounded up to 32)', number)
+    .option('--no-tie', 'give the head a matrix of its own')
+    .option('--learning-rate <x>', 'peak learning rate (default: 0.003)', number)
+    .option('--min-lr <x>', 'learning rate at the end (default: a tenth of the peak)', number)
+    .option('--warmup-iters <n>', 'steps of linear warm-up (default: a twentieth of the run, at most 100)', number)
+    .option('--weight-decay <x>', 'decay of matrices (default: 0.1)', number)
+    .option('--beta1 <x>', 'decay of the first moment (default: 0.9)', number)
+    .option('--beta2 <x>', 'decay of the second moment (default: 0.95)', number)
+    .option('--grad-clip <x>', 'largest global norm of the gradient, 0 for none (default: 1)', number)
+    .option('--val-fraction <x>', 'share of the text held out at its end (default: 0.1)', number)
+    .option('--seed <n>', 'decides initial weights, data order and rounding (default: 1337)', number)
+    .option('--stop-at <n>', 'stop after this step with a checkpoint; the schedule stays', number)
+    .option('--eval-interval <n>', 'steps between evaluations', number, 100)
+    .option('--eval-iters <n>', 'held-out windows in each of them; the last uses all', number, 32)
+    .option('--checkpoint-interval <n>', 'steps between checkpoints', number, 250)
+    .option('--sample-interval <n>', 'steps between samples, 0 for none', number, 0)
+    .option('--prompt <text>', 'what samples begin with')
+    .option('--json', 'print one JSON line for each event instead of progress')
+    .action(run);
+  return engineOptions(command);
+}
+
+async function run(flags: TrainFlags): Promise<void> {
+  const input = await settingsFrom(flags);
+  const settings = trainSettings(input);
+  const data = await readText(flags.data);
+  const store = await openDirectory(flags.outDir);
+  const stop = stopOnSignals();
+  const engine = await openEngine(flags);
+  const options: TrainOptions = {
+    ...input,
+    data,
+    engine,
+    outDir: store,
+    resume: flags.resume,
+    stopAt: flags.stopAt,
+    signal: stop.signal,
+    evalInterval: flags.evalInterval,
+    evalWindows: flags.evalIters,
+    checkpointInterval: flags.checkpointInterval,
+    sampleInterval: flags.sampleInterval,
+    samplePrompt: flags.prompt,
+  };
+  try {
+    const last = await follow(train(options), settings.steps, flags);
+    if (last?.type === 'done') await finish(last, flags);
+    else if (!flags.json) {
+      process.stdout.write(`Stopped at step ${last?.step ?? 0} of ${settings.steps}; the state is in ${flags.outDir}.\n`);
+      process.stdout.write(`Resume with: npx octavo train --resume --data ${flags.data} --out_dir ${flags.outDir}\n`);
+    }
+    if (stop.signal.aborted) process.exitCode = 130;
+  } finally {
+    stop.restore();
+    engine.dispose();
+  }
+}
+
+/** The flags as settings. A resumed run takes what no flag names from the run itself; what a flag names must agree with it. */
+async function settingsFrom(flags: TrainFlags): Promise<TrainSettingsInput> {
+  const saved = flags.resume ? await savedSettings(await openDirectory(flags.outDir)) : undefined;
+  const model = saved?.config ?? DEFAULT_MODEL;
+  const given = <T extends object>(values: T) =>
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
+  const sizes = given({
+    layers: flags.nLayer,
+    heads: flags.nHead,
+    kvHeads: flags.nKvHead,
+    hiddenSize: flags.nEmbd,
+    intermediateSize: flags.nFf,
+    tieWordEmbeddings: flags.tie === false ? false : undefined,
+  });
+  const numbers = given({
+    steps: flags.maxIters,
+    seed: flags.seed,
+    batchSize: flags.batchSize,
+    gradientAccumulation: flags.gradientAccumulationSteps,
+    blockSize: flags.blockSize,
+    learningRate: flags.learningRate,
+    minLearningRate: flags.minLr,
+    warmupSteps: flags.warmupIters,
+    weightDecay: flags.weightDecay,
+    beta1: flags.beta1,
+    beta2: flags.beta2,
+    gradClip: flags.gradClip,
+    valFraction: flags.valFraction,
+  });
+  return { ...saved, ...numbers, recipe: flags.recipe ?? saved?.recipe, config: { ...model, ...sizes } };
+}
+
+/** Shows the events as they come; gives the last one that ends a run. */
+async function follow(
+  events: AsyncGenerator<MetricsLine, void>,
+  totalSteps: number,
+  { json }: TrainFlags,
+): Promise<MetricsLine | undefined> {
+  let last: MetricsLine | undefined;
+  let progress: ReturnType<typeof createProgress> | undefined;
+  try {
+    for await (const event of events) {
+      last = event;
+      if (json) {
+        printJson(event);
+        continue;
+      }
+      const startStep = event.type === 'step' ? event.step - 1 : 0;
+      progress ??= createProgress({ stream: process.stderr, totalSteps, startStep });
+      show(event, progress);
+    }
+  } finally {
+    progress?.stop();
+  }
+  return last;
+}
+
+function show(event: MetricsLine, progress: ReturnType<typeof createProgress>): void {
+  if (event.type === 'step') progress.step(event);
+  if (event.type === 'eval') {
+    const bits = event.val_bits_per_byte.toFixed(4);
+    progress.note(`step ${event.step}: validation loss ${event.val_loss.toFixed(4)}, ${bits} bits per byte`);
+  }
+  if (event.type === 'sample') progress.note(`step ${event.step}: ${JSON.stringify(event.prompt + event.text)}`);
+}
+
+/** Writes the report and says what came of the run. */
+async function finish(done: DoneLine, flags: TrainFlags): Promise<void> {
+  const { type: _, step: __, ...rest } = done;
+  const summary = rest as unknown as Summary;
+  const store = await openDirectory(flags.outDir);
+  const log = new TextDecoder().decode(await store.read(METRICS_FILE));
+  const metrics = log
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as MetricsLine);
+  const config = (await savedSettings(store)) ?? {};
+  const report = join(flags.outDir, 'report.html');
+  await writeFile(report, renderReport({ config, summary, metrics }));
+  if (flags.json) return;
+  const sample = metrics.findLast((line) => line.type === 'sample');
+  const lines = [
+    '',
+    `Validation loss ${summary.val_loss.toFixed(4)} nats a byte, ${summary.val_bits_per_byte.toFixed(4)} bits per byte`,
+    `${summary.parameters} parameters, ${summary.tokens} tokens in ${summary.steps} steps, ${Math.round(summary.tokens_per_second)} tokens/s`,
+    `${summary.state_bytes_per_parameter.toFixed(3)} bytes of optimizer state a parameter, digest ${summary.digest}`,
+    '',
+    `Sample: ${sample ? JSON.stringify(sample.prompt + sample.text) : 'none'}`,
+    '',
+    `Files:  ${flags.outDir} (model.safetensors, training_state.safetensors, metrics.jsonl, summary.json)`,
+    `Report: ${report}`,
+    `Next:   npx octavo generate --model ${flags.outDir} --prompt "Call me"`,
+    '',
+  ];
+  process.stdout.write(lines.join('\n'));
+}
+
+/** The first signal asks the run to end after its step; a second one ends the process at once. */
+function stopOnSignals(): { signal: AbortSignal; restore: () => void } {
+  const controller = new AbortController();
+  const stop = () => {
+    if (controller.signal.aborted) process.exit(130);
+    process.stderr.write('\nStopping after this step; once more to stop at once.\n');
+    controller.abort();
+  };
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const name of signals) process.on(name, stop);
+  return {
+    signal: controller.signal,
+    restore: () => {
+      for (const name of signals) process.off(name, stop);
+    },
+  };
+}

@@ -1,0 +1,75 @@
+/** Files by name in one place: a directory here, another kind of storage elsewhere. A file is replaced whole or not at all. */
+import { hasNodeModules } from './features.js';
+
+export interface Store {
+  /** For messages. */
+  readonly path: string;
+  /** Undefined where there is no such file. */
+  read(name: string): Promise<Uint8Array | undefined>;
+  /** Written beside, flushed, renamed. With `previous`, the file that was there is kept under that name. */
+  write(name: string, content: Uint8Array | string, previous?: string): Promise<void>;
+  append(name: string, text: string): Promise<void>;
+  list(): Promise<string[]>;
+}
+
+const TEMPORARY = '.octavo-tmp';
+
+/** A directory of this machine; made when first written to. Needs node:fs (Node, Bun, Deno). */
+export async function openDirectory(path: string): Promise<Store> {
+  if (!hasNodeModules()) throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got ${'a browser'}`);
+  const fs = await import('node:fs/promises');
+  const { join } = await import('node:path');
+  const at = (name: string) => join(path, name);
+
+  const absent = (error: unknown) => (error as { code?: string }).code === 'ENOENT';
+  const flush = async (target: string) => {
+    const handle = await fs.open(target, 'r');
+    await handle.sync().finally(() => handle.close());
+  };
+  const present = async (target: string) =>
+    fs.access(target).then(
+      () => true,
+      () => false,
+    );
+
+  return {
+    path,
+    async read(name) {
+      try {
+        return new Uint8Array(await fs.readFile(at(name)));
+      } catch (error) {
+        if (absent(error)) return undefined;
+        throw error;
+      }
+    },
+    async write(name, content, previous) {
+      await fs.mkdir(path, { recursive: true });
+      const temporary = at(name + TEMPORARY);
+      try {
+        await fs.writeFile(temporary, content, { flush: true });
+        if (previous && (await present(at(name)))) await fs.rename(at(name), at(previous));
+        await fs.rename(temporary, at(name));
+      } catch (error) {
+        await fs.rm(temporary, { force: true }).catch(() => undefined);
+        throw error;
+      }
+      await flush(path);
+    },
+    async append(name, text) {
+      await fs.mkdir(path, { recursive: true });
+      await fs.appendFile(at(name), text);
+    },
+    async list() {
+      try {
+        const names = await fs.readdir(path);
+        // What an interrupted write left behind is of no use to anybody.
+        const left = names.filter((name) => name.endsWith(TEMPORARY));
+        for (const name of left) await fs.rm(at(name), { force: true });
+        return names.filter((name) => !left.includes(name));
+      } catch (error) {
+        if (absent(error)) return [];
+        throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,207 @@
+/** A model as a Hugging Face directory: config.json, model.safetensors, tokenizer.json. FP8 linears carry `<name>_scale_inv`. */
+import type { Runtime } from '../engine/runtime.js';
+import type { Store } from '../engine/store.js';
+import { type DType, formatSpec } from '../formats/index.js';
+import { fromHuggingFaceConfig, toHuggingFaceConfig } from '../interop/config.js';
+import { FileError } from '../interop/errors.js';
+import {
+  type NamedSafetensorsTensor,
+  parseSafetensors,
+  type SafetensorsTensor,
+  serializeSafetensors,
+} from '../interop/safetensors.js';
+import { type ByteTokenizer, byteTokenizerJson, parseTokenizer } from '../interop/tokenizer.js';
+import { InferenceCasts, type Operand } from '../model/casts.js';
+import { type Parameter, parametersOf } from '../model/params.js';
+import type { Model } from '../model/transformer.js';
+import { isFloat8 } from '../ops/recipe.js';
+import { digestOfBytes } from '../ops/reduce.js';
+import { ropeTable } from '../ops/rope.js';
+import { bytes, empty, floatsAt, sizeOf, type Tensor } from '../ops/tensor.js';
+
+export const CONFIG_FILE = 'config.json';
+export const MODEL_FILE = 'model.safetensors';
+export const TOKENIZER_FILE = 'tokenizer.json';
+
+/** A model with what is needed to use it. */
+export interface LoadedModel {
+  readonly model: Model;
+  readonly casts: InferenceCasts;
+  readonly tokenizer: ByteTokenizer;
+}
+
+/** safetensors' names; its F8_E4M3 is e4m3fn, and it has none for the E4M3 with infinities. */
+const FILE_DTYPES: Readonly<Partial<Record<DType, string>>> = {
+  float32: 'F32',
+  bfloat16: 'BF16',
+  float16: 'F16',
+  float8_e4m3fn: 'F8_E4M3',
+  float8_e5m2: 'F8_E5M2',
+};
+
+export function fileDtype(dtype: DType): string {
+  const name = FILE_DTYPES[dtype];
+  if (!name) throw new RangeError(`dtype: expected one that safetensors files can hold, got ${dtype}`);
+  return name;
+}
+
+export function dtypeOfFile(name: string): DType | undefined {
+  return (Object.keys(FILE_DTYPES) as DType[]).find((dtype) => FILE_DTYPES[dtype] === name);
+}
+
+/** A tensor's codes for a file: a view on wasm memory where a serializer copies it at once. */
+export function tensorEntry(rt: Runtime, name: string, t: Tensor): NamedSafetensorsTensor {
+  return { name, dtype: fileDtype(t.dtype), shape: [...t.shape], data: bytes(rt, t) };
+}
+
+const scalar = (value: number) => new Uint8Array(Float32Array.of(value).buffer);
+
+/** The three files of an inference model. */
+export function modelFiles(model: Model): Map<string, Uint8Array | string> {
+  const { rt, config, weights } = model;
+  const table = parametersOf(config);
+  const entries = table.flatMap((parameter) => entriesOf(rt, parameter, weights.get(parameter.name)!.forward));
+  const linear = weights.get(table.find(({ role }) => role === 'linear')!.name)!.forward.dtype;
+  const huggingFace = toHuggingFaceConfig(config, {
+    torchDtype: model.storage,
+    quantization: isFloat8(linear) ? 'fp8' : null,
+  });
+  const data = concatenated(entries.map((entry) => entry.data));
+  const metadata = { format: 'pt', octavo_digest: digestOfContent(rt, data) };
+  return new Map<string, Uint8Array | string>([
+    [CONFIG_FILE, `${JSON.stringify(huggingFace, null, 2)}\n`],
+    [TOKENIZER_FILE, byteTokenizerJson()],
+    [MODEL_FILE, serializeSafetensors(entries, metadata)],
+  ]);
+}
+
+/** A parameter's rows as the Hugging Face tensors they are, each with the scale of the whole. */
+function entriesOf(rt: Runtime, parameter: Parameter, t: Tensor): NamedSafetensorsTensor[] {
+  const all = bytes(rt, t);
+  let at = 0;
+  return parameter.parts.flatMap(({ name, shape }) => {
+    const size = sizeOf(shape) * formatSpec(t.dtype).bytes;
+    const entry = { name, dtype: fileDtype(t.dtype), shape: [...shape], data: all.subarray(at, at + size) };
+    at += size;
+    if (!isFloat8(t.dtype)) return [entry];
+    return [entry, { name: `${name}_scale_inv`, dtype: 'F32', shape: [], data: scalar(t.scaleInv as number) }];
+  });
+}
+
+function concatenated(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Digest of bytes from outside wasm memory. */
+export function digestOfContent(rt: Runtime, content: Uint8Array): string {
+  return rt.scoped(() => {
+    const ptr = rt.arena.alloc(content.length);
+    new Uint8Array(rt.arena.buffer, ptr, content.length).set(content);
+    return digestOfBytes(rt, ptr, content.length);
+  });
+}
+
+/** Reads and checks a model directory; the tensors stay in the engine's memory. */
+export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedModel> {
+  const required = async (name: string) => {
+    const content = await store.read(name);
+    if (!content) throw new FileError(`${store.path}: expected a model directory with ${name}, got none`);
+    return content;
+  };
+  const { config } = fromHuggingFaceConfig(await required(CONFIG_FILE));
+  const tokenizer = parseTokenizer(await required(TOKENIZER_FILE));
+  const { tensors, metadata } = parseSafetensors(await required(MODEL_FILE));
+  const where = `${store.path}/${MODEL_FILE}`;
+  if (tokenizer.vocabSize !== config.vocabSize) {
+    throw new FileError(`${where}: expected a vocabulary of ${tokenizer.vocabSize}, got ${config.vocabSize}`);
+  }
+  const table = parametersOf(config);
+  checkNames(where, table, tensors);
+  if (metadata.octavo_digest !== undefined) {
+    const digest = digestOfContent(rt, concatenated([...tensors.values()].map(({ data }) => data)));
+    if (digest !== metadata.octavo_digest) {
+      throw new FileError(`${where}: expected data with digest ${metadata.octavo_digest}, got ${digest}: the file was altered`);
+    }
+  }
+  const weights = new Map<string, Operand>();
+  for (const parameter of table) {
+    const t = stack(rt, where, parameter, tensors);
+    weights.set(parameter.name, { forward: t, backward: t });
+  }
+  const storage = weights.get('embed')!.forward.dtype === 'float32' ? 'float32' : 'bfloat16';
+  const linear = weights.get('layers.0.qkv')!.forward.dtype;
+  const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);
+  const model = { rt, config, weights, storage, rope } as const;
+  return { model, casts: new InferenceCasts(rt, isFloat8(linear) ? linear : storage), tokenizer };
+}
+
+function checkNames(where: string, table: readonly Parameter[], tensors: ReadonlyMap<string, unknown>): void {
+  const known = new Set(table.flatMap(({ parts }) => parts.map(({ name }) => name)));
+  for (const name of known) if (!tensors.has(name)) throw new FileError(`${where}: expected a tensor ${name}, got none`);
+  for (const name of tensors.keys()) {
+    if (!known.has(name.replace(/_scale_inv$/, ''))) {
+      throw new FileError(`${where}: expected only tensors of this Llama, got one more, ${name}`);
+    }
+  }
+}
+
+/** The parts of a parameter, one under the other. Parts with different scales get one scale per row. */
+function stack(
+  rt: Runtime,
+  where: string,
+  parameter: Parameter,
+  tensors: ReadonlyMap<string, SafetensorsTensor>,
+): Tensor {
+  const parts = parameter.parts.map(({ name, shape }) => {
+    const { dtype: fileName, shape: got, data } = tensors.get(name)!;
+    const dtype = dtypeOfFile(fileName);
+    if (got.join() !== shape.join()) {
+      throw new FileError(`${where}: expected ${name} of shape [${shape}], got [${got}]`);
+    }
+    if (!dtype || (isFloat8(dtype) && parameter.role !== 'linear') || (parameter.role === 'norm' && dtype === 'float16')) {
+      throw new FileError(`${where}: expected ${name} in a format this model can use there, got ${fileName}`);
+    }
+    return { name, dtype, data, scaleInv: isFloat8(dtype) ? scaleOf(where, name, tensors) : 1, rows: shape[0] };
+  });
+  const { dtype } = parts[0];
+  const odd = parts.find((part) => part.dtype !== dtype);
+  if (odd) throw new FileError(`${where}: expected ${odd.name} in ${dtype} like ${parts[0].name}, got ${odd.dtype}`);
+  if (parameter.role === 'norm') return normGain(rt, parameter, dtype, parts[0].data);
+  const t = empty(rt, parameter.shape, dtype);
+  bytes(rt, t).set(concatenated(parts.map(({ data }) => data)));
+  if (parts.every(({ scaleInv }) => scaleInv === parts[0].scaleInv)) return { ...t, scaleInv: parts[0].scaleInv };
+  const rows = rt.arena.alloc(4 * parameter.shape[0]);
+  floatsAt(rt, rows, parameter.shape[0]).set(parts.flatMap((part) => new Array<number>(part.rows).fill(part.scaleInv)));
+  return { ...t, scaleInv: { rows } };
+}
+
+/** Norm gains are multiplied in float32, whatever they were stored in. */
+function normGain(rt: Runtime, parameter: Parameter, dtype: DType, data: Uint8Array): Tensor {
+  const t = empty(rt, parameter.shape, 'float32');
+  const words = new Uint32Array(rt.arena.buffer, t.ptr, parameter.shape[0]);
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  for (let i = 0; i < words.length; i++) {
+    words[i] = dtype === 'float32' ? view.getUint32(4 * i, true) : view.getUint16(2 * i, true) << 16;
+  }
+  return t;
+}
+
+function scaleOf(where: string, name: string, tensors: ReadonlyMap<string, SafetensorsTensor>): number {
+  const scale = tensors.get(`${name}_scale_inv`);
+  if (!scale) throw new FileError(`${where}: expected ${name}_scale_inv beside the FP8 tensor ${name}, got none`);
+  if (scale.dtype !== 'F32' || sizeOf(scale.shape) !== 1) {
+    throw new FileError(`${where}: expected ${name}_scale_inv as one F32, got ${scale.dtype} of shape [${scale.shape}]`);
+  }
+  const value = new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true);
+  if (!(value > 0 && value < Number.POSITIVE_INFINITY)) {
+    throw new FileError(`${where}: expected a positive finite ${name}_scale_inv, got ${value}`);
+  }
+  return value;
+}
+

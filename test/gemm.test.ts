@@ -1,0 +1,205 @@
+/**
+ * GEMM, bit for bit against its mirror on every build and number of threads: which is what makes relaxed SIMD, threads and blocking free
+ * choices. FP8, BF16 and FP16 products are exact, so fused and unfused agree; with a float32 operand the strict kernel is used.
+ */
+import { describe, expect, it } from 'vitest';
+import { type Codes, type DType, encode, formatSpec } from '../src/formats/index.js';
+import { matmul } from '../src/ops/matmul.js';
+import { useBuilds } from './helpers/builds.js';
+import { finiteCodes, floatTensor, ofCodes, place, placeFloats, type Sample, sample } from './helpers/cases.js';
+import { expectSameBytes, expectSameNumber } from './helpers/close.js';
+import { Random } from './helpers/rng.js';
+import { type GemmShape, gemmShapes } from './helpers/shapes.js';
+import { operands } from './reference/codes.js';
+import { finish, sums } from './reference/gemm.js';
+
+const onEveryBuild = useBuilds();
+
+const OPERANDS: readonly (readonly [DType, DType])[] = [
+  ['float8_e4m3fn', 'float8_e4m3fn'],
+  ['float8_e4m3fn', 'float8_e5m2'],
+  ['float8_e5m2', 'float8_e4m3fn'],
+  ['float8_e5m2', 'float8_e5m2'],
+  ['float8_e4m3', 'float8_e4m3'],
+  ['bfloat16', 'bfloat16'],
+  ['float16', 'float16'],
+  ['float16', 'bfloat16'],
+  ['bfloat16', 'float8_e4m3fn'],
+  ['float32', 'float32'],
+  ['float32', 'bfloat16'],
+  ['float8_e5m2', 'float32'],
+];
+const OUTPUTS: readonly DType[] = ['float32', 'bfloat16', 'float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'float16'];
+const SHAPES_EACH = 80;
+
+/** Scales that are no powers of two, so that their order shows. */
+const scale = (random: Random) => Math.fround(0.3 + random.uniform());
+const scales = (random: Random, count: number) => Float32Array.from({ length: count }, () => scale(random));
+
+/** Numbers of about 1; any finite code; or, for the 16-bit formats and float32, exponents over their whole useful range. */
+function operand(random: Random, shape: readonly [number, number], dtype: DType): Sample {
+  const count = shape[0] * shape[1];
+  const kind = random.integer(0, 2);
+  if (kind === 0) return sample(random.normals(count), shape, dtype);
+  // Products of two such stay below 2^127 - log2 K: the condition of docs/numerics.md on the upper end.
+  if (dtype === 'bfloat16' || dtype === 'float32') return sample(random.wide(count, kind === 1 ? -126 : -66, 55), shape, dtype);
+  return ofCodes(finiteCodes(random, count, dtype), shape, dtype);
+}
+
+interface Choice {
+  readonly transposeA: boolean;
+  readonly transposeB: boolean;
+  readonly out: DType;
+  readonly withAddend: boolean;
+  /** What scales a row of C beside the tensors' own scales: nothing, the scales of A's rows, or a factor; likewise its columns and B. */
+  readonly rows: 'none' | 'scale' | 'factor';
+  readonly columns: 'none' | 'scale' | 'factor';
+}
+
+function choose(random: Random): Choice {
+  const [transposeA, transposeB] = [random.word() < 2 ** 31, random.word() < 2 ** 31];
+  // Scales per row of an operand can only run along the rows, or columns, of C.
+  const rows = random.pick(['none', 'factor', transposeA ? 'none' : 'scale'] as const);
+  const columns = random.pick(['none', 'factor', transposeB ? 'scale' : 'none'] as const);
+  return { transposeA, transposeB, out: random.pick(OUTPUTS), withAddend: random.uniform() < 0.4, rows, columns };
+}
+
+/** One product by the mirror and by every build. */
+function check(label: string, { m, n, k }: GemmShape, a: Sample, b: Sample, random: Random, options: Choice): void {
+  const { transposeA, transposeB, out: outType, withAddend } = options;
+  const addend = withAddend ? sample(random.normals(m * n, Math.sqrt(k)), [m, n], outType) : undefined;
+  const rowScale = options.rows === 'none' ? undefined : scales(random, m);
+  const columnScale = options.columns === 'none' ? undefined : scales(random, n);
+  const aScale = options.rows === 'scale' ? 1 : scale(random);
+  const bScale = options.columns === 'scale' ? 1 : scale(random);
+  const product = sums({ m, n, k, a: operands(a.codes, a.dtype), b: operands(b.codes, b.dtype), transposeA, transposeB });
+  const alpha = Math.fround(aScale * bScale);
+  const largest = product.reduce((x, y) => Math.max(x, Math.abs(y)), 0);
+  // FP8 codes come with a scale, such that the largest of them saturate.
+  const { bits, max } = formatSpec(outType);
+  const scaleInv = bits === 8 ? Math.fround((largest * alpha) / (2 * max)) || 1 : 1;
+  const expected = finish(product, n, {
+    alpha,
+    rowScale,
+    columnScale,
+    addend: addend?.values,
+    outScale: Math.fround(1 / scaleInv),
+  });
+  const codes = encode(expected.values, outType);
+
+  onEveryBuild((engine, name) => {
+    const vector = (values: Float32Array | undefined) => (values ? placeFloats(engine, values) : 0);
+    const [row, column] = [vector(rowScale), vector(columnScale)];
+    const out = { ...engine.empty([m, n], outType), scaleInv };
+    const amax = matmul(
+      engine,
+      place(engine, a, options.rows === 'scale' ? { rows: row } : aScale),
+      place(engine, b, options.columns === 'scale' ? { rows: column } : bScale),
+      {
+        transposeA,
+        transposeB,
+        out,
+        addend: addend && place(engine, addend),
+        rowFactor: options.rows === 'factor' ? row : 0,
+        columnFactor: options.columns === 'factor' ? column : 0,
+      },
+    );
+    const where = `${name}, ${label} [${m}, ${n}, ${k}] ${JSON.stringify(options)}`;
+    expectSameBytes(engine.codes(out), codes, where);
+    expectSameNumber(amax, expected.amax, `${where}: amax`);
+  });
+}
+
+const stored = (rows: number, columns: number, turned: boolean): [number, number] => (turned ? [columns, rows] : [rows, columns]);
+
+const CASES = OPERANDS.map(([aType, bType], pair) => {
+  const random = new Random(100 + pair);
+  const cases = gemmShapes(SHAPES_EACH, pair).map((shape) => ({ shape, options: choose(random) }));
+  return { name: `${aType} x ${bType}`, aType, bType, random, cases };
+});
+
+describe.each(CASES)('$name', ({ name, aType, bType, random, cases }) => {
+  it(`${SHAPES_EACH} shapes equal the mirror, on every build`, () => {
+    for (const { shape, options } of cases) {
+      const { m, n, k } = shape;
+      const a = operand(random, stored(m, k, options.transposeA), aType);
+      const b = operand(random, stored(k, n, options.transposeB), bType);
+      check(name, shape, a, b, random, options);
+    }
+  });
+});
+
+it('the cases meet every choice with every output, and every transposition with every pair of formats', () => {
+  const met = new Set<string>();
+  for (const { name, cases } of CASES) {
+    for (const { options } of cases) {
+      for (const [key, value] of Object.entries(options)) met.add(`${key} ${value} with ${options.out}`);
+      met.add(`${name}, ${options.transposeA} ${options.transposeB}`);
+    }
+  }
+  const values = { transposeA: 2, transposeB: 2, withAddend: 2, rows: 3, columns: 3, out: 1 };
+  const choices = Object.values(values).reduce((a, b) => a + b, 0) * OUTPUTS.length;
+  expect(met.size).toBe(choices + 4 * OPERANDS.length);
+});
+
+const plain = (out: DType): Choice => ({ transposeA: false, transposeB: false, out, withAddend: false, rows: 'none', columns: 'none' });
+
+describe('the ends of the range', () => {
+  it('BF16 operands below 2^-60 read as zero, at the bound exactly', () => {
+    const bits = [-(2 ** -7), 0, 2 ** -7].map((step) => 2 ** -60 * (1 + step));
+    const values = [...bits, 2 ** -61, 2 ** -126, 2 ** -133].flatMap((x) => [x, -x]);
+    const shape = [values.length, values.length] as const;
+    const random = new Random(7);
+    const mixed = Array.from({ length: shape[0] * shape[1] }, () => random.pick(values));
+    for (const other of ['bfloat16', 'float16', 'float32'] as const) {
+      const b = sample(mixed.map((x) => (other === 'float16' ? x * 2 ** 50 : x)), shape, other);
+      check('tiny', { m: shape[0], n: shape[1], k: shape[0] }, sample(mixed, shape, 'bfloat16'), b, random, plain('float32'));
+    }
+  });
+
+  it('all codes of a format, infinity and NaN among them', () => {
+    const every = (dtype: DType): Codes =>
+      formatSpec(dtype).bits === 8
+        ? Uint8Array.from({ length: 256 }, (_, code) => code)
+        : Uint16Array.from({ length: 4096 }, (_, i) => i * 16 + (i % 16));
+    for (const dtype of ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'float16', 'bfloat16'] as const) {
+      const column = ofCodes(every(dtype), [every(dtype).length, 1], dtype);
+      const row = sample([1, -1, 0, 0.5], [1, 4], dtype);
+      for (const out of OUTPUTS) check('every code', { m: column.shape[0], n: 4, k: 1 }, column, row, new Random(8), plain(out));
+      const wide = ofCodes(every(dtype), [1, every(dtype).length], dtype);
+      const one = sample([1, 1, 1], [3, 1], dtype);
+      check('every code', { m: 3, n: wide.shape[1], k: 1 }, one, wide, new Random(9), plain('float32'));
+    }
+  });
+
+  it('products wider than the panel buffer go by ranges of columns', () => {
+    const { m, n, k } = { m: 2, n: 2053, k: 4099 };
+    const random = new Random(10);
+    const b = (turned: boolean) => ofCodes(finiteCodes(random, n * k, 'float8_e4m3fn'), stored(k, n, turned), 'float8_e4m3fn');
+    const a = ofCodes(finiteCodes(random, m * k, 'float8_e4m3fn'), [m, k], 'float8_e4m3fn');
+    const factors = { ...plain('bfloat16'), withAddend: true, rows: 'factor', columns: 'factor' } as const;
+    check('wide', { m, n, k }, a, b(true), random, { ...factors, transposeB: true, columns: 'scale' });
+    check('wide', { m, n, k }, a, b(false), random, factors);
+  });
+});
+
+describe('arguments', () => {
+  it('are refused by name', () => {
+    onEveryBuild((engine) => {
+      const floats = (rows: number, columns: number) => floatTensor(engine, new Float32Array(rows * columns), [rows, columns]);
+      const out = floats(2, 4);
+      const rows = placeFloats(engine, new Float32Array(8));
+      const perRow = { ...floats(2, 3), scaleInv: { rows } };
+      expect(() => matmul(engine, floats(2, 3), floats(4, 4), { out })).toThrow(/inner dimensions, got A with 3 and B with 4/);
+      expect(() => matmul(engine, floats(3, 3), floats(3, 4), { out })).toThrow(/out of shape \[3, 4\], got \[2, 4\]/);
+      expect(() => matmul(engine, perRow, floats(2, 4), { transposeA: true, out: floats(3, 4) })).toThrow(RangeError);
+      expect(() => matmul(engine, perRow, floats(3, 4), { out, rowFactor: rows })).toThrow(/one factor per row, got two/);
+      expect(() => matmul(engine, floats(2, 3), { ...floats(3, 4), scaleInv: { rows } }, { out })).toThrow(/summed dimension/);
+      expect(() => matmul(engine, floats(2, 3), floats(3, 4), { out: { ...out, scaleInv: { rows } } })).toThrow(/one scale/);
+      const operandsOf = [floats(2, 3), floats(3, 4)] as const;
+      expect(() => matmul(engine, ...operandsOf, { out, addend: engine.empty([2, 4], 'bfloat16') })).toThrow(TypeError);
+      expect(() => matmul(engine, ...operandsOf, { out, addend: floats(4, 2) })).toThrow(/addend of shape \[2, 4\], got \[4, 2\]/);
+      expect(() => matmul(engine, ...operandsOf, { out, addend: { ...out, scaleInv: 2 } })).toThrow(/addend without a scale/);
+    });
+  });
+});

@@ -1,0 +1,69 @@
+/**
+ * The arithmetic of the kernels in JavaScript: float32 is Math.fround after every operation. One rounding of an exact or float64 result
+ * is one float32 operation, because float64 has more than twice the bits (sums, products, quotients and roots; Figueroa, 1995).
+ */
+
+export const f = Math.fround;
+export const add = (a: number, b: number): number => f(a + b);
+export const sub = (a: number, b: number): number => f(a - b);
+export const mul = (a: number, b: number): number => f(a * b);
+export const div = (a: number, b: number): number => f(a / b);
+export const sqrt = (a: number): number => f(Math.sqrt(a));
+
+/** A sum as the kernels take it: element i to lane i % 4 in ascending order, then (l0 + l1) + (l2 + l3). */
+export function laneSum(count: number, term: (i: number) => number): number {
+  const lanes = [0, 0, 0, 0];
+  for (let i = 0; i < count; i++) lanes[i & 3] = add(lanes[i & 3], term(i));
+  return add(add(lanes[0], lanes[1]), add(lanes[2], lanes[3]));
+}
+
+const word = new Uint32Array(1);
+const real = new Float32Array(word.buffer);
+
+/** Largest |x|, ordered as the bits are: NaN above infinity above finite. */
+export function amax(values: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) {
+    const x = Math.abs(values[i]);
+    if (Number.isNaN(x)) return Number.NaN;
+    if (x > largest) largest = x;
+  }
+  return largest;
+}
+
+/** 2^n for the float32 exponents, by its bits. */
+export function powerOfTwo(n: number): number {
+  word[0] = (n + 127) << 23;
+  return real[0];
+}
+
+/** The largest power of two not above a positive normal float32. */
+export function truncateToPower(x: number): number {
+  real[0] = x;
+  word[0] &= 0x7f800000;
+  return real[0];
+}
+
+const LN2_HIGH = f(0.693145751953125);
+const LN2_LOW = f(1.42860677e-6);
+const LOG2E = f(1.44269504);
+const CEILING = f(88.37);
+const TAYLOR = [5040, 720, 120, 24, 6, 2].map((n) => f(1 / n));
+/** Adding and taking away 1.5 * 2^52 rounds a small float64 to an integer, ties to even. */
+const ROUND = 6755399441055744;
+
+/** assembly/math.ts `exp`, operation for operation. */
+export function exp(x: number): number {
+  if (x < -87) return 0;
+  if (Number.isNaN(x)) return x;
+  const clamped = x > CEILING ? CEILING : x;
+  const n = mul(clamped, LOG2E) + ROUND - ROUND;
+  const r = sub(sub(clamped, mul(n, LN2_HIGH)), mul(n, LN2_LOW));
+  let p = TAYLOR[0];
+  for (let i = 1; i < TAYLOR.length; i++) p = add(mul(p, r), TAYLOR[i]);
+  p = add(mul(mul(p, r), r), r);
+  return mul(add(p, 1), powerOfTwo(n));
+}
+
+/** assembly/math.ts `sigmoid`. */
+export const sigmoid = (x: number): number => div(1, add(1, exp(-x)));
