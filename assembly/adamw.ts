@@ -9,10 +9,11 @@
  *   m  = beta1 m + (1 - beta1) g        v = beta2 v + (1 - beta2) g^2
  *   w  = w decay - rate * m / (sqrt(v) + eps)      rate = lr sqrt(1 - beta2^t) / (1 - beta1^t), decay = 1 - lr * weight_decay
  */
+
+import { ADAMW_ELEMENTS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { bytesOf, rounding } from './formats';
-import { ADAMW_ELEMENTS } from '../src/engine/units';
 
 /** New m, v, w of n elements from `first`, as three rows of scratch. */
 function step(

@@ -6,12 +6,13 @@
  * Query i of a batch stands at position offset + i and sees keys 0 .. offset + i; sums over keys and over queries ascend.
  * With BF16 storage all matrix operands (Q, K, V, P, dO, dS) are BF16 and the products exact; with float32 they are strict.
  */
+
+import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { storeRow } from './encode';
-import { BF16, F32, bytesOf, facts } from './formats';
+import { type BF16, type F32, facts } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
-import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { pack } from './pack';
 import { TILE, tile } from './tile';
 
@@ -84,7 +85,7 @@ abstract class block {
 
   /** Rounds float32 to the storage format of the operands of F: BF16 nearest-even (no NaN or overflow reaches here un-noticed), or nothing. */
   @inline static rounded<F>(v: v128): v128 {
-    if (facts.about<F>().bytes == 4) return v;
+    if (facts.about<F>().bytes === 4) return v;
     const odd = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
     return v128.and(i32x4.add(i32x4.add(v, i32x4.splat(0x7fff)), odd), i32x4.splat(0xffff0000));
   }
@@ -106,7 +107,7 @@ export function attentionForward(
   dtype: i32, q: usize, ldq: i32, k: usize, v: usize, ldkv: i32, kvBatch: i32, heads: i32, kvHeads: i32, headDim: i32,
   queries: i32, offset: i32, scale: f32, out: usize, ldo: i32, lse: usize,
 ): void {
-  if (dtype == facts.about<F32>().id) {
+  if (dtype === facts.about<F32>().id) {
     forward<F32>(begin, end, scratch, q, ldq, k, v, ldkv, kvBatch, heads, kvHeads, headDim, queries, offset, scale, out, ldo, lse);
   } else {
     forward<BF16>(begin, end, scratch, q, ldq, k, v, ldkv, kvBatch, heads, kvHeads, headDim, queries, offset, scale, out, ldo, lse);
@@ -198,7 +199,7 @@ export function attentionBackward(
   dtype: i32, q: usize, k: usize, v: usize, ld: i32, heads: i32, kvHeads: i32, headDim: i32, time: i32, scale: f32,
   o: usize, dOut: usize, ldo: i32, lse: usize, dq: usize, dk: usize, dv: usize,
 ): void {
-  if (dtype == facts.about<F32>().id) {
+  if (dtype === facts.about<F32>().id) {
     backward<F32>(begin, end, scratch, q, k, v, ld, heads, kvHeads, headDim, time, scale, o, dOut, ldo, lse, dq, dk, dv);
   } else {
     backward<BF16>(begin, end, scratch, q, k, v, ld, heads, kvHeads, headDim, time, scale, o, dOut, ldo, lse, dq, dk, dv);

@@ -1,13 +1,13 @@
 /** Codes to float32: four lanes, and whole rows. Exact for every format here. */
-import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts } from './formats';
+import { type BF16, type E4M3, type E4M3FN, type E5M2, type F16, type F32, facts } from './formats';
 import { lanes } from './lanes';
 
 export abstract class decode {
   /** Four codes, zero-extended to 32 bits, from p. Reads four codes whatever the caller keeps: buffers are padded for that. */
   @inline static load<F>(p: usize): v128 {
     const f = facts.about<F>();
-    if (f.bytes == 4) return v128.load(p);
-    if (f.bytes == 2) return v128.load_ext<u16>(p);
+    if (f.bytes === 4) return v128.load(p);
+    if (f.bytes === 2) return v128.load_ext<u16>(p);
     return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(p)));
   }
 
@@ -17,8 +17,8 @@ export abstract class decode {
    */
   @inline static four<F>(codes: v128): v128 {
     const f = facts.about<F>();
-    if (f.manBits == 23) return codes;
-    if (f.expBits == 8) return i32x4.shl(codes, 16);
+    if (f.manBits === 23) return codes;
+    if (f.expBits === 8) return i32x4.shl(codes, 16);
     const mag = v128.and(codes, i32x4.splat((1 << (f.expBits + f.manBits)) - 1));
     const normal = i32x4.add(i32x4.shl(mag, 23 - f.manBits), i32x4.splat((127 - f.bias) << 23));
     const subnormal = f32x4.mul(
@@ -43,7 +43,7 @@ export abstract class decode {
   @inline static operand<F>(codes: v128): v128 {
     const value = decode.four<F>(codes);
     const f = facts.about<F>();
-    if (f.expBits == 8 && f.manBits == 7) {
+    if (f.expBits === 8 && f.manBits === 7) {
       return v128.and(value, i32x4.gt_s(lanes.abs(value), i32x4.splat(((127 - 60) << 23) - 1)));
     }
     return value;
@@ -65,10 +65,10 @@ export abstract class decode {
 
 /** A row of any format to float32, times `factor` (exactly 1 keeps the decoded value). */
 export function loadRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): void {
-  if (dtype == facts.about<F32>().id) decode.row<F32>(src, dst, n, factor);
-  else if (dtype == facts.about<BF16>().id) decode.row<BF16>(src, dst, n, factor);
-  else if (dtype == facts.about<F16>().id) decode.row<F16>(src, dst, n, factor);
-  else if (dtype == facts.about<E4M3FN>().id) decode.row<E4M3FN>(src, dst, n, factor);
-  else if (dtype == facts.about<E5M2>().id) decode.row<E5M2>(src, dst, n, factor);
-  else if (dtype == facts.about<E4M3>().id) decode.row<E4M3>(src, dst, n, factor);
+  if (dtype === facts.about<F32>().id) decode.row<F32>(src, dst, n, factor);
+  else if (dtype === facts.about<BF16>().id) decode.row<BF16>(src, dst, n, factor);
+  else if (dtype === facts.about<F16>().id) decode.row<F16>(src, dst, n, factor);
+  else if (dtype === facts.about<E4M3FN>().id) decode.row<E4M3FN>(src, dst, n, factor);
+  else if (dtype === facts.about<E5M2>().id) decode.row<E5M2>(src, dst, n, factor);
+  else if (dtype === facts.about<E4M3>().id) decode.row<E4M3>(src, dst, n, factor);
 }

@@ -1,8 +1,9 @@
 /** Token embedding: rows of a table, and the sum of gradients back into them. */
+
+import { EMBEDDING_CHANNELS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { storeRow } from './encode';
 import { bytesOf } from './formats';
-import { EMBEDDING_CHANNELS } from '../src/engine/units';
 
 /** Units: rows. out[row] = table[ids[row]]; table (V, C) of tableDtype, ids i32, out (rows, C) of outDtype. */
 export function embeddingForward(

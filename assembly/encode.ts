@@ -1,5 +1,5 @@
 /** Float32 to codes: one rounding, four lanes at a time, whole rows. */
-import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
+import { type BF16, type E4M3, type E4M3FN, type E5M2, type F16, type F32, facts, rounding } from './formats';
 import { lanes } from './lanes';
 
 export abstract class encode {
@@ -21,7 +21,7 @@ export abstract class encode {
     const f = facts.about<F>();
     const magnitude = lanes.abs(x);
     let isNaN = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
-    if (f.manBits == 23) {
+    if (f.manBits === 23) {
       // No rounding, but the one NaN: a computed NaN's bits differ between engines, and must not reach a stored tensor.
       const kept = saturate
         ? v128.or(i32x4.min_s(magnitude, i32x4.splat(f.maxCode)), v128.andnot(x, i32x4.splat(0x7fffffff)))
@@ -29,7 +29,7 @@ export abstract class encode {
       return v128.bitselect(i32x4.splat(f.nanCode), kept, isNaN);
     }
     let code: v128;
-    if (f.expBits == 8) {
+    if (f.expBits === 8) {
       code = encode.upperHalf(magnitude, words, mode);
       if (saturate) code = i32x4.min_s(code, i32x4.splat(f.maxCode));
     } else {
@@ -37,13 +37,13 @@ export abstract class encode {
       // Towards zero, a finite value never leaves the finite range; else stop one binade above the largest, where all overflow.
       const limit = saturate ? encode.maxBits<F>() : (encode.maxBits<F>() & 0x7f800000) + (1 << 23);
       let finite = i32x4.min_s(magnitude, i32x4.splat(limit));
-      if (!saturate && mode == rounding.towardZero) {
+      if (!saturate && mode === rounding.towardZero) {
         const below = i32x4.lt_s(magnitude, i32x4.splat(0x7f800000));
         finite = v128.bitselect(i32x4.min_s(magnitude, i32x4.splat(encode.maxBits<F>())), finite, below);
       }
       const exponent = i32x4.max_s(v128.and(finite, i32x4.splat(0x7f800000)), minNormal);
       let steps: v128;
-      if (mode == rounding.tiesToEven) {
+      if (mode === rounding.tiesToEven) {
         const magic = i32x4.add(exponent, i32x4.splat((23 - f.manBits) << 23));
         steps = i32x4.sub(f32x4.add(finite, magic), magic);
       } else {
@@ -51,9 +51,9 @@ export abstract class encode {
         const q = f32x4.mul(finite, inverse);
         const whole = f32x4.floor(q);
         steps = i32x4.trunc_sat_f32x4_s(whole);
-        if (mode != rounding.towardZero) {
+        if (mode !== rounding.towardZero) {
           const fraction = f32x4.sub(q, whole);
-          const up = mode == rounding.stochastic
+          const up = mode === rounding.stochastic
             ? f32x4.lt(f32x4.mul(f32x4.convert_i32x4_s(i32x4.shr_u(words, 8)), f32x4.splat(5.9604644775390625e-8)), fraction)
             : f32x4.ge(fraction, f32x4.splat(0.5));
           steps = i32x4.sub(steps, up);
@@ -72,14 +72,14 @@ export abstract class encode {
 
   /** BF16 is the upper half of float32: rounding is integer arithmetic on the bits, and overflow to infinity comes out by itself. */
   @inline static upperHalf(magnitude: v128, words: v128, mode: i32): v128 {
-    if (mode == rounding.tiesToEven) {
+    if (mode === rounding.tiesToEven) {
       const odd = v128.and(i32x4.shr_u(magnitude, 16), i32x4.splat(1));
       return i32x4.shr_u(i32x4.add(i32x4.add(magnitude, i32x4.splat(0x7fff)), odd), 16);
     }
     const code = i32x4.shr_u(magnitude, 16);
-    if (mode == rounding.towardZero) return code;
+    if (mode === rounding.towardZero) return code;
     const fraction = v128.and(i32x4.shl(magnitude, 8), i32x4.splat(0xffff00));
-    const up = mode == rounding.stochastic
+    const up = mode === rounding.stochastic
       ? i32x4.lt_s(i32x4.shr_u(words, 8), fraction)
       : i32x4.ge_s(fraction, i32x4.splat(0x800000));
     return i32x4.sub(code, up);
@@ -88,9 +88,9 @@ export abstract class encode {
   /** Stores four codes held in 32-bit lanes. */
   @inline static store<F>(p: usize, codes: v128): void {
     const f = facts.about<F>();
-    if (f.bytes == 4) {
+    if (f.bytes === 4) {
       v128.store(p, codes);
-    } else if (f.bytes == 2) {
+    } else if (f.bytes === 2) {
       v128.store64_lane(p, i16x8.narrow_i32x4_u(codes, codes), 0);
     } else {
       const half = i16x8.narrow_i32x4_u(codes, codes);
@@ -102,8 +102,8 @@ export abstract class encode {
     const f = facts.about<F>();
     for (let i = 0; i < n; i++) {
       const code = i32x4.extract_lane(codes, 0);
-      if (f.bytes == 4) store<i32>(p, code);
-      else if (f.bytes == 2) store<u16>(p, <u16>code);
+      if (f.bytes === 4) store<i32>(p, code);
+      else if (f.bytes === 2) store<u16>(p, <u16>code);
       else store<u8>(p, <u8>code);
       p += f.bytes;
       codes = i8x16.shuffle(codes, codes, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
@@ -112,14 +112,16 @@ export abstract class encode {
 
   /**
    * n float32 at src, times scale, to n codes at dst. Random words are read from `words`, one per element.
-   * Where `stats` is not 0, adds to its two i32 the elements whose scaled magnitude exceeds the largest finite value, and the
+   * Where `counting`, adds to the two i32 at `stats` the elements whose scaled magnitude exceeds the largest finite value, and the
    * non-zero elements whose code is zero.
    */
-  @inline static row<F>(src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize): void {
+  @inline static loop<F>(
+    src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, counting: bool, stats: usize,
+  ): void {
     const f = facts.about<F>();
     const k = f32x4.splat(scale);
-    const max = i32x4.splat(f.manBits == 23 ? f.maxCode : encode.maxBits<F>());
-    const magnitudeMask = i32x4.splat(f.manBits == 23 ? 0x7fffffff : (1 << (f.expBits + f.manBits)) - 1);
+    const max = i32x4.splat(f.manBits === 23 ? f.maxCode : encode.maxBits<F>());
+    const magnitudeMask = i32x4.splat(f.manBits === 23 ? 0x7fffffff : (1 << (f.expBits + f.manBits)) - 1);
     const zero = i32x4.splat(0);
     let over = zero;
     let under = zero;
@@ -127,16 +129,18 @@ export abstract class encode {
       const left = n - i;
       const raw = left < 4 ? lanes.loadTail(src + (i << 2), left) : v128.load(src + (i << 2));
       const x = f32x4.mul(raw, k);
-      const codes = encode.four<F>(x, mode == rounding.stochastic ? v128.load(words + (i << 2)) : zero, mode, saturate);
+      const codes = encode.four<F>(x, mode === rounding.stochastic ? v128.load(words + (i << 2)) : zero, mode, saturate);
       if (left < 4) encode.storeTail<F>(dst + i * f.bytes, codes, left);
       else encode.store<F>(dst + i * f.bytes, codes);
-      over = i32x4.sub(over, i32x4.gt_s(lanes.abs(x), max));
-      under = i32x4.sub(
-        under,
-        v128.andnot(i32x4.eq(v128.and(codes, magnitudeMask), zero), f32x4.eq(raw, zero)),
-      );
+      if (counting) {
+        over = i32x4.sub(over, i32x4.gt_s(lanes.abs(x), max));
+        under = i32x4.sub(
+          under,
+          v128.andnot(i32x4.eq(v128.and(codes, magnitudeMask), zero), f32x4.eq(raw, zero)),
+        );
+      }
     }
-    if (stats) {
+    if (counting) {
       store<i32>(stats, load<i32>(stats) + encode.count(over));
       store<i32>(stats, load<i32>(stats, 4) + encode.count(under), 4);
     }
@@ -146,19 +150,24 @@ export abstract class encode {
     return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
   }
 
+  @inline static row<F>(src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize): void {
+    if (stats) encode.loop<F>(src, dst, n, scale, words, mode, saturate, true, stats);
+    else encode.loop<F>(src, dst, n, scale, words, mode, saturate, false, 0);
+  }
+
   /** `row` with the mode made a constant, so that each instantiation holds one rounding. */
   static rowIn<F>(src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize): void {
     if (!saturate) encode.rowOverflowing<F>(src, dst, n, scale, words, mode, stats);
-    else if (mode == rounding.tiesToEven) encode.row<F>(src, dst, n, scale, words, rounding.tiesToEven, true, stats);
-    else if (mode == rounding.stochastic) encode.row<F>(src, dst, n, scale, words, rounding.stochastic, true, stats);
-    else if (mode == rounding.towardZero) encode.row<F>(src, dst, n, scale, words, rounding.towardZero, true, stats);
+    else if (mode === rounding.tiesToEven) encode.row<F>(src, dst, n, scale, words, rounding.tiesToEven, true, stats);
+    else if (mode === rounding.stochastic) encode.row<F>(src, dst, n, scale, words, rounding.stochastic, true, stats);
+    else if (mode === rounding.towardZero) encode.row<F>(src, dst, n, scale, words, rounding.towardZero, true, stats);
     else encode.row<F>(src, dst, n, scale, words, rounding.tiesToAway, true, stats);
   }
 
   private static rowOverflowing<F>(src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, stats: usize): void {
-    if (mode == rounding.tiesToEven) encode.row<F>(src, dst, n, scale, words, rounding.tiesToEven, false, stats);
-    else if (mode == rounding.stochastic) encode.row<F>(src, dst, n, scale, words, rounding.stochastic, false, stats);
-    else if (mode == rounding.towardZero) encode.row<F>(src, dst, n, scale, words, rounding.towardZero, false, stats);
+    if (mode === rounding.tiesToEven) encode.row<F>(src, dst, n, scale, words, rounding.tiesToEven, false, stats);
+    else if (mode === rounding.stochastic) encode.row<F>(src, dst, n, scale, words, rounding.stochastic, false, stats);
+    else if (mode === rounding.towardZero) encode.row<F>(src, dst, n, scale, words, rounding.towardZero, false, stats);
     else encode.row<F>(src, dst, n, scale, words, rounding.tiesToAway, false, stats);
   }
 }
@@ -167,12 +176,12 @@ export abstract class encode {
 export function encodeRow(
   dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
 ): void {
-  if (dtype == facts.about<F32>().id) encode.rowIn<F32>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype == facts.about<BF16>().id) encode.rowIn<BF16>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype == facts.about<F16>().id) encode.rowIn<F16>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype == facts.about<E4M3FN>().id) encode.rowIn<E4M3FN>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype == facts.about<E5M2>().id) encode.rowIn<E5M2>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype == facts.about<E4M3>().id) encode.rowIn<E4M3>(src, dst, n, scale, words, mode, saturate, stats);
+  if (dtype === facts.about<F32>().id) encode.rowIn<F32>(src, dst, n, scale, words, mode, saturate, stats);
+  else if (dtype === facts.about<BF16>().id) encode.rowIn<BF16>(src, dst, n, scale, words, mode, saturate, stats);
+  else if (dtype === facts.about<F16>().id) encode.rowIn<F16>(src, dst, n, scale, words, mode, saturate, stats);
+  else if (dtype === facts.about<E4M3FN>().id) encode.rowIn<E4M3FN>(src, dst, n, scale, words, mode, saturate, stats);
+  else if (dtype === facts.about<E5M2>().id) encode.rowIn<E5M2>(src, dst, n, scale, words, mode, saturate, stats);
+  else if (dtype === facts.about<E4M3>().id) encode.rowIn<E4M3>(src, dst, n, scale, words, mode, saturate, stats);
 }
 
 /** A float32 row to a storage format (float32, or BF16 by nearest-even). */

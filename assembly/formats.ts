@@ -87,5 +87,5 @@ export abstract class rounding {
 
 /** Bytes of one element of the format with this id; ids are ordered by falling width. */
 export function bytesOf(dtype: i32): i32 {
-  return dtype == C.FLOAT32 ? 4 : dtype <= C.FLOAT16 ? 2 : 1;
+  return dtype === C.FLOAT32 ? 4 : dtype <= C.FLOAT16 ? 2 : 1;
 }

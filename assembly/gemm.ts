@@ -5,10 +5,11 @@
  * each block packs its rows of A by slices of K into the thread's scratch, runs the tile, and writes the block out.
  * An element is summed over k in ascending order in float32 whatever the blocks and the threads; scales enter after the sum.
  */
+
+import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
-import { BF16, E4M3, E4M3FN, E5M2, F16, F32, bytesOf, facts, rounding } from './formats';
-import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
+import { type BF16, bytesOf, type E4M3, type E4M3FN, type E5M2, type F16, type F32, facts, rounding } from './formats';
 import { pack } from './pack';
 import { TILE, tile } from './tile';
 
@@ -22,7 +23,7 @@ abstract class blocking {
 
 /** Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N (else N x K). ld in elements. */
 export function packB(
-  begin: i32, end: i32, scratch: usize,
+  begin: i32, end: i32, _scratch: usize,
   dtype: i32, src: usize, ld: i32, across: i32, columns: i32, depth: i32, dst: usize,
 ): void {
   const bytes = bytesOf(dtype);
@@ -32,22 +33,22 @@ export function packB(
     const from = src + <usize>(across ? first : first * ld) * bytes;
     const to = dst + <usize>panel * depth * 32;
     const stride = <usize>ld * bytes;
-    if (dtype == facts.about<F32>().id) pack.b<F32>(to, from, stride, across != 0, valid, depth);
-    else if (dtype == facts.about<BF16>().id) pack.b<BF16>(to, from, stride, across != 0, valid, depth);
-    else if (dtype == facts.about<F16>().id) pack.b<F16>(to, from, stride, across != 0, valid, depth);
-    else if (dtype == facts.about<E4M3FN>().id) pack.b<E4M3FN>(to, from, stride, across != 0, valid, depth);
-    else if (dtype == facts.about<E5M2>().id) pack.b<E5M2>(to, from, stride, across != 0, valid, depth);
-    else if (dtype == facts.about<E4M3>().id) pack.b<E4M3>(to, from, stride, across != 0, valid, depth);
+    if (dtype === facts.about<F32>().id) pack.b<F32>(to, from, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<BF16>().id) pack.b<BF16>(to, from, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<F16>().id) pack.b<F16>(to, from, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<E4M3FN>().id) pack.b<E4M3FN>(to, from, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<E5M2>().id) pack.b<E5M2>(to, from, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<E4M3>().id) pack.b<E4M3>(to, from, stride, across !== 0, valid, depth);
   }
 }
 
 function packA(dtype: i32, dst: usize, src: usize, stride: usize, across: bool, valid: i32, kc: i32): void {
-  if (dtype == facts.about<F32>().id) pack.a<F32>(dst, src, stride, across, valid, kc);
-  else if (dtype == facts.about<BF16>().id) pack.a<BF16>(dst, src, stride, across, valid, kc);
-  else if (dtype == facts.about<F16>().id) pack.a<F16>(dst, src, stride, across, valid, kc);
-  else if (dtype == facts.about<E4M3FN>().id) pack.a<E4M3FN>(dst, src, stride, across, valid, kc);
-  else if (dtype == facts.about<E5M2>().id) pack.a<E5M2>(dst, src, stride, across, valid, kc);
-  else if (dtype == facts.about<E4M3>().id) pack.a<E4M3>(dst, src, stride, across, valid, kc);
+  if (dtype === facts.about<F32>().id) pack.a<F32>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<BF16>().id) pack.a<BF16>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<F16>().id) pack.a<F16>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<E4M3FN>().id) pack.a<E4M3FN>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<E5M2>().id) pack.a<E5M2>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<E4M3>().id) pack.a<E4M3>(dst, src, stride, across, valid, kc);
 }
 
 /** Bytes of scratch a thread needs for one block. */
@@ -84,7 +85,7 @@ export function gemm(
       for (let i = 0; i < mPanels; i++) {
         const row = firstRow + i * TILE_ROWS;
         const from = a + <usize>(across ? k * lda + row : row * lda + k) * aBytes;
-        packA(aDtype, aPanels + <usize>(i * kc * TILE_ROWS) * 4, from, <usize>lda * aBytes, across != 0, min(TILE_ROWS, rows - row), kc);
+        packA(aDtype, aPanels + <usize>(i * kc * TILE_ROWS) * 4, from, <usize>lda * aBytes, across !== 0, min(TILE_ROWS, rows - row), kc);
       }
       for (let j = 0; j < nPanels; j++) {
         const panel = bPanels + <usize>(firstColumn / TILE_COLUMNS + j) * depth * 32 + <usize>k * 32;

@@ -35,7 +35,7 @@ export function crossEntropy(
     }
     const sum = lanes.sum(sums);
     store<f32>(losses + (row << 2), <f32>(Math.log(<f64>sum) + (<f64>peak - <f64>logit)));
-    if (gradScale != 0) {
+    if (gradScale !== 0) {
       const k = f32x4.splat(gradScale / sum);
       for (let i = 0; i < padded; i += 4) v128.store(scratch + (i << 2), f32x4.mul(v128.load(scratch + (i << 2)), k));
       store<f32>(target, load<f32>(target) - gradScale);

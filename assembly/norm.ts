@@ -1,9 +1,10 @@
 /** RMSNorm (Zhang and Sennrich, 2019): y = x / sqrt(mean(x^2) + eps) * gain, over rows of C channels. */
+
+import { NORM_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { storeRow } from './encode';
 import { bytesOf } from './formats';
 import { lanes } from './lanes';
-import { NORM_ROWS } from '../src/engine/units';
 
 /** Units: rows. x, y (rows, C) in dtype, C a multiple of 4; gain (C) float32; rstd (rows) float32, cached for the backward pass. */
 export function normForward(

@@ -8,9 +8,9 @@
  * Rows and columns past the edge are packed from whatever lies there (a clamped row, or bytes behind the matrix, which the allocator pads):
  * their results are never stored.
  */
+
 import { decode } from './decode';
 import { facts } from './formats';
-import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 
 abstract class quad {
   // 4x4 transpose: rows a b c d to columns; each helper gives one column.

@@ -1,15 +1,16 @@
 /** Tensors to codes with their scales, several rows a unit; random numbers by position, statistics as a by-product. */
+
+import { QUANTIZE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { bytesOf, rounding } from './formats';
 import { fillRandom } from './random';
-import { QUANTIZE_ROWS } from '../src/engine/units';
 
 /** 2^floor(log2(max / amax)), by truncating the quotient to its exponent; 1 where amax is 0 or the quotient is not finite. */
 export function powerOfTwoScale(largest: f32, max: f32): f32 {
   if (!(largest > 0)) return 1;
   const quotient = reinterpret<u32>(max / largest) & 0x7f800000;
-  return quotient == 0 || quotient == 0x7f800000 ? 1 : reinterpret<f32>(quotient);
+  return quotient === 0 || quotient === 0x7f800000 ? 1 : reinterpret<f32>(quotient);
 }
 
 /**
@@ -47,8 +48,8 @@ export function quantize(
         scale = powerOfTwoScale(reinterpret<f32>(largest), max1);
         store<f32>(scaleInv + (row << 2), 1 / scale);
       }
-      if (mode == rounding.stochastic) fillRandom(words, first, n, stream, step, seedLow, seedHigh);
-      encodeRow(format1, scratch, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate != 0, slot + 4);
+      if (mode === rounding.stochastic) fillRandom(words, first, n, stream, step, seedLow, seedHigh);
+      encodeRow(format1, scratch, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate !== 0, slot + 4);
       if (dst2) encodeRow(format2, scratch, dst2 + <usize>first * bytesOf(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
     }
   }
@@ -61,7 +62,7 @@ export function quantizeScratch(columns: i32): i32 {
 
 /** Codes to float32, times scaleInv and, where not 0, rowScaleInv[row]. Units of QUANTIZE_ROWS rows. */
 export function dequantize(
-  begin: i32, end: i32, scratch: usize,
+  begin: i32, end: i32, _scratch: usize,
   src: usize, dtype: i32, columns: i32, total: i32, scaleInv: f32, rowScaleInv: usize, dst: usize,
 ): void {
   const rows = (total + columns - 1) / columns;

@@ -2,7 +2,7 @@
 import { DIGEST_BYTES, REDUCE_ELEMENTS } from '../src/engine/units';
 
 /** Units: REDUCE_ELEMENTS elements of a float32 array. out[unit] float64 = sum of squares. */
-export function sumSquares(begin: i32, end: i32, scratch: usize, src: usize, total: i32, out: usize): void {
+export function sumSquares(begin: i32, end: i32, _scratch: usize, src: usize, total: i32, out: usize): void {
   for (let unit = begin; unit < end; unit++) {
     const first = unit * REDUCE_ELEMENTS;
     const n = min(REDUCE_ELEMENTS, total - first);
@@ -28,7 +28,7 @@ export function sumSquares(begin: i32, end: i32, scratch: usize, src: usize, tot
 }
 
 /** Units: REDUCE_ELEMENTS columns. out[column] += sum over the rows of src (rows, columns) float32, in order. */
-export function sumRows(begin: i32, end: i32, scratch: usize, src: usize, rows: i32, columns: i32, out: usize): void {
+export function sumRows(begin: i32, end: i32, _scratch: usize, src: usize, rows: i32, columns: i32, out: usize): void {
   const last = min(columns, end * REDUCE_ELEMENTS);
   for (let column = begin * REDUCE_ELEMENTS; column < last; column++) {
     let sum: f32 = 0;

@@ -7,16 +7,17 @@
  *
  * Rows of `gateUp` hold F gates, then F ups. F is a multiple of 4.
  */
+
+import { SWIGLU_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow, storeRow } from './encode';
 import { bytesOf, rounding } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
-import { SWIGLU_ROWS } from '../src/engine/units';
 
 /** The smallest power of two not below |up|'s largest, clamped to float32's normal range; 1 for 0, infinity and NaN. */
 function smoothingScale(largest: u32): f32 {
-  if (largest == 0 || largest >= 0x7f800000) return 1;
+  if (largest === 0 || largest >= 0x7f800000) return 1;
   const up = (largest + 0x7fffff) & 0x7f800000;
   return reinterpret<f32>(min<u32>(max<u32>(up, 1 << 23), 253 << 23));
 }

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { decode, type DType, formatSpec } from '../formats/index.js';
+import { type DType, decode, formatSpec } from '../formats/index.js';
 import { FileError } from '../interop/errors.js';
 import { parseSafetensors, type SafetensorsTensor } from '../interop/safetensors.js';
 import { dtypeOfFile, MODEL_FILE } from '../train/model-files.js';
@@ -96,7 +96,12 @@ function table(rows: readonly Row[]): string {
     ]),
   ];
   const widths = cells[0].map((_, column) => Math.max(...cells.map((line) => line[column].length)));
-  const lines = cells.map((line) => line.map((cell, column) => cell.padEnd(widths[column])).join('  ').trimEnd());
+  const lines = cells.map((line) =>
+    line
+      .map((cell, column) => cell.padEnd(widths[column]))
+      .join('  ')
+      .trimEnd(),
+  );
   const total = rows.reduce((sum, row) => sum + row.bytes, 0);
   return `${lines.join('\n')}\n${rows.length} tensors, ${total} bytes\n`;
 }

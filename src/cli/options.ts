@@ -47,7 +47,8 @@ export async function readText(path: string): Promise<Uint8Array> {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new RangeError(`data: expected a readable text file, got ${path} (${code ?? message})`);
   }
-  if (content.length === 0) throw new RangeError(`data: expected a text file with bytes in it, got ${path}, which is empty`);
+  if (content.length === 0)
+    throw new RangeError(`data: expected a text file with bytes in it, got ${path}, which is empty`);
   return content;
 }
 

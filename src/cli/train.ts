@@ -109,7 +109,9 @@ async function run(flags: TrainFlags): Promise<void> {
     const last = await follow(train(options), settings.steps, flags);
     if (last?.type === 'done') await finish(last, flags);
     else if (!flags.json) {
-      process.stdout.write(`Stopped at step ${last?.step ?? 0} of ${settings.steps}; the state is in ${flags.outDir}.\n`);
+      process.stdout.write(
+        `Stopped at step ${last?.step ?? 0} of ${settings.steps}; the state is in ${flags.outDir}.\n`,
+      );
       process.stdout.write(`Resume with: npx octavo train --resume --data ${flags.data} --out_dir ${flags.outDir}\n`);
     }
     if (stop.signal.aborted) process.exitCode = 130;

@@ -27,7 +27,9 @@ export function chooseBuild(wanted: Build | 'auto', features: Features): Build {
     throw new RangeError(`build: expected 'auto', 'simd' or 'relaxed', got ${JSON.stringify(wanted)}`);
   }
   if (wanted === 'relaxed' && !features.relaxedSimd) {
-    throw new Error("build: expected an engine with relaxed SIMD for 'relaxed', got one without (Node 20 needs --experimental-wasm-relaxed-simd)");
+    throw new Error(
+      "build: expected an engine with relaxed SIMD for 'relaxed', got one without (Node 20 needs --experimental-wasm-relaxed-simd)",
+    );
   }
   return wanted;
 }

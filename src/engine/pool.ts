@@ -75,7 +75,8 @@ export class Pool {
     Atomics.notify(words, SEQUENCE);
     drain(words, this.kernels[name as keyof Kernels] as unknown as Kernel, scratch, args);
     for (let done = Atomics.load(words, DONE); done < this.workers.length; ) done = waitWhile(words, DONE, done);
-    if (words[FAILURES] > 0) throw new Error(`kernel ${name}: expected it to finish on every thread, got a trap in a worker`);
+    if (words[FAILURES] > 0)
+      throw new Error(`kernel ${name}: expected it to finish on every thread, got a trap in a worker`);
   }
 
   dispose(): void {

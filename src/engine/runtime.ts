@@ -1,6 +1,7 @@
 /** A running set of kernels: memory, threads, and the one way to call into wasm. */
 import { Arena } from './arena.js';
 import { compileKernels, type WasmSource } from './bytes.js';
+import type { Kernel } from './command.js';
 import { detectFeatures, hasNodeModules, runtimeName } from './features.js';
 import {
   type Build,
@@ -10,7 +11,6 @@ import {
   type Kernels,
   type ParallelKernel,
 } from './load.js';
-import type { Kernel } from './command.js';
 import { Pool } from './pool.js';
 
 export interface InitOptions {

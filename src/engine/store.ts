@@ -16,7 +16,8 @@ const TEMPORARY = '.octavo-tmp';
 
 /** A directory of this machine; made when first written to. Needs node:fs (Node, Bun, Deno). */
 export async function openDirectory(path: string): Promise<Store> {
-  if (!hasNodeModules()) throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got ${'a browser'}`);
+  if (!hasNodeModules())
+    throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got ${'a browser'}`);
   const fs = await import('node:fs/promises');
   const { join } = await import('node:path');
   const at = (name: string) => join(path, name);

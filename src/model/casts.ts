@@ -2,13 +2,14 @@
  * The recipe at work: how each tensor becomes a GEMM operand. Training uses delayed scales, second copies for the backward pass and
  * Smooth-SwiGLU; inference scales each row by its own amax, so that a token's result does not depend on the tokens beside it.
  */
-import { isFloat8, type Recipe, usesFloat8 } from '../ops/recipe.js';
-import { advance, type AmaxHistory, newHistory, observe, powerOfTwoScale } from '../ops/scale.js';
-import { type Health, type QuantizeOptions, amaxOf, quantize } from '../ops/quantize.js';
-import { swigluForward } from '../ops/swiglu.js';
-import { empty, floats, type Tensor } from '../ops/tensor.js';
+
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, formatSpec } from '../formats/index.js';
+import { amaxOf, type Health, type QuantizeOptions, quantize } from '../ops/quantize.js';
+import { isFloat8, type Recipe, usesFloat8 } from '../ops/recipe.js';
+import { type AmaxHistory, advance, newHistory, observe, powerOfTwoScale } from '../ops/scale.js';
+import { swigluForward } from '../ops/swiglu.js';
+import { empty, floats, type Tensor } from '../ops/tensor.js';
 
 /** A tensor as the forward product reads it, and as the two backward products do. The same tensor where the formats agree. */
 export interface Operand {
@@ -162,7 +163,11 @@ export class TrainingCasts implements Casts {
     const history = this.scales.history(key);
     const amax = history.previous > 0 ? history.previous : amaxOf(rt, x, options.rowFactor);
     const scale = powerOfTwoScale(amax, formatSpec(first).max);
-    const { codes, second: copy, health } = quantize(rt, x, {
+    const {
+      codes,
+      second: copy,
+      health,
+    } = quantize(rt, x, {
       ...options,
       dtype: first,
       scale,

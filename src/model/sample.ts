@@ -24,7 +24,8 @@ export function checkSampleOptions({ maxNewTokens, temperature, topK, topP, seed
   const fail = (name: string, expected: string, got: unknown) => {
     throw new RangeError(`${name}: expected ${expected}, got ${got}`);
   };
-  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0)) fail('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
+  if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0))
+    fail('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
   if (temperature !== undefined && !(temperature >= 0 && temperature < Infinity)) {
     fail('temperature', 'a number of 0 or more', temperature);
   }
@@ -78,7 +79,11 @@ export function lastLogits(model: Model, casts: Casts, tokens: readonly number[]
 }
 
 /** Draws token number `index` of the run. Ties in the order fall to the smaller id, so the result is the same everywhere. */
-function choose(logits: Float32Array, { temperature = 1, topK, topP = 1, seed = 0 }: SampleOptions, index: number): number {
+function choose(
+  logits: Float32Array,
+  { temperature = 1, topK, topP = 1, seed = 0 }: SampleOptions,
+  index: number,
+): number {
   const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
   if (temperature === 0) return order[0];
   const kept = order.slice(0, topK ?? order.length);

@@ -9,11 +9,11 @@
  */
 import type { Runtime } from '../engine/runtime.js';
 import { formatSpec } from '../formats/index.js';
-import { attentionBackward, attentionForward, type AttentionShape, type KeysAndValues } from '../ops/attention.js';
+import { type AttentionShape, attentionBackward, attentionForward, type KeysAndValues } from '../ops/attention.js';
 import { embeddingBackward, embeddingForward } from '../ops/embedding.js';
 import { linearBackwardInput, linearBackwardWeight, linearForward } from '../ops/linear.js';
 import { normBackward, normForward } from '../ops/norm.js';
-import { rope, type RopeTable } from '../ops/rope.js';
+import { type RopeTable, rope } from '../ops/rope.js';
 import { swigluBackward } from '../ops/swiglu.js';
 import { bytes, empty, type Tensor, zeros } from '../ops/tensor.js';
 import { type Casts, type Operand, type SmoothOperand, spend, type TrainingCasts } from './casts.js';
@@ -107,7 +107,12 @@ function append({ rt, config, storage }: Model, qkv: Tensor, { batch, time }: Ba
 }
 
 /** Logits (rows, V) in the storage format, and what the backward pass needs. With a cache, tokens follow those already in it. */
-export function forward(model: Model, casts: Casts, input: Batch, cache?: KvCache): { logits: Tensor; kept: Activations } {
+export function forward(
+  model: Model,
+  casts: Casts,
+  input: Batch,
+  cache?: KvCache,
+): { logits: Tensor; kept: Activations } {
   const { rt, config, storage } = model;
   const rows = input.batch * input.time;
   let h = embeddingForward(rt, gain(model, 'embed'), input.ids, rows, storage);

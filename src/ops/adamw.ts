@@ -1,7 +1,8 @@
 /** AdamW on stored state of any format. Kernels: assembly/adamw.ts. */
-import { type DType, formatSpec } from '../formats/index.js';
+
 import type { Runtime } from '../engine/runtime.js';
 import { ADAMW_ELEMENTS } from '../engine/units.js';
+import { type DType, formatSpec } from '../formats/index.js';
 import { floatOfBits, fullRangeScale } from './scale.js';
 import { idOf, sizeOf, type Tensor } from './tensor.js';
 

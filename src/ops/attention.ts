@@ -1,6 +1,7 @@
 /** Causal attention. Kernels: assembly/attention.ts. */
-import { formatSpec } from '../formats/index.js';
+
 import type { Runtime } from '../engine/runtime.js';
+import { formatSpec } from '../formats/index.js';
 import { empty, idOf, type Tensor } from './tensor.js';
 
 export interface AttentionShape {

@@ -4,7 +4,13 @@ import { EMBEDDING_CHANNELS } from '../engine/units.js';
 import { empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /** table (V, C), ids: address of `rows` int32 -> (rows, C) in dtype. */
-export function embeddingForward(rt: Runtime, table: Tensor, ids: number, rows: number, dtype: Tensor['dtype']): Tensor {
+export function embeddingForward(
+  rt: Runtime,
+  table: Tensor,
+  ids: number,
+  rows: number,
+  dtype: Tensor['dtype'],
+): Tensor {
   const channels = table.shape[1];
   const out = empty(rt, [rows, channels], dtype);
   rt.parallel(

@@ -1,12 +1,7 @@
 /** The front of the library: what `init()` returns. Tensors live in the engine's memory until freed. */
-import {
-  type Codes,
-  type DType,
-  dtypeOf,
-  formatSpec,
-  type Rounding,
-} from '../formats/index.js';
+
 import { type InitOptions, Runtime } from '../engine/runtime.js';
+import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
 import { matmul } from './matmul.js';
 import { dequantize, quantize, read } from './quantize.js';
 import { bytes, checkShape, empty, floats, matrixShape, sizeOf, type Tensor } from './tensor.js';
@@ -102,7 +97,9 @@ export class Engine extends Runtime {
   decode(codes: Codes, dtype: string): Float32Array {
     const type = dtypeOf(dtype);
     if (codes.BYTES_PER_ELEMENT !== formatSpec(type).bytes) {
-      throw new TypeError(`codes: expected ${formatSpec(type).bytes} bytes an element for ${type}, got ${codes.BYTES_PER_ELEMENT}`);
+      throw new TypeError(
+        `codes: expected ${formatSpec(type).bytes} bytes an element for ${type}, got ${codes.BYTES_PER_ELEMENT}`,
+      );
     }
     if (codes.length === 0) return new Float32Array(0);
     return this.scoped(() => {

@@ -1,6 +1,7 @@
 /** The three products of a linear layer. W is stored (out features, in features), as torch and Hugging Face do. */
-import type { DType } from '../formats/index.js';
+
 import type { Runtime } from '../engine/runtime.js';
+import type { DType } from '../formats/index.js';
 import { matmul } from './matmul.js';
 import { empty, matrixShape, type Tensor } from './tensor.js';
 

@@ -9,7 +9,7 @@ const LN2_HIGH = 0.6931471803691238; // 32 significand bits: n * LN2_HIGH is exa
 const LN2_LOW = 1.9082149292705877e-10;
 
 export function exp(x: number): number {
-  if (x !== x) return x;
+  if (Number.isNaN(x)) return x;
   if (x > 709) return Number.POSITIVE_INFINITY;
   if (x < -708) return 0;
   const n = Math.round(x / Math.LN2);

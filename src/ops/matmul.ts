@@ -1,7 +1,8 @@
 /** C = A B from codes, scales in the epilogue. Kernels: assembly/gemm.ts. */
-import { type DType, formatSpec } from '../formats/index.js';
+
 import type { Runtime } from '../engine/runtime.js';
 import { TILE_COLUMNS, TILE_ROWS } from '../engine/units.js';
+import { type DType, formatSpec } from '../formats/index.js';
 import { floatOfBits } from './scale.js';
 import { idOf, matrixShape, type Tensor } from './tensor.js';
 
@@ -84,7 +85,18 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
       const columns = Math.min(range, n - first);
       const from = b.ptr + first * (transposeB ? bColumns : 1) * bBytes;
       const across = transposeB ? 0 : 1;
-      rt.parallel('packB', Math.ceil(columns / TILE_COLUMNS), 0, idOf(b.dtype), from, bColumns, across, columns, k, panels);
+      rt.parallel(
+        'packB',
+        Math.ceil(columns / TILE_COLUMNS),
+        0,
+        idOf(b.dtype),
+        from,
+        bColumns,
+        across,
+        columns,
+        k,
+        panels,
+      );
       const { rowBlock, columnBlock } = blocksFor(m, columns, rt.info.threads);
       const units = Math.ceil(m / rowBlock) * Math.ceil(columns / columnBlock);
       const amax = rt.arena.alloc(units * 4);

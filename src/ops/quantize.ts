@@ -1,7 +1,8 @@
 /** Tensors to codes and back. Kernels: assembly/quantize.ts. */
-import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
+
 import type { Runtime } from '../engine/runtime.js';
 import { QUANTIZE_ROWS } from '../engine/units.js';
+import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
 import { floatOfBits, powerOfTwoScale } from './scale.js';
 import { empty, floatsAt, idOf, type ScaleInv, sizeOf, type Tensor } from './tensor.js';
 
@@ -74,16 +75,21 @@ export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0): number {
       total,
       out,
     );
-    return floatOfBits(new Uint32Array(rt.arena.buffer, out, units).reduce((a, b) => (a > b ? a : b), 0));
+    return floatOfBits(new Uint32Array(rt.arena.buffer, out, units).reduce((a, b) => Math.max(a, b), 0));
   });
 }
 
 export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Quantized {
   const { dtype, rounding = 'tiesToEven', random, second, rowFactor = 0, columnFactor = 0 } = options;
   const spec = formatSpec(dtype);
+  const mode = roundingId(rounding);
   const perRow = options.scale === 'row';
   const scale =
-    typeof options.scale === 'number' ? options.scale : perRow ? 1 : powerOfTwoScale(amaxOf(rt, src, rowFactor), spec.max);
+    typeof options.scale === 'number'
+      ? options.scale
+      : perRow
+        ? 1
+        : powerOfTwoScale(amaxOf(rt, src, rowFactor), spec.max);
   if (rounding === 'stochastic' && !random) {
     throw new TypeError("quantize: expected a random position for 'stochastic' rounding, got none");
   }
@@ -112,7 +118,7 @@ export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Qu
       codes.ptr,
       spec.id,
       scale,
-      roundingId(rounding),
+      mode,
       (options.saturate ?? spec.saturates) ? 1 : 0,
       copy?.ptr ?? 0,
       copy ? idOf(copy.dtype) : 0,

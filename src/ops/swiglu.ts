@@ -1,7 +1,8 @@
 /** SwiGLU and Smooth-SwiGLU, encoding as they go. Kernels: assembly/swiglu.ts. */
-import type { DType } from '../formats/index.js';
+
 import type { Runtime } from '../engine/runtime.js';
 import { SWIGLU_ROWS } from '../engine/units.js';
+import type { DType } from '../formats/index.js';
 import { type Health, readHealth } from './quantize.js';
 import { floatOfBits } from './scale.js';
 import { empty, idOf, matrixShape, type Tensor } from './tensor.js';

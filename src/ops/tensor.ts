@@ -1,6 +1,7 @@
 /** A tensor is a record of numbers about bytes in wasm memory; it owns nothing. value = code * scaleInv. */
-import { type DType, formatSpec } from '../formats/index.js';
+
 import type { Runtime } from '../engine/runtime.js';
+import { type DType, formatSpec } from '../formats/index.js';
 
 /** One factor for the whole tensor, or one float32 per row at an address. */
 export type ScaleInv = number | { readonly rows: number };
@@ -60,5 +61,6 @@ export function checkShape(shape: readonly number[]): void {
   if (!Array.isArray(shape) || shape.length === 0 || !shape.every((n) => Number.isSafeInteger(n) && n > 0)) {
     throw new RangeError(`shape: expected one or more positive integers, got ${JSON.stringify(shape)}`);
   }
-  if (sizeOf(shape) > 0x7fffffff) throw new RangeError(`shape: expected fewer than 2^31 elements, got ${sizeOf(shape)}`);
+  if (sizeOf(shape) > 0x7fffffff)
+    throw new RangeError(`shape: expected fewer than 2^31 elements, got ${sizeOf(shape)}`);
 }

@@ -38,7 +38,12 @@ function* namedTensors(state: TrainingState): Generator<[name: string, t: Tensor
   }
 }
 
-export function stateFile(rt: Runtime, identity: RunIdentity, state: TrainingState, losses: readonly number[]): Uint8Array {
+export function stateFile(
+  rt: Runtime,
+  identity: RunIdentity,
+  state: TrainingState,
+  losses: readonly number[],
+): Uint8Array {
   const tensors = [...namedTensors(state)];
   const record = {
     version: VERSION,
@@ -75,7 +80,10 @@ export async function resumeState(
     return restore(rt, identity, file);
   } catch (error) {
     if (!(error instanceof FileError)) throw error;
-    const older = current && (await store.read(PREVIOUS_STATE_FILE)) ? `; the checkpoint before it is in ${PREVIOUS_STATE_FILE}` : '';
+    const older =
+      current && (await store.read(PREVIOUS_STATE_FILE))
+        ? `; the checkpoint before it is in ${PREVIOUS_STATE_FILE}`
+        : '';
     throw new FileError(`${where}: ${error.message}${older}`);
   }
 }
@@ -103,7 +111,8 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): { state:
 
 /** The JSON part of a state file. */
 function recordOf(metadata: Readonly<Record<string, string>>): JsonObject {
-  if (metadata.octavo_state === undefined) throw new FileError('expected a training state of Octavo, got another safetensors file');
+  if (metadata.octavo_state === undefined)
+    throw new FileError('expected a training state of Octavo, got another safetensors file');
   const record = parseJsonObject(new TextEncoder().encode(metadata.octavo_state), 'training state', {
     maxBytes: 1 << 26,
     maxDepth: 8,
@@ -124,7 +133,9 @@ function checkIdentity(record: JsonObject, identity: RunIdentity): void {
     throw new FileError(`expected the settings the run began with, ${name} = ${was}, got ${is}`);
   }
   if (record.get('data') !== identity.data) {
-    throw new FileError(`expected the data the run began with (digest ${String(record.get('data'))}), got digest ${identity.data}`);
+    throw new FileError(
+      `expected the data the run began with (digest ${String(record.get('data'))}), got digest ${identity.data}`,
+    );
   }
 }
 
@@ -153,7 +164,9 @@ function readTensors(
 ): void {
   const expected = [...namedTensors(state)];
   if (tensors.size !== expected.length || scales.length !== expected.length) {
-    throw new FileError(`expected ${expected.length} tensors with a scale each, got ${tensors.size} and ${scales.length}`);
+    throw new FileError(
+      `expected ${expected.length} tensors with a scale each, got ${tensors.size} and ${scales.length}`,
+    );
   }
   const read = new Map<string, Tensor>();
   expected.forEach(([name, t], i) => {

@@ -6,7 +6,7 @@ import { parameterCount } from '../model/params.js';
 import { sample } from '../model/sample.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
-import { hasRun, PREVIOUS_STATE_FILE, resumeState, type RunIdentity, STATE_FILE, stateFile } from './checkpoint.js';
+import { hasRun, PREVIOUS_STATE_FILE, type RunIdentity, resumeState, STATE_FILE, stateFile } from './checkpoint.js';
 import { DataOrder, splitTokens } from './data.js';
 import type { DoneLine, Fp8Health, MetricsLine, StepLine } from './events.js';
 import { digestOfContent, modelFiles } from './model-files.js';
@@ -87,7 +87,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
   const store = typeof options.outDir === 'string' ? await openDirectory(options.outDir) : options.outDir;
   if (options.resume && !store) throw new RangeError('outDir: expected the directory of the run to resume, got none');
   if (store && !options.resume && (await hasRun(store))) {
-    throw new RangeError(`outDir: expected a directory without a run, got ${store.path}, which has one; resume it or name another`);
+    throw new RangeError(
+      `outDir: expected a directory without a run, got ${store.path}, which has one; resume it or name another`,
+    );
   }
   const engine = options.engine ?? (await Engine.create());
   const mark = engine.arena.mark();
@@ -104,7 +106,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
 
 function checkByteVocabulary({ config }: TrainSettings): void {
   if (config.vocabSize !== byteTokenizer.vocabSize) {
-    throw new RangeError(`vocabSize: expected ${byteTokenizer.vocabSize}, the byte tokenizer's, got ${config.vocabSize}`);
+    throw new RangeError(
+      `vocabSize: expected ${byteTokenizer.vocabSize}, the byte tokenizer's, got ${config.vocabSize}`,
+    );
   }
 }
 
@@ -196,7 +200,10 @@ class Run {
       digest: stateDigest(this.engine, this.state),
     };
     const { healthInterval = 10 } = this.options;
-    if (usesFloat8(this.settings.recipe) && (step % healthInterval === 0 || step === 1 || step === this.settings.steps)) {
+    if (
+      usesFloat8(this.settings.recipe) &&
+      (step % healthInterval === 0 || step === 1 || step === this.settings.steps)
+    ) {
       line.fp8 = Object.fromEntries(result.health) as Record<string, Fp8Health>;
     }
     return line;

@@ -126,7 +126,9 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   if (metadata.octavo_digest !== undefined) {
     const digest = digestOfContent(rt, concatenated([...tensors.values()].map(({ data }) => data)));
     if (digest !== metadata.octavo_digest) {
-      throw new FileError(`${where}: expected data with digest ${metadata.octavo_digest}, got ${digest}: the file was altered`);
+      throw new FileError(
+        `${where}: expected data with digest ${metadata.octavo_digest}, got ${digest}: the file was altered`,
+      );
     }
   }
   const weights = new Map<string, Operand>();
@@ -143,7 +145,8 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
 
 function checkNames(where: string, table: readonly Parameter[], tensors: ReadonlyMap<string, unknown>): void {
   const known = new Set(table.flatMap(({ parts }) => parts.map(({ name }) => name)));
-  for (const name of known) if (!tensors.has(name)) throw new FileError(`${where}: expected a tensor ${name}, got none`);
+  for (const name of known)
+    if (!tensors.has(name)) throw new FileError(`${where}: expected a tensor ${name}, got none`);
   for (const name of tensors.keys()) {
     if (!known.has(name.replace(/_scale_inv$/, ''))) {
       throw new FileError(`${where}: expected only tensors of this Llama, got one more, ${name}`);
@@ -164,7 +167,11 @@ function stack(
     if (got.join() !== shape.join()) {
       throw new FileError(`${where}: expected ${name} of shape [${shape}], got [${got}]`);
     }
-    if (!dtype || (isFloat8(dtype) && parameter.role !== 'linear') || (parameter.role === 'norm' && dtype === 'float16')) {
+    if (
+      !dtype ||
+      (isFloat8(dtype) && parameter.role !== 'linear') ||
+      (parameter.role === 'norm' && dtype === 'float16')
+    ) {
       throw new FileError(`${where}: expected ${name} in a format this model can use there, got ${fileName}`);
     }
     return { name, dtype, data, scaleInv: isFloat8(dtype) ? scaleOf(where, name, tensors) : 1, rows: shape[0] };
@@ -196,7 +203,9 @@ function scaleOf(where: string, name: string, tensors: ReadonlyMap<string, Safet
   const scale = tensors.get(`${name}_scale_inv`);
   if (!scale) throw new FileError(`${where}: expected ${name}_scale_inv beside the FP8 tensor ${name}, got none`);
   if (scale.dtype !== 'F32' || sizeOf(scale.shape) !== 1) {
-    throw new FileError(`${where}: expected ${name}_scale_inv as one F32, got ${scale.dtype} of shape [${scale.shape}]`);
+    throw new FileError(
+      `${where}: expected ${name}_scale_inv as one F32, got ${scale.dtype} of shape [${scale.shape}]`,
+    );
   }
   const value = new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true);
   if (!(value > 0 && value < Number.POSITIVE_INFINITY)) {
@@ -204,4 +213,3 @@ function scaleOf(where: string, name: string, tensors: ReadonlyMap<string, Safet
   }
   return value;
 }
-

@@ -77,7 +77,8 @@ export function trainSettings(input: TrainSettingsInput): TrainSettings {
     );
   }
   for (const name of ['hiddenSize', 'intermediateSize'] as const) {
-    if (config[name] % 4 !== 0) throw new RangeError(`${name}: expected a multiple of 4 for training, got ${config[name]}`);
+    if (config[name] % 4 !== 0)
+      throw new RangeError(`${name}: expected a multiple of 4 for training, got ${config[name]}`);
   }
   return Object.freeze({ ...numbers, config, recipe: recipeOf(input.recipe ?? 'fp8') });
 }

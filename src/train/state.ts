@@ -1,5 +1,6 @@
 /** The state of a run: stored optimizer state per parameter, delayed scales, and the step. Everything else follows from the settings. */
 import type { Runtime } from '../engine/runtime.js';
+import type { DType } from '../formats/index.js';
 import { type ChannelScale, InferenceCasts, type Operand, Scales, type TrainingCasts } from '../model/casts.js';
 import { initialValues } from '../model/init.js';
 import { type Parameter, parametersOf } from '../model/params.js';
@@ -11,7 +12,6 @@ import { digestOf } from '../ops/reduce.js';
 import { type RopeTable, ropeTable } from '../ops/rope.js';
 import { fullRangeScale } from '../ops/scale.js';
 import { bytesOf, empty, floats, sizeOf, type Tensor, zeros } from '../ops/tensor.js';
-import type { DType } from '../formats/index.js';
 import type { TrainSettings } from './options.js';
 
 export interface TrainingState {
@@ -50,7 +50,8 @@ function stored(rt: Runtime, values: Float32Array, shape: readonly number[], dty
   const source = empty(rt, shape, 'float32');
   floats(rt, source).set(values);
   if (dtype === 'float32') return source;
-  const { scale, scaleInv } = dtype === 'bfloat16' ? { scale: 1, scaleInv: 1 } : fullRangeScale(amaxOf(rt, source), dtype);
+  const { scale, scaleInv } =
+    dtype === 'bfloat16' ? { scale: 1, scaleInv: 1 } : fullRangeScale(amaxOf(rt, source), dtype);
   const { codes } = quantize(rt, source, { dtype, scale, saturate: true });
   rt.arena.free(source.ptr);
   return { ...codes, scaleInv };
@@ -131,4 +132,3 @@ export function stateBytesPerParameter(state: TrainingState): number {
   const scales = tensors.filter((t) => t.dtype !== 'float32').length * 4;
   return (tensors.reduce((sum, t) => sum + bytesOf(t), 0) + scales) / count;
 }
-

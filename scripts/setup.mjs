@@ -1,0 +1,113 @@
+/**
+ * Makes the working tree ready: packages, kernels, compiled TypeScript, and the `octavo` command for npx. Does only what is missing or
+ * out of date, says what it does, and needs nothing but Node and npm. Run by npm start, npm test and npm run build.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const TARGETS = ['simd', 'relaxed', 'simd-threads', 'relaxed-threads'];
+const MINIMUM_NODE = [20, 19];
+
+const at = (...parts) => join(ROOT, ...parts);
+const say = (text) => process.stderr.write(`${text}\n`);
+
+function filesBelow(path) {
+  if (!existsSync(path)) return [];
+  if (statSync(path).isFile()) return [path];
+  return readdirSync(path)
+    .sort()
+    .flatMap((name) => filesBelow(join(path, name)));
+}
+
+/** Runs `make` unless `stamp` was written for just these inputs. A hash, since a checkout gives every file a new time. */
+async function unlessCurrent(stamp, inputs, make) {
+  const hash = createHash('sha256');
+  for (const file of inputs.flatMap((input) => filesBelow(at(input)))) hash.update(file).update(readFileSync(file));
+  const digest = hash.digest('hex');
+  if (existsSync(at(stamp)) && readFileSync(at(stamp), 'utf8') === digest) return;
+  await make();
+  writeFileSync(at(stamp), digest);
+}
+
+function run(command, args) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    child.stdout.on('data', (chunk) => (output += chunk));
+    child.stderr.on('data', (chunk) => (output += chunk));
+    child.on('error', reject);
+    child.on('close', (code) =>
+      code === 0
+        ? resolve(output)
+        : reject(new Error(`${command} ${args.join(' ')} ended with code ${code}:\n${output}`)),
+    );
+  });
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if (major < MINIMUM_NODE[0] || (major === MINIMUM_NODE[0] && minor < MINIMUM_NODE[1])) {
+    throw new Error(`Node: expected ${MINIMUM_NODE.join('.')} or newer, got ${process.versions.node}`);
+  }
+}
+
+export async function setup() {
+  checkNode();
+  await unlessCurrent('node_modules/.octavo-setup', ['package-lock.json'], () => {
+    say('Installing packages (npm ci) ...');
+    execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: ROOT,
+      stdio: ['ignore', 'ignore', 'inherit'],
+      shell: process.platform === 'win32',
+    });
+  });
+  await unlessCurrent(
+    'build/.octavo-setup',
+    [
+      'assembly',
+      'asconfig.json',
+      'src/formats/constants.ts',
+      'src/engine/units.ts',
+      'node_modules/assemblyscript/package.json',
+    ],
+    async () => {
+      say(`Compiling kernels (${TARGETS.join(', ')}) ...`);
+      const asc = at('node_modules/assemblyscript/bin/asc.js');
+      await Promise.all(TARGETS.map((target) => run(process.execPath, [asc, '--target', target])));
+    },
+  );
+  await unlessCurrent('dist/.octavo-setup', ['src', 'tsconfig.json', 'build/simd.d.ts'], async () => {
+    say('Compiling TypeScript ...');
+    // Whole again, so that no file of a removed source stays behind.
+    rmSync(at('dist'), { recursive: true, force: true });
+    await run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', ROOT]);
+  });
+  linkCommand();
+}
+
+/** `npx octavo` inside the repository: what an installed package gets from its `bin`. */
+function linkCommand() {
+  const target = at('dist/cli/main.js');
+  chmodSync(target, 0o755);
+  const link = at('node_modules/.bin/octavo');
+  if (process.platform === 'win32' || existsSync(link)) return;
+  mkdirSync(at('node_modules/.bin'), { recursive: true });
+  rmSync(link, { force: true });
+  symlinkSync(target, link);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await setup();

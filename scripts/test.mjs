@@ -1,0 +1,38 @@
+/** `npm test`: sets up, lints, runs the suites; with --slow the long ones. The last line counts; in CI a skipped test is a failure. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ROOT, setup } from './setup.mjs';
+
+await setup();
+const node = (script, ...args) =>
+  spawnSync(process.execPath, [join(ROOT, 'node_modules', script), ...args], { cwd: ROOT, stdio: 'inherit' }).status;
+
+const [flag, ...names] = process.argv.slice(2);
+const slow = flag === '--slow';
+const filters = slow ? names : [flag, ...names].filter(Boolean);
+
+const lint = slow ? 0 : node('@biomejs/biome/bin/biome', 'check', '.');
+const folder = mkdtempSync(join(tmpdir(), 'octavo-test-'));
+const report = join(folder, 'report.json');
+const config = slow ? ['--config', 'vitest.slow.config.ts'] : [];
+const tests = node(
+  'vitest/vitest.mjs',
+  'run',
+  ...config,
+  '--reporter=default',
+  '--reporter=json',
+  `--outputFile.json=${report}`,
+  ...filters,
+);
+const result = JSON.parse(readFileSync(report, 'utf8'));
+rmSync(folder, { recursive: true });
+
+const skipped = result.numPendingTests + (result.numTodoTests ?? 0);
+let failed = result.numFailedTests + (lint === 0 ? 0 : 1);
+// A file that does not load, or a worker that dies, has no test to count.
+if (tests !== 0 && failed === 0) failed = Math.max(1, result.numFailedTestSuites);
+if (process.env.CI && skipped > 0) failed += skipped;
+console.log(`${result.numPassedTests} passed, ${failed} failed, ${skipped} skipped`);
+process.exitCode = failed > 0 || tests !== 0 ? 1 : 0;
