@@ -8,9 +8,9 @@
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
-import { loadRow } from './decode';
+import { decode, loadRow } from './decode';
 import { storeRow } from './encode';
-import { type BF16, type F32, facts } from './formats';
+import { BF16, F32, facts } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
 import { pack } from './pack';
@@ -83,11 +83,11 @@ abstract class block {
     return ((n + multiple - 1) / multiple) * multiple;
   }
 
-  /** Rounds float32 to the storage format of the operands of F: BF16 nearest-even (no NaN or overflow reaches here un-noticed), or nothing. */
+  /** Rounds float32 to an operand of F: BF16 nearest-even and flushed (no NaN or overflow reaches here un-noticed), or nothing. */
   @inline static rounded<F>(v: v128): v128 {
-    if (facts.about<F>().bytes === 4) return v;
+    if (facts.about<F>().bytes == 4) return v;
     const odd = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
-    return v128.and(i32x4.add(i32x4.add(v, i32x4.splat(0x7fff)), odd), i32x4.splat(0xffff0000));
+    return decode.flushed(v128.and(i32x4.add(i32x4.add(v, i32x4.splat(0x7fff)), odd), i32x4.splat(0xffff0000)));
   }
 }
 

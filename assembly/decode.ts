@@ -1,5 +1,5 @@
 /** Codes to float32: four lanes, and whole rows. Exact for every format here. */
-import { type BF16, type E4M3, type E4M3FN, type E5M2, type F16, type F32, facts } from './formats';
+import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts } from './formats';
 import { lanes } from './lanes';
 
 export abstract class decode {
@@ -37,16 +37,18 @@ export abstract class decode {
   }
 
   /**
-   * Four GEMM operands. BF16 magnitudes below 2^-60 read as zero: then no product of two operands has a bit below 2^-134, every
-   * product is exact in float32 (docs/numerics.md, "exact products"), and fused equals unfused without a condition on the data.
+   * BF16 values as operands of a product: magnitudes below 2^-60 read as zero. Then no product of two operands has a bit below 2^-134,
+   * every product is exact in float32 (docs/numerics.md, "exact products"), and fused equals unfused without a condition on the data.
    */
+  @inline static flushed(value: v128): v128 {
+    return v128.and(value, i32x4.gt_s(lanes.abs(value), i32x4.splat(((127 - 60) << 23) - 1)));
+  }
+
+  /** Four GEMM operands. */
   @inline static operand<F>(codes: v128): v128 {
     const value = decode.four<F>(codes);
     const f = facts.about<F>();
-    if (f.expBits === 8 && f.manBits === 7) {
-      return v128.and(value, i32x4.gt_s(lanes.abs(value), i32x4.splat(((127 - 60) << 23) - 1)));
-    }
-    return value;
+    return f.expBits == 8 && f.manBits == 7 ? decode.flushed(value) : value;
   }
 
   /** n codes to n float32, times a factor. */

@@ -1,5 +1,5 @@
 /** Float32 to codes: one rounding, four lanes at a time, whole rows. */
-import { type BF16, type E4M3, type E4M3FN, type E5M2, type F16, type F32, facts, rounding } from './formats';
+import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
 import { lanes } from './lanes';
 
 export abstract class encode {
@@ -20,13 +20,13 @@ export abstract class encode {
   @inline static four<F>(x: v128, words: v128, mode: i32, saturate: bool): v128 {
     const f = facts.about<F>();
     const magnitude = lanes.abs(x);
-    let isNaN = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
+    let nan = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
     if (f.manBits === 23) {
       // No rounding, but the one NaN: a computed NaN's bits differ between engines, and must not reach a stored tensor.
       const kept = saturate
         ? v128.or(i32x4.min_s(magnitude, i32x4.splat(f.maxCode)), v128.andnot(x, i32x4.splat(0x7fffffff)))
         : x;
-      return v128.bitselect(i32x4.splat(f.nanCode), kept, isNaN);
+      return v128.bitselect(i32x4.splat(f.nanCode), kept, nan);
     }
     let code: v128;
     if (f.expBits === 8) {
@@ -63,11 +63,11 @@ export abstract class encode {
       if (!saturate) {
         const overflow = i32x4.gt_s(code, i32x4.splat(f.maxCode));
         if (f.infCode >= 0) code = v128.bitselect(i32x4.splat(f.infCode), code, overflow);
-        else isNaN = v128.or(isNaN, overflow);
+        else nan = v128.or(nan, overflow);
       }
     }
     const sign = i32x4.shl(i32x4.shr_u(x, 31), f.expBits + f.manBits);
-    return v128.bitselect(i32x4.splat(f.nanCode), v128.or(code, sign), isNaN);
+    return v128.bitselect(i32x4.splat(f.nanCode), v128.or(code, sign), nan);
   }
 
   /** BF16 is the upper half of float32: rounding is integer arithmetic on the bits, and overflow to infinity comes out by itself. */

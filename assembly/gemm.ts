@@ -9,7 +9,7 @@
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
-import { type BF16, bytesOf, type E4M3, type E4M3FN, type E5M2, type F16, type F32, facts, rounding } from './formats';
+import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
 import { pack } from './pack';
 import { TILE, tile } from './tile';
 

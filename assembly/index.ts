@@ -2,14 +2,13 @@
  * Every exported kernel, in the order a tensor meets them. A parallel kernel takes (begin, end, scratch, ...): a range of units and
  * the thread's own scratch; what a unit is stands on its definition. Pointers are byte addresses in the one imported memory.
  */
-
-export { adamwAmax, adamwUpdate } from './adamw';
-export { attentionBackward, attentionForward, attentionScratch } from './attention';
-export { embeddingBackward, embeddingForward } from './embedding';
-export { gemm, gemmScratch, packB } from './gemm';
-export { crossEntropy } from './loss';
-export { normBackward, normForward } from './norm';
-export { amax, dequantize, quantize, quantizeScratch } from './quantize';
-export { digest, sumRows, sumSquares } from './reduce';
+export { quantize, quantizeScratch, dequantize, amax } from './quantize';
+export { packB, gemm, gemmScratch } from './gemm';
+export { embeddingForward, embeddingBackward } from './embedding';
+export { normForward, normBackward } from './norm';
 export { rope } from './rope';
-export { swigluBackward, swigluForward } from './swiglu';
+export { attentionForward, attentionBackward, attentionScratch } from './attention';
+export { swigluForward, swigluBackward } from './swiglu';
+export { crossEntropy } from './loss';
+export { adamwAmax, adamwUpdate } from './adamw';
+export { sumSquares, sumRows, digest } from './reduce';

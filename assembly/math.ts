@@ -7,7 +7,7 @@ export abstract class math {
    */
   @inline static exp(x: v128): v128 {
     const clamped = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-87.0)), f32x4.splat(88.37));
-    const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(Math.LOG2E)));
+    const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(<f32>Math.LOG2E)));
     // ln 2 in two parts: the first has 15 significand bits, so n * it is exact.
     let r = f32x4.sub(clamped, f32x4.mul(n, f32x4.splat(0.693145751953125)));
     r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(1.42860677e-6)));

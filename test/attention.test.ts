@@ -1,0 +1,106 @@
+/** Causal attention, bit for bit against its mirror on every build; and decoding with past keys against the whole sequence. */
+import { describe, expect, it } from 'vitest';
+import { type DType, formatSpec } from '../src/formats/index.js';
+import type { Engine } from '../src/index.js';
+import { type AttentionShape, attentionBackward, attentionForward } from '../src/ops/attention.js';
+import { bytes, floats, type Tensor, zeros } from '../src/ops/tensor.js';
+import { useBuilds } from './helpers/builds.js';
+import { normals, place, type Sample, sample } from './helpers/cases.js';
+import { expectSame, expectSameBytes } from './helpers/close.js';
+import { Random } from './helpers/rng.js';
+import { ATTENTION_SHAPES, attentionName } from './helpers/shapes.js';
+import * as mirror from './reference/attention.js';
+import { load, operands, store } from './reference/codes.js';
+
+const onEveryBuild = useBuilds();
+const STORAGE = ['float32', 'bfloat16'] as const;
+const widthOf = ({ heads, kvHeads, headDim }: AttentionShape) => (heads + 2 * kvHeads) * headDim;
+
+/** Forward and backward of one case against the mirror. */
+function check(shape: AttentionShape, qkv: Sample, dOut: Sample): void {
+  const { dtype } = qkv;
+  const read = operands(qkv.codes, dtype);
+  const { out, lse } = mirror.attentionForward(read, dtype, shape);
+  const codes = store(out, dtype);
+  const stored = { out: load(codes, dtype), dOut: dOut.values };
+  const gradients = mirror.attentionBackward(read, dtype, shape, stored, operands(dOut.codes, dtype), lse);
+  onEveryBuild((engine, name) => {
+    const rows = place(engine, qkv);
+    const result = attentionForward(engine, rows, shape);
+    expectSameBytes(engine.codes(result.out), codes, `${name}: out`);
+    expectSame(floats(engine, result.lse), lse, `${name}: lse`);
+    const grads = attentionBackward(engine, rows, result.out, result.lse, place(engine, dOut), shape);
+    expectSameBytes(engine.codes(grads), store(gradients, dtype), `${name}: gradients`);
+  });
+}
+
+describe.each(STORAGE)('%s', (dtype) => {
+  it.each(ATTENTION_SHAPES.map((shape) => ({ name: attentionName(shape), shape })))('$name', ({ shape }) => {
+    const random = new Random(shape.time);
+    const rows = shape.batch * shape.time;
+    // Of deviation 1 the probabilities are even; of 4 some rows are all but one-hot.
+    for (const deviation of [1, 4]) {
+      const qkv = normals(random, [rows, widthOf(shape)], dtype, deviation);
+      check(shape, qkv, normals(random, [rows, shape.heads * shape.headDim], dtype));
+    }
+  });
+
+  it('probabilities and gradients far below 1 are as exact as the others', () => {
+    // One key takes all the weight and its value is 0: what is left are the products of tiny probabilities and tiny values.
+    const shape = { batch: 1, time: 40, heads: 1, kvHeads: 1, headDim: 8 };
+    const random = new Random(3);
+    const numbers: number[] = [];
+    for (let row = 0; row < shape.time; row++) {
+      const q = Array.from({ length: 8 }, (_, d) => (d === 0 ? 16 : 0));
+      const k = Array.from({ length: 8 }, (_, d) => (d === 0 ? (row === 0 ? 0 : -(6 + 8.5 * random.uniform())) : 0));
+      const v = Array.from({ length: 8 }, () => (row === 0 ? 0 : random.normal() * 2 ** -random.integer(20, 55)));
+      numbers.push(...q, ...k, ...v);
+    }
+    const qkv = sample(numbers, [shape.time, 24], dtype);
+    check(shape, qkv, sample(random.wide(shape.time * 8, -50, -10), [shape.time, 8], dtype));
+  });
+});
+
+/** One batch's keys and values, cut from QKV rows as a cache holds them. */
+function cacheOf(engine: Engine, qkv: Tensor, { time, heads, kvHeads, headDim }: AttentionShape, positions: number): Tensor {
+  const size = formatSpec(qkv.dtype).bytes;
+  const cache = zeros(engine, [positions, 2 * kvHeads * headDim], qkv.dtype);
+  const [from, to] = [bytes(engine, qkv), bytes(engine, cache)];
+  const [row, kept] = [(heads + 2 * kvHeads) * headDim * size, 2 * kvHeads * headDim * size];
+  for (let i = 0; i < time; i++) to.set(from.subarray(i * row + row - kept, (i + 1) * row), i * kept);
+  return cache;
+}
+
+describe.each(STORAGE)('decoding with past keys, %s', (dtype: DType) => {
+  const shapes = ATTENTION_SHAPES.filter(({ batch, time }) => batch === 1 && time > 1);
+  it.each(shapes.map((shape) => ({ name: attentionName(shape), shape })))('$name: the rows of the whole sequence', ({ shape }) => {
+    const { time } = shape;
+    const width = widthOf(shape);
+    const qkv = normals(new Random(time), [time, width], dtype, 2);
+    onEveryBuild((engine, name) => {
+      const rows = place(engine, qkv);
+      const whole = engine.codes(attentionForward(engine, rows, shape).out);
+      const outWidth = whole.length / time;
+      const tensor = cacheOf(engine, rows, shape, time + 5);
+      for (const queries of [1, 2, 7]) {
+        for (let offset = 0; offset + queries <= time; offset += queries === 1 ? 1 : 11) {
+          const part = { ...rows, shape: [queries, width], ptr: rows.ptr + offset * width * formatSpec(dtype).bytes };
+          const { out } = attentionForward(engine, part, { ...shape, time: queries }, { tensor, positions: time + 5, offset });
+          const expected = whole.slice(offset * outWidth, (offset + queries) * outWidth);
+          expectSameBytes(engine.codes(out), expected, `${name}: ${queries} queries at ${offset}`);
+        }
+      }
+    });
+  });
+});
+
+it('a later key or value changes no earlier row', () => {
+  const shape = { batch: 1, time: 60, heads: 2, kvHeads: 1, headDim: 8 };
+  const qkv = normals(new Random(5), [60, widthOf(shape)], 'bfloat16');
+  const later = sample(qkv.values.map((x, i) => (i < 50 * widthOf(shape) ? x : x + 1)), qkv.shape, 'bfloat16');
+  onEveryBuild((engine, name) => {
+    const [a, b] = [qkv, later].map((s) => engine.codes(attentionForward(engine, place(engine, s), shape).out));
+    expectSameBytes(b.slice(0, 50 * 16), a.slice(0, 50 * 16), name);
+    expect(b.slice(50 * 16), name).not.toEqual(a.slice(50 * 16));
+  });
+});
