@@ -13,6 +13,13 @@ import { decode } from './decode';
 import { facts } from './formats';
 
 abstract class quad {
+  // Interleaved 16-bit lanes of the lower and of the upper halves.
+  @inline static lowPairs(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
+  }
+  @inline static highPairs(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
+  }
   // 4x4 transpose: rows a b c d to columns; each helper gives one column.
   @inline static lo(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
@@ -34,6 +41,57 @@ abstract class quad {
 export abstract class pack {
   /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. */
   static aAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
+    if (!decode.narrow<F>()) {
+      pack.aWide<F>(dst, src, ld, valid, kc);
+      return;
+    }
+    const bytes = facts.about<F>().bytes;
+    const table = decode.firstCodes<F>();
+    const whole = kc & ~7;
+    let p0 = src;
+    let p1 = quad.clamped(src, ld, 1, valid);
+    let p2 = quad.clamped(src, ld, 2, valid);
+    let p3 = quad.clamped(src, ld, 3, valid);
+    let p4 = quad.clamped(src, ld, 4, valid);
+    let p5 = quad.clamped(src, ld, 5, valid);
+    for (let k = 0; k < whole; k += 8) {
+      const a0 = decode.eight<F>(p0, table);
+      const a1 = decode.eight<F>(p1, table);
+      const a2 = decode.eight<F>(p2, table);
+      const a3 = decode.eight<F>(p3, table);
+      const a4 = decode.eight<F>(p4, table);
+      const a5 = decode.eight<F>(p5, table);
+      // Transposed as pairs, then as fours, and widened last.
+      const l01 = quad.lowPairs(a0, a1);
+      const h01 = quad.highPairs(a0, a1);
+      const l23 = quad.lowPairs(a2, a3);
+      const h23 = quad.highPairs(a2, a3);
+      const l45 = quad.lowPairs(a4, a5);
+      const h45 = quad.highPairs(a4, a5);
+      pack.aStoreTwo(dst, quad.lo(l01, l23), decode.low(l45));
+      pack.aStoreTwo(dst + 48, quad.hi(l01, l23), decode.high(l45));
+      pack.aStoreTwo(dst + 96, quad.lo(h01, h23), decode.low(h45));
+      pack.aStoreTwo(dst + 144, quad.hi(h01, h23), decode.high(h45));
+      p0 += 8 * bytes;
+      p1 += 8 * bytes;
+      p2 += 8 * bytes;
+      p3 += 8 * bytes;
+      p4 += 8 * bytes;
+      p5 += 8 * bytes;
+      dst += 192;
+    }
+    if (whole < kc) pack.aWide<F>(dst, p0, ld, valid, kc - whole);
+  }
+
+  /** Two k of an A panel: BF16 fours of rows 0 to 3, and float32 pairs of rows 4 and 5. */
+  @inline private static aStoreTwo(dst: usize, fours: v128, pairs: v128): void {
+    v128.store(dst, decode.low(fours));
+    v128.store64_lane(dst, pairs, 0, 16);
+    v128.store(dst, decode.high(fours), 24);
+    v128.store64_lane(dst, pairs, 1, 40);
+  }
+
+  private static aWide<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     let p0 = src;
     let p1 = quad.clamped(src, ld, 1, valid);
@@ -82,6 +140,17 @@ export abstract class pack {
 
   /** One A panel from kc memory rows, ld bytes apart, of 6 consecutive codes. */
   static aAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
+    if (decode.narrow<F>()) {
+      const table = decode.firstCodes<F>();
+      for (let k = 0; k < kc; k++) {
+        const eight = decode.eight<F>(src, table);
+        v128.store(dst, decode.low(eight));
+        v128.store64_lane(dst, decode.high(eight), 0, 16);
+        src += ld;
+        dst += 24;
+      }
+      return;
+    }
     for (let k = 0; k < kc; k++) {
       v128.store(dst, decode.operand<F>(decode.load<F>(src)));
       v128.store64_lane(dst, decode.operand<F>(decode.load<F>(src + 4 * facts.about<F>().bytes)), 0, 16);
@@ -92,6 +161,45 @@ export abstract class pack {
 
   /** Four of the eight columns of a B panel; `dst` points at the first of them. */
   private static bHalf<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
+    if (!decode.narrow<F>()) {
+      pack.bHalfWide<F>(dst, src, ld, first, valid, kc);
+      return;
+    }
+    const bytes = facts.about<F>().bytes;
+    const table = decode.firstCodes<F>();
+    const whole = kc & ~7;
+    let p0 = quad.clamped(src, ld, first, valid);
+    let p1 = quad.clamped(src, ld, first + 1, valid);
+    let p2 = quad.clamped(src, ld, first + 2, valid);
+    let p3 = quad.clamped(src, ld, first + 3, valid);
+    for (let k = 0; k < whole; k += 8) {
+      const a0 = decode.eight<F>(p0, table);
+      const a1 = decode.eight<F>(p1, table);
+      const a2 = decode.eight<F>(p2, table);
+      const a3 = decode.eight<F>(p3, table);
+      const l01 = quad.lowPairs(a0, a1);
+      const h01 = quad.highPairs(a0, a1);
+      const l23 = quad.lowPairs(a2, a3);
+      const h23 = quad.highPairs(a2, a3);
+      pack.bStoreTwo(dst, quad.lo(l01, l23));
+      pack.bStoreTwo(dst + 64, quad.hi(l01, l23));
+      pack.bStoreTwo(dst + 128, quad.lo(h01, h23));
+      pack.bStoreTwo(dst + 192, quad.hi(h01, h23));
+      p0 += 8 * bytes;
+      p1 += 8 * bytes;
+      p2 += 8 * bytes;
+      p3 += 8 * bytes;
+      dst += 256;
+    }
+    if (whole < kc) pack.bHalfWide<F>(dst, src + <usize>(whole * bytes), ld, first, valid, kc - whole);
+  }
+
+  @inline private static bStoreTwo(dst: usize, fours: v128): void {
+    v128.store(dst, decode.low(fours));
+    v128.store(dst, decode.high(fours), 32);
+  }
+
+  private static bHalfWide<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     let p0 = quad.clamped(src, ld, first, valid);
     let p1 = quad.clamped(src, ld, first + 1, valid);
@@ -128,6 +236,17 @@ export abstract class pack {
 
   /** One B panel from kc memory rows, ld bytes apart, of 8 consecutive codes. */
   static bAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
+    if (decode.narrow<F>()) {
+      const table = decode.firstCodes<F>();
+      for (let k = 0; k < kc; k++) {
+        const eight = decode.eight<F>(src, table);
+        v128.store(dst, decode.low(eight));
+        v128.store(dst, decode.high(eight), 16);
+        src += ld;
+        dst += 32;
+      }
+      return;
+    }
     for (let k = 0; k < kc; k++) {
       v128.store(dst, decode.operand<F>(decode.load<F>(src)));
       v128.store(dst, decode.operand<F>(decode.load<F>(src + 4 * facts.about<F>().bytes)), 16);

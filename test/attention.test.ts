@@ -35,7 +35,7 @@ function check(shape: AttentionShape, qkv: Sample, dOut: Sample): void {
 }
 
 describe.each(STORAGE)('%s', (dtype) => {
-  it.each(ATTENTION_SHAPES.map((shape) => ({ name: attentionName(shape), shape })))('$name', ({ shape }) => {
+  it.each(ATTENTION_SHAPES.map((shape) => [attentionName(shape), shape] as const))('%s', (_, shape) => {
     const random = new Random(shape.time);
     const rows = shape.batch * shape.time;
     // Of deviation 1 the probabilities are even; of 4 some rows are all but one-hot.
@@ -73,7 +73,7 @@ function cacheOf(engine: Engine, qkv: Tensor, { time, heads, kvHeads, headDim }:
 
 describe.each(STORAGE)('decoding with past keys, %s', (dtype: DType) => {
   const shapes = ATTENTION_SHAPES.filter(({ batch, time }) => batch === 1 && time > 1);
-  it.each(shapes.map((shape) => ({ name: attentionName(shape), shape })))('$name: the rows of the whole sequence', ({ shape }) => {
+  it.each(shapes.map((shape) => [attentionName(shape), shape] as const))('%s: the rows of the whole sequence', (_, shape) => {
     const { time } = shape;
     const width = widthOf(shape);
     const qkv = normals(new Random(time), [time, width], dtype, 2);

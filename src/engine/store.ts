@@ -16,8 +16,7 @@ const TEMPORARY = '.octavo-tmp';
 
 /** A directory of this machine; made when first written to. Needs node:fs (Node, Bun, Deno). */
 export async function openDirectory(path: string): Promise<Store> {
-  if (!hasNodeModules())
-    throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got ${'a browser'}`);
+  if (!hasNodeModules()) throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got none`);
   const fs = await import('node:fs/promises');
   const { join } = await import('node:path');
   const at = (name: string) => join(path, name);

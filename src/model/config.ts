@@ -32,7 +32,7 @@ export interface LlamaConfig {
 export type LlamaConfigInput = Pick<LlamaConfig, 'vocabSize' | 'hiddenSize' | 'layers' | 'heads'> &
   Partial<LlamaConfig>;
 
-/** How messages name each field: its own name, unless a reader of files puts the file's names here. */
+/** How messages name each field: its own name, unless a reader of files or flags puts their names here. */
 export type LlamaConfigNames = Readonly<Record<keyof LlamaConfig, string>>;
 
 /**
@@ -64,7 +64,8 @@ const OWN_NAMES: LlamaConfigNames = {
  *
  * @throws TypeError for the wrong kind or an unknown field, RangeError for the wrong value: field, expected, got.
  */
-export function llamaConfig(input: LlamaConfigInput, names: LlamaConfigNames = OWN_NAMES): LlamaConfig {
+export function llamaConfig(input: LlamaConfigInput, otherNames: Partial<LlamaConfigNames> = {}): LlamaConfig {
+  const names = { ...OWN_NAMES, ...otherNames };
   for (const key of Object.keys(input)) {
     if (!Object.hasOwn(OWN_NAMES, key)) {
       throw new TypeError(`${key}: expected a field of LlamaConfig (${Object.keys(OWN_NAMES).join(', ')})`);

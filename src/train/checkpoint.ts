@@ -9,7 +9,7 @@ import { describeJson, type JsonObject, type JsonValue, parseJsonObject } from '
 import { parseSafetensors, type SafetensorsTensor, serializeSafetensors } from '../interop/safetensors.js';
 import type { ParameterState } from '../ops/adamw.js';
 import { bytes, type Tensor } from '../ops/tensor.js';
-import { fileDtype, tensorEntry } from './model-files.js';
+import { digestOfContent, fileDtype, MODEL_FILE, tensorEntry } from './model-files.js';
 import type { TrainSettings } from './options.js';
 import { initialState, scaleEntries, stateDigest, type TrainingState } from './state.js';
 
@@ -55,42 +55,59 @@ export function stateFile(
     scale_inv: tensors.map(([, t]) => t.scaleInv),
     ...scaleEntries(state.scales),
   };
-  const metadata = { format: 'octavo', octavo_state: JSON.stringify(record) };
+  const text = JSON.stringify(record);
+  const metadata = { format: 'octavo', octavo_state: text, octavo_digest: digestOfText(rt, text) };
   return serializeSafetensors(
     tensors.map(([name, t]) => tensorEntry(rt, name, t)),
     metadata,
   );
 }
 
-/** Whether a training run lives here. */
-export const hasRun = async (store: Store): Promise<boolean> =>
-  (await store.list()).some((name) => name === STATE_FILE || name === PREVIOUS_STATE_FILE);
+const digestOfText = (rt: Runtime, text: string): string => digestOfContent(rt, new TextEncoder().encode(text));
 
-/** The newest whole checkpoint of the run, checked against the identity and its own digest. */
+/** The file of a training run, or of a model from elsewhere, that a new run here would replace. */
+export async function fileOfRun(store: Store): Promise<string | undefined> {
+  const names = await store.list();
+  return [STATE_FILE, PREVIOUS_STATE_FILE, MODEL_FILE].find((name) => names.includes(name));
+}
+
+/** The newest whole checkpoint of the run, checked against the identity and its own digests. */
 export async function resumeState(
   rt: Runtime,
   identity: RunIdentity,
   store: Store,
 ): Promise<{ state: TrainingState; losses: number[] }> {
+  const found = await readCheckpoint(store, (file) => restore(rt, identity, file));
+  if (!found) throw new FileError(`${store.path}: expected a training run to resume, got no ${STATE_FILE}`);
+  return found;
+}
+
+/** The settings of the run that lives here, for a resume that does not name them again. */
+export const savedSettings = (rt: Runtime, store: Store): Promise<TrainSettings | undefined> =>
+  readCheckpoint(store, (file) => {
+    const { metadata } = parseSafetensors(file);
+    return plain(recordOf(rt, metadata).get('settings')) as TrainSettings;
+  });
+
+/** What `use` makes of the newest state file, or undefined where there is none. A refusal names the file, and the way back. */
+async function readCheckpoint<T>(store: Store, use: (file: Uint8Array) => T): Promise<T | undefined> {
   const current = await store.read(STATE_FILE);
   const file = current ?? (await store.read(PREVIOUS_STATE_FILE));
-  const where = `${store.path}/${current ? STATE_FILE : PREVIOUS_STATE_FILE}`;
-  if (!file) throw new FileError(`${store.path}: expected a training run to resume, got no ${STATE_FILE}`);
+  if (!file) return undefined;
   try {
-    return restore(rt, identity, file);
+    return use(file);
   } catch (error) {
     if (!(error instanceof FileError)) throw error;
-    const older =
-      current && (await store.read(PREVIOUS_STATE_FILE))
-        ? `; the checkpoint before it is in ${PREVIOUS_STATE_FILE}`
-        : '';
-    throw new FileError(`${where}: ${error.message}${older}`);
+    const name = current ? STATE_FILE : PREVIOUS_STATE_FILE;
+    const older = current && (await store.read(PREVIOUS_STATE_FILE));
+    const wayBack = older ? `; without it the run resumes from ${PREVIOUS_STATE_FILE}, the checkpoint before` : '';
+    throw new FileError(`${store.path}/${name}: ${error.message}${wayBack}`);
   }
 }
 
 function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): { state: TrainingState; losses: number[] } {
   const { tensors, metadata } = parseSafetensors(file);
-  const record = recordOf(metadata);
+  const record = recordOf(rt, metadata);
   checkIdentity(record, identity);
   const state = initialState(rt, identity.settings);
   state.step = numberIn(record, 'step');
@@ -102,18 +119,14 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): { state:
     const previous = Float32Array.from(arrayOf('channels', values), (value) => numberOf('channels', value));
     state.scales.channels.set(key, { previous, current: new Float32Array(previous.length) });
   }
-  const [expected, digest] = [record.get('digest'), stateDigest(rt, state)];
-  if (digest !== expected) {
-    throw new FileError(`expected a state with digest ${String(expected)}, got ${digest}: the file was altered`);
-  }
+  checkDigest('a state', record.get('digest'), stateDigest(rt, state));
   return { state, losses: numbersIn(record, 'losses') };
 }
 
-/** The JSON part of a state file. */
-function recordOf(metadata: Readonly<Record<string, string>>): JsonObject {
-  if (metadata.octavo_state === undefined)
-    throw new FileError('expected a training state of Octavo, got another safetensors file');
-  const record = parseJsonObject(new TextEncoder().encode(metadata.octavo_state), 'training state', {
+/** The JSON part of a state file: whole, of this version, and as it was written. */
+function recordOf(rt: Runtime, { octavo_state: text, octavo_digest: expected }: Readonly<Record<string, string>>): JsonObject {
+  if (text === undefined) throw new FileError('expected a training state of Octavo, got another safetensors file');
+  const record = parseJsonObject(new TextEncoder().encode(text), 'training state', {
     maxBytes: 1 << 26,
     maxDepth: 8,
     maxValues: 1 << 22,
@@ -121,20 +134,26 @@ function recordOf(metadata: Readonly<Record<string, string>>): JsonObject {
   });
   const version = numberIn(record, 'version');
   if (version !== VERSION) throw new FileError(`expected version ${VERSION} of the training state, got ${version}`);
+  checkDigest('a record', expected, digestOfText(rt, text));
   return record;
 }
 
-/** A resume continues the same run: names the first setting that differs. */
+function checkDigest(what: string, expected: JsonValue | undefined, got: string): void {
+  if (got === expected) return;
+  throw new FileError(`expected ${what} with digest ${describeJson(expected)}, got "${got}": the file was altered`);
+}
+
+/** A resume continues the same run: names the first setting that differs. The file is well, so this is no FileError. */
 function checkIdentity(record: JsonObject, identity: RunIdentity): void {
   const given = record.get('settings');
   const difference = firstDifference('', plain(given), JSON.parse(JSON.stringify(identity.settings)));
   if (difference) {
     const [name, was, is] = difference;
-    throw new FileError(`expected the settings the run began with, ${name} = ${was}, got ${is}`);
+    throw new RangeError(`resume: expected the settings the run began with, ${name} = ${was}, got ${is}`);
   }
   if (record.get('data') !== identity.data) {
-    throw new FileError(
-      `expected the data the run began with (digest ${String(record.get('data'))}), got digest ${identity.data}`,
+    throw new RangeError(
+      `resume: expected the data the run began with (digest ${String(record.get('data'))}), got digest ${identity.data}`,
     );
   }
 }
@@ -202,9 +221,3 @@ function pairsIn(record: JsonObject, name: string): [string, JsonValue][] {
   });
 }
 
-/** The settings of the run that lives here, for a resume that does not name them again. */
-export async function savedSettings(store: Store): Promise<TrainSettings | undefined> {
-  const file = (await store.read(STATE_FILE)) ?? (await store.read(PREVIOUS_STATE_FILE));
-  if (!file) return undefined;
-  return plain(recordOf(parseSafetensors(file).metadata).get('settings')) as TrainSettings;
-}

@@ -3,7 +3,7 @@ import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { fromHuggingFaceConfig, toHuggingFaceConfig } from '../interop/config.js';
-import { FileError } from '../interop/errors.js';
+import { FileError, quote } from '../interop/errors.js';
 import {
   type NamedSafetensorsTensor,
   parseSafetensors,
@@ -77,7 +77,8 @@ export function modelFiles(model: Model): Map<string, Uint8Array | string> {
 
 /** A parameter's rows as the Hugging Face tensors they are, each with the scale of the whole. */
 function entriesOf(rt: Runtime, parameter: Parameter, t: Tensor): NamedSafetensorsTensor[] {
-  const all = bytes(rt, t);
+  // A copy: memory that grows before the file is made would leave a view without its bytes.
+  const all = bytes(rt, t).slice();
   let at = 0;
   return parameter.parts.flatMap(({ name, shape }) => {
     const size = sizeOf(shape) * formatSpec(t.dtype).bytes;
@@ -143,15 +144,21 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   return { model, casts: new InferenceCasts(rt, isFloat8(linear) ? linear : storage), tokenizer };
 }
 
-function checkNames(where: string, table: readonly Parameter[], tensors: ReadonlyMap<string, unknown>): void {
-  const known = new Set(table.flatMap(({ parts }) => parts.map(({ name }) => name)));
-  for (const name of known)
-    if (!tensors.has(name)) throw new FileError(`${where}: expected a tensor ${name}, got none`);
-  for (const name of tensors.keys()) {
-    if (!known.has(name.replace(/_scale_inv$/, ''))) {
-      throw new FileError(`${where}: expected only tensors of this Llama, got one more, ${name}`);
-    }
+/** Every tensor of the table, a scale beside those in FP8, and nothing else. */
+function checkNames(
+  where: string,
+  table: readonly Parameter[],
+  tensors: ReadonlyMap<string, SafetensorsTensor>,
+): void {
+  const known = new Set<string>();
+  for (const { name } of table.flatMap(({ parts }) => parts)) {
+    const dtype = tensors.get(name)?.dtype;
+    if (dtype === undefined) throw new FileError(`${where}: expected a tensor ${name}, got none`);
+    known.add(name);
+    if (dtype.startsWith('F8')) known.add(`${name}_scale_inv`);
   }
+  const other = [...tensors.keys()].find((name) => !known.has(name));
+  if (other) throw new FileError(`${where}: expected only tensors of this Llama, got one more, ${quote(other)}`);
 }
 
 /** The parts of a parameter, one under the other. Parts with different scales get one scale per row. */

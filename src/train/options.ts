@@ -32,6 +32,23 @@ export type TrainSettingsInput = Partial<Omit<TrainSettings, 'config' | 'recipe'
   readonly recipe?: string | Recipe;
 };
 
+/** Steps between the things a run does beside training. They change the log and never a bit of the state. */
+export interface Intervals {
+  /** Stop after this step with a checkpoint; the schedule still runs to `steps`. */
+  readonly stopAt: number;
+  readonly evalInterval: number;
+  /** Held-out windows in each evaluation; the last one uses all. */
+  readonly evalWindows: number;
+  readonly checkpointInterval: number;
+  /** Steps between FP8 health records in the log. */
+  readonly healthInterval: number;
+  /** Steps between samples, 0 for none. */
+  readonly sampleInterval: number;
+}
+
+/** How messages name a setting: its own name, unless the command line puts its flags here. */
+export type SettingNames = Readonly<Partial<Record<NumberName | keyof Intervals | keyof LlamaConfig, string>>>;
+
 type NumberName = {
   [Name in keyof TrainSettings]: TrainSettings[Name] extends number ? Name : never;
 }[keyof TrainSettings];
@@ -63,24 +80,55 @@ export const SETTINGS: Readonly<Record<NumberName, Rule>> = {
   valFraction: { fallback: 0.1, min: 0, max: 1, open: true },
 };
 
-export function trainSettings(input: TrainSettingsInput): TrainSettings {
-  const numbers = {} as Record<NumberName, number>;
-  for (const name of Object.keys(SETTINGS) as NumberName[]) {
-    const rule = SETTINGS[name];
-    const value = input[name] ?? (typeof rule.fallback === 'number' ? rule.fallback : rule.fallback(input));
-    numbers[name] = check(name, value, rule);
-  }
-  const config = llamaConfig({ maxPositions: numbers.blockSize, ...input.config });
+const INTERVALS: Readonly<Record<keyof Intervals, Rule>> = {
+  stopAt: { fallback: Number.MAX_SAFE_INTEGER, integer: true, min: 1 },
+  evalInterval: { fallback: 100, integer: true, min: 1 },
+  evalWindows: { fallback: 32, integer: true, min: 1 },
+  checkpointInterval: { fallback: 500, integer: true, min: 1 },
+  healthInterval: { fallback: 10, integer: true, min: 1 },
+  sampleInterval: { fallback: 0, integer: true, min: 0 },
+};
+
+export const runIntervals = (input: Partial<Intervals>, names: SettingNames = {}): Intervals =>
+  numbersOf(INTERVALS, input, names);
+
+export function trainSettings(input: TrainSettingsInput, names: SettingNames = {}): TrainSettings {
+  const numbers = numbersOf(SETTINGS, input, names);
+  const config = llamaConfig({ maxPositions: numbers.blockSize, ...input.config }, names);
   if (numbers.blockSize > config.maxPositions) {
     throw new RangeError(
-      `blockSize: expected at most the model's ${config.maxPositions} positions, got ${numbers.blockSize}`,
+      `${names.blockSize ?? 'blockSize'}: expected at most the model's ${config.maxPositions} positions, got ${numbers.blockSize}`,
     );
   }
   for (const name of ['hiddenSize', 'intermediateSize'] as const) {
-    if (config[name] % 4 !== 0)
-      throw new RangeError(`${name}: expected a multiple of 4 for training, got ${config[name]}`);
+    if (config[name] % 4 !== 0) {
+      throw new RangeError(`${names[name] ?? name}: expected a multiple of 4 for training, got ${config[name]}`);
+    }
   }
-  return Object.freeze({ ...numbers, config, recipe: recipeOf(input.recipe ?? 'fp8') });
+  return Object.freeze({ ...numbers, config, recipe: frozen(recipeOf(input.recipe ?? 'fp8')) });
+}
+
+/** A copy that nobody can change during the run, records in it included. */
+function frozen<T extends object>(record: T): T {
+  const entries = Object.entries(record).map(([key, value]) => [
+    key,
+    typeof value === 'object' && value !== null ? frozen(value) : value,
+  ]);
+  return Object.freeze(Object.fromEntries(entries));
+}
+
+function numbersOf<Name extends string>(
+  rules: Readonly<Record<Name, Rule>>,
+  input: Partial<Record<Name, number>>,
+  names: Readonly<Partial<Record<Name, string>>>,
+): Record<Name, number> {
+  const numbers = {} as Record<Name, number>;
+  for (const name of Object.keys(rules) as Name[]) {
+    const rule = rules[name];
+    const value = input[name] ?? (typeof rule.fallback === 'number' ? rule.fallback : rule.fallback(input));
+    numbers[name] = check(names[name] ?? name, value, rule);
+  }
+  return numbers;
 }
 
 function check(name: string, value: unknown, { integer, min, max = Number.POSITIVE_INFINITY, open }: Rule): number {
