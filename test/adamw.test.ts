@@ -1,6 +1,7 @@
 /** AdamW on states of every format, bit for bit against its mirror on every build, over several steps. */
 import { describe, expect, it } from 'vitest';
 import type { DType } from '../src/formats/index.js';
+import { type Codes, encode } from '../src/formats/index.js';
 import { type AdamwStep, adamw, type ParameterState } from '../src/ops/adamw.js';
 import { useBuilds } from './helpers/builds.js';
 import { floatTensor, place, sample } from './helpers/cases.js';
@@ -10,7 +11,6 @@ import { type Hyper, adamw as mirror } from './reference/adamw.js';
 import { load } from './reference/codes.js';
 import { amax } from './reference/lanes.js';
 import { fullRangeScale, scaled } from './reference/quantize.js';
-import { encode, type Codes } from '../src/formats/index.js';
 
 const onEveryBuild = useBuilds();
 
@@ -74,11 +74,16 @@ describe.each(STATES)('m %s, v %s, master %s', (mType, vType, wType) => {
       return { m, v, w };
     });
     onEveryBuild((engine, name) => {
-      const lay = ({ dtype, codes, scaleInv }: Stored) => place(engine, { dtype, codes, shape: [size], values: new Float32Array(0) }, scaleInv);
+      const lay = ({ dtype, codes, scaleInv }: Stored) =>
+        place(engine, { dtype, codes, shape: [size], values: new Float32Array(0) }, scaleInv);
       let state: ParameterState = { master: lay(start.w), firstMoment: lay(start.m), secondMoment: lay(start.v) };
       history.forEach((expected, i) => {
         state = adamw(engine, state, floatTensor(engine, grads[i], [size]), stepAt(i + 1));
-        for (const [key, tensor] of [['m', state.firstMoment], ['v', state.secondMoment], ['w', state.master]] as const) {
+        for (const [key, tensor] of [
+          ['m', state.firstMoment],
+          ['v', state.secondMoment],
+          ['w', state.master],
+        ] as const) {
           const label = `${name}, step ${i + 1}: ${key}`;
           expectSameBytes(engine.codes(tensor), expected[key].codes, label);
           expect(tensor.scaleInv, `${label}, scaleInv`).toBe(expected[key].scaleInv);
@@ -93,7 +98,11 @@ describe('a step', () => {
     for (const [mType, vType] of STATES) {
       onEveryBuild((engine, name) => {
         const of = (numbers: number[], dtype: DType) => place(engine, sample(numbers, [numbers.length], dtype));
-        const state = { master: of([1, -2, 0], 'float32'), firstMoment: of([0, 0, 0], mType), secondMoment: of([0, 0, 0], vType) };
+        const state = {
+          master: of([1, -2, 0], 'float32'),
+          firstMoment: of([0, 0, 0], mType),
+          secondMoment: of([0, 0, 0], vType),
+        };
         const next = adamw(engine, state, of([0, 0, 0], 'float32'), stepAt(1));
         const decay = Math.fround(1 - 1e-2 * 0.1);
         expectSameBytes(engine.read(next.master), Float32Array.of(decay, -2 * decay, 0), name);

@@ -62,7 +62,12 @@ describe.each(STORAGE)('%s', (dtype) => {
 });
 
 /** One batch's keys and values, cut from QKV rows as a cache holds them. */
-function cacheOf(engine: Engine, qkv: Tensor, { time, heads, kvHeads, headDim }: AttentionShape, positions: number): Tensor {
+function cacheOf(
+  engine: Engine,
+  qkv: Tensor,
+  { time, heads, kvHeads, headDim }: AttentionShape,
+  positions: number,
+): Tensor {
   const size = formatSpec(qkv.dtype).bytes;
   const cache = zeros(engine, [positions, 2 * kvHeads * headDim], qkv.dtype);
   const [from, to] = [bytes(engine, qkv), bytes(engine, cache)];
@@ -73,31 +78,43 @@ function cacheOf(engine: Engine, qkv: Tensor, { time, heads, kvHeads, headDim }:
 
 describe.each(STORAGE)('decoding with past keys, %s', (dtype: DType) => {
   const shapes = ATTENTION_SHAPES.filter(({ batch, time }) => batch === 1 && time > 1);
-  it.each(shapes.map((shape) => [attentionName(shape), shape] as const))('%s: the rows of the whole sequence', (_, shape) => {
-    const { time } = shape;
-    const width = widthOf(shape);
-    const qkv = normals(new Random(time), [time, width], dtype, 2);
-    onEveryBuild((engine, name) => {
-      const rows = place(engine, qkv);
-      const whole = engine.codes(attentionForward(engine, rows, shape).out);
-      const outWidth = whole.length / time;
-      const tensor = cacheOf(engine, rows, shape, time + 5);
-      for (const queries of [1, 2, 7]) {
-        for (let offset = 0; offset + queries <= time; offset += queries === 1 ? 1 : 11) {
-          const part = { ...rows, shape: [queries, width], ptr: rows.ptr + offset * width * formatSpec(dtype).bytes };
-          const { out } = attentionForward(engine, part, { ...shape, time: queries }, { tensor, positions: time + 5, offset });
-          const expected = whole.slice(offset * outWidth, (offset + queries) * outWidth);
-          expectSameBytes(engine.codes(out), expected, `${name}: ${queries} queries at ${offset}`);
+  it.each(shapes.map((shape) => [attentionName(shape), shape] as const))(
+    '%s: the rows of the whole sequence',
+    (_, shape) => {
+      const { time } = shape;
+      const width = widthOf(shape);
+      const qkv = normals(new Random(time), [time, width], dtype, 2);
+      onEveryBuild((engine, name) => {
+        const rows = place(engine, qkv);
+        const whole = engine.codes(attentionForward(engine, rows, shape).out);
+        const outWidth = whole.length / time;
+        const tensor = cacheOf(engine, rows, shape, time + 5);
+        for (const queries of [1, 2, 7]) {
+          for (let offset = 0; offset + queries <= time; offset += queries === 1 ? 1 : 11) {
+            const part = { ...rows, shape: [queries, width], ptr: rows.ptr + offset * width * formatSpec(dtype).bytes };
+            const { out } = attentionForward(
+              engine,
+              part,
+              { ...shape, time: queries },
+              { tensor, positions: time + 5, offset },
+            );
+            const expected = whole.slice(offset * outWidth, (offset + queries) * outWidth);
+            expectSameBytes(engine.codes(out), expected, `${name}: ${queries} queries at ${offset}`);
+          }
         }
-      }
-    });
-  });
+      });
+    },
+  );
 });
 
 it('a later key or value changes no earlier row', () => {
   const shape = { batch: 1, time: 60, heads: 2, kvHeads: 1, headDim: 8 };
   const qkv = normals(new Random(5), [60, widthOf(shape)], 'bfloat16');
-  const later = sample(qkv.values.map((x, i) => (i < 50 * widthOf(shape) ? x : x + 1)), qkv.shape, 'bfloat16');
+  const later = sample(
+    qkv.values.map((x, i) => (i < 50 * widthOf(shape) ? x : x + 1)),
+    qkv.shape,
+    'bfloat16',
+  );
   onEveryBuild((engine, name) => {
     const [a, b] = [qkv, later].map((s) => engine.codes(attentionForward(engine, place(engine, s), shape).out));
     expectSameBytes(b.slice(0, 50 * 16), a.slice(0, 50 * 16), name);

@@ -11,8 +11,8 @@ import {
   ROUNDING_IDS,
   type Rounding,
 } from '../src/formats/index.js';
-import { bitsOf, expectSame, expectSameBytes, floatOf } from './helpers/close.js';
 import { useBuilds } from './helpers/builds.js';
+import { bitsOf, expectSame, expectSameBytes, floatOf } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
 
 const onEveryBuild = useBuilds();
@@ -40,7 +40,9 @@ function around(x: number): number[] {
 function decisive({ name, bits, maxCode }: FormatSpec): number[] {
   const ascending = Array.from(decode(allCodes({ bits } as FormatSpec), name).slice(0, maxCode + 1));
   ascending.push(2 * ascending[maxCode] - ascending[maxCode - 1]);
-  return ascending.slice(0, -1).flatMap((low, i) => [...(low > 0 ? around(low) : [0, -0]), ...around((low + ascending[i + 1]) / 2)]);
+  return ascending
+    .slice(0, -1)
+    .flatMap((low, i) => [...(low > 0 ? around(low) : [0, -0]), ...around((low + ascending[i + 1]) / 2)]);
 }
 
 const SPECIAL = [0, -0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].concat(

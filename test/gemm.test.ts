@@ -42,7 +42,8 @@ function operand(random: Random, shape: readonly [number, number], dtype: DType)
   const kind = random.integer(0, 2);
   if (kind === 0) return sample(random.normals(count), shape, dtype);
   // Products of two such stay below 2^127 - log2 K: the condition of docs/numerics.md on the upper end.
-  if (dtype === 'bfloat16' || dtype === 'float32') return sample(random.wide(count, kind === 1 ? -126 : -66, 55), shape, dtype);
+  if (dtype === 'bfloat16' || dtype === 'float32')
+    return sample(random.wide(count, kind === 1 ? -126 : -66, 55), shape, dtype);
   return ofCodes(finiteCodes(random, count, dtype), shape, dtype);
 }
 
@@ -72,7 +73,15 @@ function check(label: string, { m, n, k }: GemmShape, a: Sample, b: Sample, rand
   const columnScale = options.columns === 'none' ? undefined : scales(random, n);
   const aScale = options.rows === 'scale' ? 1 : scale(random);
   const bScale = options.columns === 'scale' ? 1 : scale(random);
-  const product = sums({ m, n, k, a: operands(a.codes, a.dtype), b: operands(b.codes, b.dtype), transposeA, transposeB });
+  const product = sums({
+    m,
+    n,
+    k,
+    a: operands(a.codes, a.dtype),
+    b: operands(b.codes, b.dtype),
+    transposeA,
+    transposeB,
+  });
   const alpha = Math.fround(aScale * bScale);
   const largest = product.reduce((x, y) => Math.max(x, Math.abs(y)), 0);
   // FP8 codes come with a scale, such that the largest of them saturate.
@@ -110,7 +119,8 @@ function check(label: string, { m, n, k }: GemmShape, a: Sample, b: Sample, rand
   });
 }
 
-const stored = (rows: number, columns: number, turned: boolean): [number, number] => (turned ? [columns, rows] : [rows, columns]);
+const stored = (rows: number, columns: number, turned: boolean): [number, number] =>
+  turned ? [columns, rows] : [rows, columns];
 
 const CASES = OPERANDS.map(([aType, bType], pair) => {
   const random = new Random(100 + pair);
@@ -142,7 +152,14 @@ it('the cases meet every choice with every output, and every transposition with 
   expect(met.size).toBe(choices + 4 * OPERANDS.length);
 });
 
-const plain = (out: DType): Choice => ({ transposeA: false, transposeB: false, out, withAddend: false, rows: 'none', columns: 'none' });
+const plain = (out: DType): Choice => ({
+  transposeA: false,
+  transposeB: false,
+  out,
+  withAddend: false,
+  rows: 'none',
+  columns: 'none',
+});
 
 describe('the ends of the range', () => {
   it('BF16 operands below 2^-60 read as zero, at the bound exactly', () => {
@@ -152,8 +169,19 @@ describe('the ends of the range', () => {
     const random = new Random(7);
     const mixed = Array.from({ length: shape[0] * shape[1] }, () => random.pick(values));
     for (const other of ['bfloat16', 'float16', 'float32'] as const) {
-      const b = sample(mixed.map((x) => (other === 'float16' ? x * 2 ** 50 : x)), shape, other);
-      check('tiny', { m: shape[0], n: shape[1], k: shape[0] }, sample(mixed, shape, 'bfloat16'), b, random, plain('float32'));
+      const b = sample(
+        mixed.map((x) => (other === 'float16' ? x * 2 ** 50 : x)),
+        shape,
+        other,
+      );
+      check(
+        'tiny',
+        { m: shape[0], n: shape[1], k: shape[0] },
+        sample(mixed, shape, 'bfloat16'),
+        b,
+        random,
+        plain('float32'),
+      );
     }
   });
 
@@ -165,7 +193,8 @@ describe('the ends of the range', () => {
     for (const dtype of ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'float16', 'bfloat16'] as const) {
       const column = ofCodes(every(dtype), [every(dtype).length, 1], dtype);
       const row = sample([1, -1, 0, 0.5], [1, 4], dtype);
-      for (const out of OUTPUTS) check('every code', { m: column.shape[0], n: 4, k: 1 }, column, row, new Random(8), plain(out));
+      for (const out of OUTPUTS)
+        check('every code', { m: column.shape[0], n: 4, k: 1 }, column, row, new Random(8), plain(out));
       const wide = ofCodes(every(dtype), [1, every(dtype).length], dtype);
       const one = sample([1, 1, 1], [3, 1], dtype);
       check('every code', { m: 3, n: wide.shape[1], k: 1 }, one, wide, new Random(9), plain('float32'));
@@ -175,7 +204,8 @@ describe('the ends of the range', () => {
   it('products wider than the panel buffer go by ranges of columns', () => {
     const { m, n, k } = { m: 2, n: 2053, k: 4099 };
     const random = new Random(10);
-    const b = (turned: boolean) => ofCodes(finiteCodes(random, n * k, 'float8_e4m3fn'), stored(k, n, turned), 'float8_e4m3fn');
+    const b = (turned: boolean) =>
+      ofCodes(finiteCodes(random, n * k, 'float8_e4m3fn'), stored(k, n, turned), 'float8_e4m3fn');
     const a = ofCodes(finiteCodes(random, m * k, 'float8_e4m3fn'), [m, k], 'float8_e4m3fn');
     const factors = { ...plain('bfloat16'), withAddend: true, rows: 'factor', columns: 'factor' } as const;
     check('wide', { m, n, k }, a, b(true), random, { ...factors, transposeB: true, columns: 'scale' });
@@ -186,20 +216,33 @@ describe('the ends of the range', () => {
 describe('arguments', () => {
   it('are refused by name', () => {
     onEveryBuild((engine) => {
-      const floats = (rows: number, columns: number) => floatTensor(engine, new Float32Array(rows * columns), [rows, columns]);
+      const floats = (rows: number, columns: number) =>
+        floatTensor(engine, new Float32Array(rows * columns), [rows, columns]);
       const out = floats(2, 4);
       const rows = placeFloats(engine, new Float32Array(8));
       const perRow = { ...floats(2, 3), scaleInv: { rows } };
-      expect(() => matmul(engine, floats(2, 3), floats(4, 4), { out })).toThrow(/inner dimensions, got A with 3 and B with 4/);
+      expect(() => matmul(engine, floats(2, 3), floats(4, 4), { out })).toThrow(
+        /inner dimensions, got A with 3 and B with 4/,
+      );
       expect(() => matmul(engine, floats(3, 3), floats(3, 4), { out })).toThrow(/out of shape \[3, 4\], got \[2, 4\]/);
       expect(() => matmul(engine, perRow, floats(2, 4), { transposeA: true, out: floats(3, 4) })).toThrow(RangeError);
-      expect(() => matmul(engine, perRow, floats(3, 4), { out, rowFactor: rows })).toThrow(/one factor per row, got two/);
-      expect(() => matmul(engine, floats(2, 3), { ...floats(3, 4), scaleInv: { rows } }, { out })).toThrow(/summed dimension/);
-      expect(() => matmul(engine, floats(2, 3), floats(3, 4), { out: { ...out, scaleInv: { rows } } })).toThrow(/one scale/);
+      expect(() => matmul(engine, perRow, floats(3, 4), { out, rowFactor: rows })).toThrow(
+        /one factor per row, got two/,
+      );
+      expect(() => matmul(engine, floats(2, 3), { ...floats(3, 4), scaleInv: { rows } }, { out })).toThrow(
+        /summed dimension/,
+      );
+      expect(() => matmul(engine, floats(2, 3), floats(3, 4), { out: { ...out, scaleInv: { rows } } })).toThrow(
+        /one scale/,
+      );
       const operandsOf = [floats(2, 3), floats(3, 4)] as const;
       expect(() => matmul(engine, ...operandsOf, { out, addend: engine.empty([2, 4], 'bfloat16') })).toThrow(TypeError);
-      expect(() => matmul(engine, ...operandsOf, { out, addend: floats(4, 2) })).toThrow(/addend of shape \[2, 4\], got \[4, 2\]/);
-      expect(() => matmul(engine, ...operandsOf, { out, addend: { ...out, scaleInv: 2 } })).toThrow(/addend without a scale/);
+      expect(() => matmul(engine, ...operandsOf, { out, addend: floats(4, 2) })).toThrow(
+        /addend of shape \[2, 4\], got \[4, 2\]/,
+      );
+      expect(() => matmul(engine, ...operandsOf, { out, addend: { ...out, scaleInv: 2 } })).toThrow(
+        /addend without a scale/,
+      );
     });
   });
 });

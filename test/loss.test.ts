@@ -10,7 +10,16 @@ import { store } from './reference/codes.js';
 import * as mirror from './reference/loss.js';
 
 const onEveryBuild = useBuilds();
-const SHAPES = [[1, 1], [1, 2], [3, 3], [5, 4], [2, 5], [7, 97], [33, 256], [4, 5003]] as const;
+const SHAPES = [
+  [1, 1],
+  [1, 2],
+  [3, 3],
+  [5, 4],
+  [2, 5],
+  [7, 97],
+  [33, 256],
+  [4, 5003],
+] as const;
 
 function check(logits: Sample, targets: Int32Array<ArrayBuffer>): void {
   const [rows, vocabulary] = logits.shape;
@@ -29,11 +38,17 @@ function check(logits: Sample, targets: Int32Array<ArrayBuffer>): void {
 describe.each(['float32', 'bfloat16'] as const)('%s', (dtype) => {
   it.each(SHAPES)('%i rows over %i tokens', (rows, vocabulary) => {
     const random = new Random(rows * vocabulary);
-    for (const deviation of [1, 30]) check(normals(random, [rows, vocabulary], dtype, deviation), tokens(random, rows, vocabulary));
+    for (const deviation of [1, 30])
+      check(normals(random, [rows, vocabulary], dtype, deviation), tokens(random, rows, vocabulary));
   });
 
   it('logits far apart, large, equal', () => {
-    const rows = [[0, -200, 50, 3, 1], [1e30, -1e30, 0, 1, 2], [-1e30, -1e30, -1e30, -1e30, -1e30], [7, 7, 7, 7, 7]];
+    const rows = [
+      [0, -200, 50, 3, 1],
+      [1e30, -1e30, 0, 1, 2],
+      [-1e30, -1e30, -1e30, -1e30, -1e30],
+      [7, 7, 7, 7, 7],
+    ];
     check(sample(rows.flat(), [4, 5], dtype), Int32Array.of(1, 1, 4, 0));
   });
 });

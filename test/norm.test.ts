@@ -11,7 +11,16 @@ import * as mirror from './reference/norm.js';
 
 const onEveryBuild = useBuilds();
 /** Rows around a unit of the backward pass (32), channels in vectors of 4. */
-const SHAPES = [[1, 4], [3, 8], [31, 20], [32, 64], [33, 12], [65, 36], [100, 132], [2, 4100]] as const;
+const SHAPES = [
+  [1, 4],
+  [3, 8],
+  [31, 20],
+  [32, 64],
+  [33, 12],
+  [65, 36],
+  [100, 132],
+  [2, 4100],
+] as const;
 
 describe.each(['float32', 'bfloat16'] as const)('%s', (dtype) => {
   it.each(SHAPES)('%i rows of %i channels, forward and backward', (rows, channels) => {
@@ -40,7 +49,9 @@ describe.each(['float32', 'bfloat16'] as const)('%s', (dtype) => {
 
   it('rows of zeros, of tiny and of huge numbers', () => {
     const channels = 8;
-    const values = [0, 2 ** -126, 2 ** -70, 2 ** 60, 2 ** 70].flatMap((size) => Array.from({ length: channels }, (_, i) => size * (i - 3)));
+    const values = [0, 2 ** -126, 2 ** -70, 2 ** 60, 2 ** 70].flatMap((size) =>
+      Array.from({ length: channels }, (_, i) => size * (i - 3)),
+    );
     const x = sample(values, [5, channels], dtype);
     const gain = Float32Array.from({ length: channels }, (_, i) => 1 + i / 8);
     const expected = mirror.normForward(x.values, gain, 1e-6);

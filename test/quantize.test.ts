@@ -18,7 +18,8 @@ const TARGETS: readonly DType[] = [...FLOAT8, 'float16', 'bfloat16'];
 const SHAPES = [[1], [3], [5, 7], [64, 64], [9, 4096], [13, 2521], [8, 4099]] as const;
 
 const same = (actual: Health, expected: Health, label: string) => {
-  for (const key of ['amax', 'saturated', 'underflowed'] as const) expectSameNumber(actual[key], expected[key], `${label}: ${key}`);
+  for (const key of ['amax', 'saturated', 'underflowed'] as const)
+    expectSameNumber(actual[key], expected[key], `${label}: ${key}`);
 };
 
 describe.each(TARGETS)('to %s', (dtype) => {
@@ -44,7 +45,13 @@ describe.each(TARGETS)('to %s', (dtype) => {
 
   it('factors of rows and columns, a given scale, a second copy, statistics', () => {
     const random = new Random(2);
-    for (const [rows, columns] of [[1, 1], [7, 5], [8, 8], [17, 131], [9, 1000]]) {
+    for (const [rows, columns] of [
+      [1, 1],
+      [7, 5],
+      [8, 8],
+      [17, 131],
+      [9, 1000],
+    ]) {
       const src = normals(random, [rows, columns], 'bfloat16');
       const rowFactor = random.wide(rows, -3, 3);
       const columnFactor = random.wide(columns, -3, 3);
@@ -52,7 +59,11 @@ describe.each(TARGETS)('to %s', (dtype) => {
       const second = { dtype: 'float8_e5m2', scale: 0.3 } as const;
       // So large that some saturate and, the spread being wide, some underflow in the narrow formats.
       const scale = Math.fround(max / 8);
-      for (const [withRow, withColumn] of [[true, true], [true, false], [false, true]]) {
+      for (const [withRow, withColumn] of [
+        [true, true],
+        [true, false],
+        [false, true],
+      ]) {
         const factors = [withRow ? rowFactor : undefined, withColumn ? columnFactor : undefined] as const;
         const values = mirror.valuesOf(src.values, columns, Math.fround(0.7), ...factors);
         const codes = encode(mirror.scaled(values, scale), dtype, { saturate: true });
@@ -72,7 +83,8 @@ describe.each(TARGETS)('to %s', (dtype) => {
           expectSameBytes(engine.codes(result.second!), copies, `${label}: second`);
           expect(result.second!.scaleInv).toBe(1 / second.scale);
           same(result.health, mirror.health(values, scale, codes, dtype), label);
-          if (withRow && !withColumn) expectSameNumber(amaxOf(engine, t, placeFloats(engine, rowFactor)), amax(values), label);
+          if (withRow && !withColumn)
+            expectSameNumber(amaxOf(engine, t, placeFloats(engine, rowFactor)), amax(values), label);
         });
       }
     }
@@ -80,19 +92,31 @@ describe.each(TARGETS)('to %s', (dtype) => {
 
   it.each(['tiesToEven', 'towardZero', 'tiesToAway'] as Rounding[])('a scale per row, %s', (rounding) => {
     const random = new Random(3);
-    for (const [rows, columns] of [[1, 1], [5, 3], [8, 16], [33, 129], [9, 4100]]) {
+    for (const [rows, columns] of [
+      [1, 1],
+      [5, 3],
+      [8, 16],
+      [33, 129],
+      [9, 4100],
+    ]) {
       const values = random.normals(rows * columns).map((x, i) => x * 2 ** ((Math.floor(i / columns) % 40) - 20));
       // A row of zeros keeps scale 1.
       if (rows > 4) values.fill(0, 2 * columns, 3 * columns);
       const expected = mirror.quantizeRows(values, columns, dtype, rounding);
       onEveryBuild((engine, name) => {
-        const { codes, health } = quantize(engine, floatTensor(engine, values, [rows, columns]), { dtype, scale: 'row', rounding });
+        const { codes, health } = quantize(engine, floatTensor(engine, values, [rows, columns]), {
+          dtype,
+          scale: 'row',
+          rounding,
+        });
         const label = `${name}, [${rows}, ${columns}]`;
         expectSameBytes(engine.codes(codes), expected.codes, label);
         const at = (codes.scaleInv as { rows: number }).rows;
         expectSame(floatsAt(engine, at, rows).slice(), expected.scaleInv, `${label}: scales`);
         expectSameNumber(health.amax, amax(values), `${label}: amax`);
-        const back = engine.decode(expected.codes, dtype).map((x, i) => mul(x, expected.scaleInv[Math.floor(i / columns)]));
+        const back = engine
+          .decode(expected.codes, dtype)
+          .map((x, i) => mul(x, expected.scaleInv[Math.floor(i / columns)]));
         expectSame(read(engine, codes), back as Float32Array, `${label}: read`);
       });
     }
@@ -113,7 +137,11 @@ describe.each(TARGETS)('to %s', (dtype) => {
         expectSameBytes(engine.codes(quantize(engine, place(engine, src), options).codes), codes, label);
         // The same words where a factor makes the kernel walk rows of 4100 instead of 4096.
         const rowFactor = placeFloats(engine, Float32Array.of(1, 1, 1));
-        expectSameBytes(engine.codes(quantize(engine, place(engine, src), { ...options, rowFactor }).codes), codes, label);
+        expectSameBytes(
+          engine.codes(quantize(engine, place(engine, src), { ...options, rowFactor }).codes),
+          codes,
+          label,
+        );
       });
     }
   });
@@ -125,8 +153,14 @@ describe('statistics', () => {
     const values = Float32Array.of(500, -449, 448, -0.0009, 2 ** -10, 0, -0, 1, -0.00098, 2 ** -9);
     const cases: readonly [Float32Array<ArrayBuffer>, Health][] = [
       [values, { amax: 500, saturated: 0.2, underflowed: 0.2 }],
-      [Float32Array.of(1, Number.NEGATIVE_INFINITY), { amax: Number.POSITIVE_INFINITY, saturated: 0.5, underflowed: 0 }],
-      [Float32Array.of(Number.POSITIVE_INFINITY, Number.NaN, 1, 0), { amax: Number.NaN, saturated: 0.5, underflowed: 0 }],
+      [
+        Float32Array.of(1, Number.NEGATIVE_INFINITY),
+        { amax: Number.POSITIVE_INFINITY, saturated: 0.5, underflowed: 0 },
+      ],
+      [
+        Float32Array.of(Number.POSITIVE_INFINITY, Number.NaN, 1, 0),
+        { amax: Number.NaN, saturated: 0.5, underflowed: 0 },
+      ],
     ];
     onEveryBuild((engine, name) => {
       for (const [numbers, expected] of cases) {
@@ -140,7 +174,17 @@ describe('statistics', () => {
 
 describe('scales', () => {
   it('are powers of two that bring amax to the top binade, or 1', () => {
-    const amaxes = [...new Random(5).wide(2000, -120, 120).map(Math.abs), 1e-45, 2 ** -149, 2 ** -126, 3.4e38, 448, 449, 224, 240];
+    const amaxes = [
+      ...new Random(5).wide(2000, -120, 120).map(Math.abs),
+      1e-45,
+      2 ** -149,
+      2 ** -126,
+      3.4e38,
+      448,
+      449,
+      224,
+      240,
+    ];
     for (const dtype of TARGETS) {
       const { max } = formatSpec(dtype);
       for (const a of amaxes) {
@@ -173,8 +217,12 @@ describe('arguments', () => {
       const dtype = 'float8_e4m3fn';
       expect(() => quantize(engine, src, { dtype, rounding: 'stochastic' })).toThrow(TypeError);
       const random = { seed: 0, stream: 0, step: 0 };
-      expect(() => quantize(engine, src, { dtype, rounding: 'stochastic', scale: 'row', random })).toThrow(/multiple of 4/);
-      expect(() => quantize(engine, src, { dtype, rounding: 'up' as Rounding, scale: 1 })).toThrow(/rounding: expected one of/);
+      expect(() => quantize(engine, src, { dtype, rounding: 'stochastic', scale: 'row', random })).toThrow(
+        /multiple of 4/,
+      );
+      expect(() => quantize(engine, src, { dtype, rounding: 'up' as Rounding, scale: 1 })).toThrow(
+        /rounding: expected one of/,
+      );
       expect(() => quantize(engine, perRow, { dtype })).toThrow(/one scale/);
       expect(() => amaxOf(engine, perRow)).toThrow(RangeError);
       expect(engine.arena.bytesInUse).toBe(before);

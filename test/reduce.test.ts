@@ -35,7 +35,13 @@ describe('the global norm', () => {
 
 describe('sumRows', () => {
   it('adds to what is there, row after row', () => {
-    for (const [rows, columns] of [[1, 1], [5, 3], [3, 4096], [2, 4097], [7, 9000]]) {
+    for (const [rows, columns] of [
+      [1, 1],
+      [5, 3],
+      [3, 4096],
+      [2, 4097],
+      [7, 9000],
+    ]) {
       const random = new Random(columns);
       const values = random.wide(rows * columns, -10, 10);
       const before = random.wide(columns, -10, 10);

@@ -44,7 +44,10 @@ describe.each(['float32', 'bfloat16'] as const)('%s', (dtype) => {
     onEveryBuild((engine, name) => {
       const table = ropeTable(engine, offset + time, headDim, 10_000);
       const [cosines, sines] = [floats(engine, table.cosines).slice(), floats(engine, table.sines).slice()];
-      for (const [direction, sign] of [['forward', 1], ['back', -1]] as const) {
+      for (const [direction, sign] of [
+        ['forward', 1],
+        ['back', -1],
+      ] as const) {
         const t = place(engine, x);
         rope(engine, t, { heads, headDim, time, offset }, table, direction);
         const turned = mirror.rope(x.values, stride, { heads, headDim, time, offset }, cosines, sines, sign);

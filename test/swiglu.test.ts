@@ -1,7 +1,7 @@
 /** SwiGLU and Smooth-SwiGLU, bit for bit against their mirror on every build. */
 import { describe, expect, it } from 'vitest';
 import { type DType, formatSpec } from '../src/formats/index.js';
-import { type Target, swigluBackward, swigluForward } from '../src/ops/swiglu.js';
+import { swigluBackward, swigluForward, type Target } from '../src/ops/swiglu.js';
 import { floats } from '../src/ops/tensor.js';
 import { useBuilds } from './helpers/builds.js';
 import { floatTensor, normals, place, type Sample, sample } from './helpers/cases.js';
@@ -13,7 +13,13 @@ import * as mirror from './reference/swiglu.js';
 
 const onEveryBuild = useBuilds();
 /** Rows around a unit (8), widths in vectors of 4. */
-const SHAPES = [[1, 4], [7, 8], [8, 20], [9, 64], [33, 132]] as const;
+const SHAPES = [
+  [1, 4],
+  [7, 8],
+  [8, 20],
+  [9, 64],
+  [33, 132],
+] as const;
 
 /** One format, and two as the FP8 recipe writes them; scales that are powers of two, as chosen by the recipe, and one that is not. */
 const TARGETS: readonly { first: Target; second?: Target }[] = [
@@ -30,7 +36,8 @@ const MODES = [
 ];
 
 /** Powers of two, as the recipe chooses them. */
-const inverses = (random: Random, width: number) => Float32Array.from({ length: width }, () => 2 ** random.integer(-4, 4));
+const inverses = (random: Random, width: number) =>
+  Float32Array.from({ length: width }, () => 2 ** random.integer(-4, 4));
 
 describe.each(['float32', 'bfloat16'] as const)('from %s', (dtype) => {
   describe.each(MODES)('$name', ({ perToken, perChannel }) => {
@@ -45,7 +52,13 @@ describe.each(['float32', 'bfloat16'] as const)('from %s', (dtype) => {
         const seen = health(expected.y, first.scale, codes, first.dtype);
         onEveryBuild((engine, name) => {
           const inv = channelInv && floatTensor(engine, channelInv, [width]);
-          const result = swigluForward(engine, place(engine, gateUp), { first, second, perToken, channelInv: inv, channelAmax: true });
+          const result = swigluForward(engine, place(engine, gateUp), {
+            first,
+            second,
+            perToken,
+            channelInv: inv,
+            channelAmax: true,
+          });
           const label = `${name}, ${first.dtype}`;
           expectSameBytes(engine.codes(result.y), codes, `${label}: y`);
           expect(result.y.scaleInv).toBe(1 / first.scale);
@@ -53,7 +66,8 @@ describe.each(['float32', 'bfloat16'] as const)('from %s', (dtype) => {
           if (perToken) expectSame(floats(engine, result.rowScale!), expected.rowScale, `${label}: rowScale`);
           else expect(result.rowScale).toBeUndefined();
           expectSame(result.channelAmax!, expected.channelAmax, `${label}: channelAmax`);
-          for (const key of ['amax', 'saturated', 'underflowed'] as const) expectSameNumber(result.health[key], seen[key], `${label}: ${key}`);
+          for (const key of ['amax', 'saturated', 'underflowed'] as const)
+            expectSameNumber(result.health[key], seen[key], `${label}: ${key}`);
         });
       }
     });
@@ -94,7 +108,16 @@ describe('smoothing per token', () => {
   });
 
   it('takes the power of two not below the largest |up|, within the normal numbers', () => {
-    const cases = [[1, 1], [1.001, 2], [0.75, 1], [0.5, 0.5], [-3, 4], [2 ** -133, 2 ** -126], [2 ** 127, 2 ** 126], [2 ** 100, 2 ** 100]];
+    const cases = [
+      [1, 1],
+      [1.001, 2],
+      [0.75, 1],
+      [0.5, 0.5],
+      [-3, 4],
+      [2 ** -133, 2 ** -126],
+      [2 ** 127, 2 ** 126],
+      [2 ** 100, 2 ** 100],
+    ];
     for (const [up, expected] of cases) {
       const row = [1, 1, 1, 1, up, 0, up / 4, 0];
       smooth(sample(row, [1, 8], 'float32'), (y, scale, name) => {

@@ -51,8 +51,7 @@ function describe(name: string, tensor: SafetensorsTensor, all: ReadonlyMap<stri
   const dtype = dtypeOfFile(tensor.dtype);
   if (!dtype || tensor.data.length === 0) return row;
   const { amax, zeros, atMax } = count(dtype, tensor.data);
-  const scale = all.get(`${name}_scale_inv`);
-  const scaleInv = scale ? new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true) : undefined;
+  const scaleInv = scaleOf(all.get(`${name}_scale_inv`));
   row.amax = amax * (scaleInv ?? 1);
   if (scaleInv !== undefined) row.scale_inv = scaleInv;
   if (formatSpec(dtype).bits === 8) {
@@ -60,6 +59,12 @@ function describe(name: string, tensor: SafetensorsTensor, all: ReadonlyMap<stri
     row.at_max = atMax;
   }
   return row;
+}
+
+/** The one float32 beside a tensor; scales of another kind (one for each block, say) are rows of their own. */
+function scaleOf(scale: SafetensorsTensor | undefined): number | undefined {
+  if (scale?.dtype !== 'F32' || scale.data.length !== 4) return undefined;
+  return new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true);
 }
 
 function count(dtype: DType, data: Uint8Array): { amax: number; zeros: number; atMax: number } {

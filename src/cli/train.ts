@@ -2,15 +2,17 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { openDirectory } from '../engine/store.js';
+import { openDirectory, type Store } from '../engine/store.js';
+import type { Engine } from '../ops/engine.js';
 import { savedSettings } from '../train/checkpoint.js';
 import type { DoneLine, MetricsLine } from '../train/events.js';
 import { METRICS_FILE, type Summary, type TrainOptions, train, trainSettings } from '../train/index.js';
-import type { TrainSettingsInput } from '../train/options.js';
+import { runIntervals, type SettingNames, type TrainSettingsInput } from '../train/options.js';
 import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
 import { createProgress } from './progress.js';
 import { renderReport } from './report.js';
 
+/** The flags with a number have their names, types and meaning in the tables below. */
 interface TrainFlags extends EngineFlags {
   data: string;
   outDir: string;
@@ -19,30 +21,39 @@ interface TrainFlags extends EngineFlags {
   recipe?: string;
   tie?: boolean;
   prompt?: string;
-  maxIters?: number;
-  seed?: number;
-  batchSize?: number;
-  gradientAccumulationSteps?: number;
-  blockSize?: number;
-  nLayer?: number;
-  nHead?: number;
-  nKvHead?: number;
-  nEmbd?: number;
-  nFf?: number;
-  learningRate?: number;
-  minLr?: number;
-  warmupIters?: number;
-  weightDecay?: number;
-  beta1?: number;
-  beta2?: number;
-  gradClip?: number;
-  valFraction?: number;
-  stopAt?: number;
-  evalInterval?: number;
-  evalIters?: number;
-  checkpointInterval?: number;
-  sampleInterval?: number;
 }
+
+/** Settings and their flags, by which refusals name them. */
+const NUMBERS = {
+  steps: 'max_iters',
+  seed: 'seed',
+  batchSize: 'batch_size',
+  gradientAccumulation: 'gradient_accumulation_steps',
+  blockSize: 'block_size',
+  learningRate: 'learning_rate',
+  minLearningRate: 'min_lr',
+  warmupSteps: 'warmup_iters',
+  weightDecay: 'weight_decay',
+  beta1: 'beta1',
+  beta2: 'beta2',
+  gradClip: 'grad_clip',
+  valFraction: 'val_fraction',
+} as const;
+const SIZES = {
+  layers: 'n_layer',
+  heads: 'n_head',
+  kvHeads: 'n_kv_head',
+  hiddenSize: 'n_embd',
+  intermediateSize: 'n_ff',
+} as const;
+const INTERVALS = {
+  stopAt: 'stop_at',
+  evalInterval: 'eval_interval',
+  evalWindows: 'eval_iters',
+  checkpointInterval: 'checkpoint_interval',
+  sampleInterval: 'sample_interval',
+} as const;
+const FLAG_OF: SettingNames = { ...NUMBERS, ...SIZES, ...INTERVALS };
 
 /** The model where no flag says otherwise: about 1.3 million parameters over bytes. */
 const DEFAULT_MODEL = { vocabSize: 256, hiddenSize: 160, layers: 4, heads: 5, tieWordEmbeddings: true } as const;
@@ -85,29 +96,26 @@ export function trainCommand(): Command {
 }
 
 async function run(flags: TrainFlags): Promise<void> {
-  const input = await settingsFrom(flags);
-  const settings = trainSettings(input);
   const data = await readText(flags.data);
   const store = await openDirectory(flags.outDir);
-  const stop = stopOnSignals();
   const engine = await openEngine(flags);
-  const options: TrainOptions = {
-    ...input,
-    data,
-    engine,
-    outDir: store,
-    resume: flags.resume,
-    stopAt: flags.stopAt,
-    signal: stop.signal,
-    evalInterval: flags.evalInterval,
-    evalWindows: flags.evalIters,
-    checkpointInterval: flags.checkpointInterval,
-    sampleInterval: flags.sampleInterval,
-    samplePrompt: flags.prompt,
-  };
+  const stop = stopOnSignals();
   try {
+    const input = await settingsFrom(flags, engine, store);
+    const settings = trainSettings(input, FLAG_OF);
+    const intervals = runIntervals(given(flags, INTERVALS), FLAG_OF);
+    const options: TrainOptions = {
+      ...input,
+      ...intervals,
+      data,
+      engine,
+      outDir: store,
+      resume: flags.resume,
+      signal: stop.signal,
+      samplePrompt: flags.prompt,
+    };
     const last = await follow(train(options), settings.steps, flags);
-    if (last?.type === 'done') await finish(last, flags);
+    if (last?.type === 'done') await finish(last, flags, engine, store);
     else if (!flags.json) {
       process.stdout.write(
         `Stopped at step ${last?.step ?? 0} of ${settings.steps}; the state is in ${flags.outDir}.\n`,
@@ -121,36 +129,26 @@ async function run(flags: TrainFlags): Promise<void> {
   }
 }
 
+/** What the flags of one table name, by setting. */
+function given(flags: TrainFlags, table: Readonly<Record<string, string>>): Record<string, number> {
+  const values = flags as unknown as Readonly<Record<string, number | undefined>>;
+  const camel = (flag: string) => flag.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  const entries = Object.entries(table).map(([setting, flag]) => [setting, values[camel(flag)]] as const);
+  return Object.fromEntries(entries.filter((entry): entry is [string, number] => entry[1] !== undefined));
+}
+
 /** The flags as settings. A resumed run takes what no flag names from the run itself; what a flag names must agree with it. */
-async function settingsFrom(flags: TrainFlags): Promise<TrainSettingsInput> {
-  const saved = flags.resume ? await savedSettings(await openDirectory(flags.outDir)) : undefined;
-  const model = saved?.config ?? DEFAULT_MODEL;
-  const given = <T extends object>(values: T) =>
-    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
-  const sizes = given({
-    layers: flags.nLayer,
-    heads: flags.nHead,
-    kvHeads: flags.nKvHead,
-    hiddenSize: flags.nEmbd,
-    intermediateSize: flags.nFf,
-    tieWordEmbeddings: flags.tie === false ? false : undefined,
-  });
-  const numbers = given({
-    steps: flags.maxIters,
-    seed: flags.seed,
-    batchSize: flags.batchSize,
-    gradientAccumulation: flags.gradientAccumulationSteps,
-    blockSize: flags.blockSize,
-    learningRate: flags.learningRate,
-    minLearningRate: flags.minLr,
-    warmupSteps: flags.warmupIters,
-    weightDecay: flags.weightDecay,
-    beta1: flags.beta1,
-    beta2: flags.beta2,
-    gradClip: flags.gradClip,
-    valFraction: flags.valFraction,
-  });
-  return { ...saved, ...numbers, recipe: flags.recipe ?? saved?.recipe, config: { ...model, ...sizes } };
+async function settingsFrom(flags: TrainFlags, engine: Engine, store: Store): Promise<TrainSettingsInput> {
+  const saved = flags.resume ? await savedSettings(engine, store) : undefined;
+  // The head size follows from two flags.
+  const { headDim: _, ...model } = saved?.config ?? { ...DEFAULT_MODEL, headDim: undefined };
+  const untied = flags.tie === false ? { tieWordEmbeddings: false } : {};
+  return {
+    ...saved,
+    ...given(flags, NUMBERS),
+    recipe: flags.recipe ?? saved?.recipe,
+    config: { ...model, ...given(flags, SIZES), ...untied },
+  };
 }
 
 /** Shows the events as they come; gives the last one that ends a run. */
@@ -188,16 +186,15 @@ function show(event: MetricsLine, progress: ReturnType<typeof createProgress>): 
 }
 
 /** Writes the report and says what came of the run. */
-async function finish(done: DoneLine, flags: TrainFlags): Promise<void> {
+async function finish(done: DoneLine, flags: TrainFlags, engine: Engine, store: Store): Promise<void> {
   const { type: _, step: __, ...rest } = done;
   const summary = rest as unknown as Summary;
-  const store = await openDirectory(flags.outDir);
   const log = new TextDecoder().decode(await store.read(METRICS_FILE));
   const metrics = log
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line) as MetricsLine);
-  const config = (await savedSettings(store)) ?? {};
+  const config = (await savedSettings(engine, store)) ?? {};
   const report = join(flags.outDir, 'report.html');
   await writeFile(report, renderReport({ config, summary, metrics }));
   if (flags.json) return;
@@ -218,20 +215,18 @@ async function finish(done: DoneLine, flags: TrainFlags): Promise<void> {
   process.stdout.write(lines.join('\n'));
 }
 
-/** The first signal asks the run to end after its step; a second one ends the process at once. */
+/** The first signal asks the run to end after its step. A second one finds nobody listening, and ends the process at once. */
 function stopOnSignals(): { signal: AbortSignal; restore: () => void } {
   const controller = new AbortController();
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  const restore = () => {
+    for (const name of signals) process.off(name, stop);
+  };
   const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
+    restore();
     process.stderr.write('\nStopping after this step; once more to stop at once.\n');
     controller.abort();
   };
-  const signals = ['SIGINT', 'SIGTERM'] as const;
   for (const name of signals) process.on(name, stop);
-  return {
-    signal: controller.signal,
-    restore: () => {
-      for (const name of signals) process.off(name, stop);
-    },
-  };
+  return { signal: controller.signal, restore };
 }

@@ -17,11 +17,21 @@ interface Gap {
   bytes: number;
 }
 
+interface Block {
+  readonly ptr: number;
+  readonly bytes: number;
+  readonly order: number;
+}
+
+/** Freed blocks the record of `made` may hold, beside as many as there are live ones. */
+const SWEEP = 1024;
+
 export class Arena {
   readonly memory: WebAssembly.Memory;
   private gaps: Gap[] = [];
-  /** Live blocks in the order they were made; a mark is a moment in that order. */
-  private readonly live = new Map<number, { bytes: number; order: number }>();
+  private readonly live = new Map<number, Block>();
+  /** Blocks in the order they were made, freed ones among them until the next sweep. A mark is a moment in that order. */
+  private made: Block[] = [];
   private order = 0;
   private end = FIRST;
   private used = 0;
@@ -45,21 +55,24 @@ export class Arena {
 
   /** Bytes of uninitialised memory, aligned to 64. */
   alloc(bytes: number): number {
-    return this.allocAt(bytes, this.order++);
+    if (this.made.length > 2 * this.live.size + SWEEP) this.made = this.made.filter((block) => this.isLive(block));
+    const block = this.take(bytes);
+    this.made.push(block);
+    return block.ptr;
   }
 
   /** As `alloc`, but no `release` frees it: for what outlives the step that first needs it. */
   allocLasting(bytes: number): number {
-    return this.allocAt(bytes, -1);
+    return this.take(bytes).ptr;
   }
 
-  private allocAt(bytes: number, order: number): number {
+  private take(bytes: number): Block {
     const size = Math.ceil((bytes + OVERREAD) / ALIGN) * ALIGN;
-    const ptr = this.take(size);
-    this.live.set(ptr, { bytes: size, order });
+    const block = { ptr: this.place(size), bytes: size, order: this.order++ };
+    this.live.set(block.ptr, block);
     this.used += size;
     this.peak = Math.max(this.peak, this.used);
-    return ptr;
+    return block;
   }
 
   free(ptr: number): void {
@@ -77,12 +90,23 @@ export class Arena {
 
   /** Frees everything allocated since the mark, except the addresses in `keep`. */
   release(mark: number, keep: readonly number[] = []): void {
-    for (const [ptr, block] of [...this.live]) {
-      if (block.order >= mark && !keep.includes(ptr)) this.free(ptr);
+    const kept: Block[] = [];
+    for (let block = this.made.at(-1); block && block.order >= mark; block = this.made.at(-1)) {
+      this.made.pop();
+      if (!this.isLive(block)) continue;
+      if (keep.includes(block.ptr)) kept.push(block);
+      else this.free(block.ptr);
     }
+    this.made.push(...kept.reverse());
   }
 
-  private take(size: number): number {
+  /** Its address alone does not tell: a freed block's place may be another's. */
+  private isLive(block: Block): boolean {
+    return this.live.get(block.ptr) === block;
+  }
+
+  /** First gap that is large enough, or the end. */
+  private place(size: number): number {
     for (let i = 0; i < this.gaps.length; i++) {
       const gap = this.gaps[i];
       if (gap.bytes < size) continue;

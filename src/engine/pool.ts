@@ -53,10 +53,10 @@ export class Pool {
   ): Promise<Pool> {
     const command = arena.alloc(COMMAND_BYTES);
     new Uint8Array(arena.buffer, command, COMMAND_BYTES).fill(0);
-    const workers: Thread[] = [];
-    for (let i = 1; i < threads; i++) {
-      workers.push(await startWorker({ module, memory: arena.memory, command, scratchSlot: scratchSlots + 4 * i }));
-    }
+    const starts = Array.from({ length: threads - 1 }, (_, i) =>
+      startWorker({ module, memory: arena.memory, command, scratchSlot: scratchSlots + 4 * (i + 1) }),
+    );
+    const workers = await Promise.all(starts);
     return new Pool(kernels, workers, arena, command);
   }
 
@@ -66,6 +66,7 @@ export class Pool {
     const number = this.numbers.get(name)!;
     words[TICKET] = 0;
     words[DONE] = 0;
+    words[FAILURES] = 0;
     words[UNITS] = units;
     words[UNITS_PER_TICKET] = Math.max(1, Math.floor(units / ((this.workers.length + 1) * TICKETS_PER_THREAD)));
     words[KERNEL] = number;
@@ -73,10 +74,15 @@ export class Pool {
     this.values.set(args);
     Atomics.add(words, SEQUENCE, 1);
     Atomics.notify(words, SEQUENCE);
-    drain(words, this.kernels[name as keyof Kernels] as unknown as Kernel, scratch, args);
-    for (let done = Atomics.load(words, DONE); done < this.workers.length; ) done = waitWhile(words, DONE, done);
-    if (words[FAILURES] > 0)
+    try {
+      drain(words, this.kernels[name as keyof Kernels] as unknown as Kernel, scratch, args);
+    } finally {
+      // After a trap here too: the workers are still at this command, which the next one would overwrite.
+      for (let done = Atomics.load(words, DONE); done < this.workers.length; ) done = waitWhile(words, DONE, done);
+    }
+    if (words[FAILURES] > 0) {
       throw new Error(`kernel ${name}: expected it to finish on every thread, got a trap in a worker`);
+    }
   }
 
   dispose(): void {
@@ -87,16 +93,29 @@ export class Pool {
   }
 }
 
+/**
+ * Resolves once the worker waits for commands. Before that nothing may block this thread: a worker that fails to start would never be
+ * heard of, and browsers start one from this thread's event loop.
+ */
 async function startWorker(start: WorkerStart): Promise<Thread> {
   const url = new URL('./worker.js', import.meta.url);
   if (hasNodeModules()) {
     const { Worker } = await import('node:worker_threads');
-    const worker = new Worker(url, { workerData: start });
+    // The program's own flags are not for the worker: with --input-type it would not even start.
+    const worker = new Worker(url, { workerData: start, execArgv: [] });
+    await new Promise((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+    });
     // A program that forgets dispose() still ends.
     worker.unref();
     return worker;
   }
   const worker = new Worker(url, { type: 'module' });
   worker.postMessage(start);
+  await new Promise((resolve, reject) => {
+    worker.onmessage = resolve;
+    worker.onerror = (event) => reject(new Error(`worker: expected it to start, got ${event.message}`));
+  });
   return worker;
 }

@@ -22,8 +22,18 @@ export async function openDirectory(path: string): Promise<Store> {
   const at = (name: string) => join(path, name);
 
   const absent = (error: unknown) => (error as { code?: string }).code === 'ENOENT';
-  const flush = async (target: string) => {
-    const handle = await fs.open(target, 'r');
+  /** The outcome, or one line with the path, what it should be and what the system says. */
+  const expecting = async <T>(what: string, outcome: Promise<T>): Promise<T> => {
+    try {
+      return await outcome;
+    } catch (cause) {
+      throw new RangeError(`${path}: expected ${what}, got ${(cause as Error).message}`, { cause });
+    }
+  };
+  /** Renames live in the directory. Windows opens none, and keeps them without being asked. */
+  const flushDirectory = async () => {
+    if (process.platform === 'win32') return;
+    const handle = await fs.open(path, 'r');
     await handle.sync().finally(() => handle.close());
   };
   const present = async (target: string) =>
@@ -32,44 +42,49 @@ export async function openDirectory(path: string): Promise<Store> {
       () => false,
     );
 
+  const read = async (name: string) => {
+    try {
+      return new Uint8Array(await fs.readFile(at(name)));
+    } catch (error) {
+      if (absent(error)) return undefined;
+      throw error;
+    }
+  };
+  const write = async (name: string, content: Uint8Array | string, previous?: string) => {
+    await fs.mkdir(path, { recursive: true });
+    const temporary = at(name + TEMPORARY);
+    try {
+      await fs.writeFile(temporary, content, { flush: true });
+      if (previous && (await present(at(name)))) await fs.rename(at(name), at(previous));
+      await fs.rename(temporary, at(name));
+    } catch (error) {
+      await fs.rm(temporary, { force: true }).catch(() => undefined);
+      throw error;
+    }
+    await flushDirectory();
+  };
+  const append = async (name: string, text: string) => {
+    await fs.mkdir(path, { recursive: true });
+    await fs.appendFile(at(name), text);
+  };
+  const list = async () => {
+    try {
+      const names = await fs.readdir(path);
+      // What an interrupted write left behind is of no use to anybody.
+      const left = names.filter((name) => name.endsWith(TEMPORARY));
+      for (const name of left) await fs.rm(at(name), { force: true });
+      return names.filter((name) => !left.includes(name));
+    } catch (error) {
+      if (absent(error)) return [];
+      throw error;
+    }
+  };
+
   return {
     path,
-    async read(name) {
-      try {
-        return new Uint8Array(await fs.readFile(at(name)));
-      } catch (error) {
-        if (absent(error)) return undefined;
-        throw error;
-      }
-    },
-    async write(name, content, previous) {
-      await fs.mkdir(path, { recursive: true });
-      const temporary = at(name + TEMPORARY);
-      try {
-        await fs.writeFile(temporary, content, { flush: true });
-        if (previous && (await present(at(name)))) await fs.rename(at(name), at(previous));
-        await fs.rename(temporary, at(name));
-      } catch (error) {
-        await fs.rm(temporary, { force: true }).catch(() => undefined);
-        throw error;
-      }
-      await flush(path);
-    },
-    async append(name, text) {
-      await fs.mkdir(path, { recursive: true });
-      await fs.appendFile(at(name), text);
-    },
-    async list() {
-      try {
-        const names = await fs.readdir(path);
-        // What an interrupted write left behind is of no use to anybody.
-        const left = names.filter((name) => name.endsWith(TEMPORARY));
-        for (const name of left) await fs.rm(at(name), { force: true });
-        return names.filter((name) => !left.includes(name));
-      } catch (error) {
-        if (absent(error)) return [];
-        throw error;
-      }
-    },
+    read: (name) => expecting('a directory with files that can be read', read(name)),
+    write: (name, content, previous) => expecting('a directory that can be written to', write(name, content, previous)),
+    append: (name, text) => expecting('a directory that can be written to', append(name, text)),
+    list: () => expecting('a directory that can be read', list()),
   };
 }

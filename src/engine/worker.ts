@@ -23,7 +23,7 @@ export interface WorkerStart {
   scratchSlot: number;
 }
 
-function serve({ module, memory, command, scratchSlot }: WorkerStart): void {
+function serve({ module, memory, command, scratchSlot }: WorkerStart, ready: () => void): void {
   const kernels = instantiateKernels(module, memory);
   const names = kernelNames(kernels);
   const buffer = memory.buffer;
@@ -31,6 +31,7 @@ function serve({ module, memory, command, scratchSlot }: WorkerStart): void {
   const values = new Float64Array(buffer, command + ARGUMENTS_AT, 32);
   const scratch = new Uint32Array(buffer, scratchSlot, 1);
   let sequence = 0;
+  ready();
   for (;;) {
     sequence = waitWhile(words, SEQUENCE, sequence);
     if (words[KERNEL] === STOP) return;
@@ -46,8 +47,9 @@ function serve({ module, memory, command, scratchSlot }: WorkerStart): void {
 }
 
 if (hasNodeModules()) {
-  const { workerData } = await import('node:worker_threads');
-  serve(workerData as WorkerStart);
+  const { parentPort, workerData } = await import('node:worker_threads');
+  serve(workerData as WorkerStart, () => parentPort!.postMessage('ready'));
 } else {
-  addEventListener('message', (event: MessageEvent<WorkerStart>) => serve(event.data), { once: true });
+  const ready = () => (postMessage as (message: string) => void)('ready');
+  addEventListener('message', (event: MessageEvent<WorkerStart>) => serve(event.data, ready), { once: true });
 }

@@ -1,5 +1,5 @@
 /** Initial values: normal, from Philox by position, through our own log and cosine (Box-Muller), so the same on every engine. */
-import { philoxWord } from '../formats/index.js';
+import { philox4x32, philoxKey } from '../formats/index.js';
 import { cos, log, sin } from '../ops/math.js';
 import { countOf, type Parameter } from './params.js';
 
@@ -14,13 +14,17 @@ const TWO_32 = 4294967296;
 export function initialValues(parameter: Parameter, index: number, seed: number): Float32Array {
   const values = new Float32Array(countOf(parameter));
   if (parameter.role === 'norm') return values.fill(1);
-  const word = (i: number) => philoxWord(i, INIT_STREAM + index, 0, seed);
-  for (let i = 0; i < values.length; i += 2) {
-    // (0, 1], so that the logarithm is finite.
-    const radius = Math.sqrt(-2 * log((word(i) + 1) / TWO_32)) * parameter.std;
-    const angle = (2 * Math.PI * word(i + 1)) / TWO_32;
-    values[i] = radius * cos(angle);
-    if (i + 1 < values.length) values[i + 1] = radius * sin(angle);
+  const key = philoxKey(seed);
+  for (let i = 0; i < values.length; i += 4) {
+    const words = philox4x32([i >>> 2, INIT_STREAM + index, 0, 0], key);
+    for (let j = 0; j < 4; j += 2) {
+      // (0, 1], so that the logarithm is finite.
+      const radius = Math.sqrt(-2 * log((words[j] + 1) / TWO_32)) * parameter.std;
+      const angle = (2 * Math.PI * words[j + 1]) / TWO_32;
+      // Beyond the end of a typed array nothing is stored.
+      values[i + j] = radius * cos(angle);
+      values[i + j + 1] = radius * sin(angle);
+    }
   }
   return values;
 }

@@ -2,8 +2,9 @@
 
 import { type InitOptions, Runtime } from '../engine/runtime.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
+import { describe } from '../formats/spec.js';
 import { matmul } from './matmul.js';
-import { dequantize, quantize, read } from './quantize.js';
+import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
 import { bytes, checkShape, empty, floats, matrixShape, sizeOf, type Tensor } from './tensor.js';
 
 export interface CastOptions {
@@ -28,12 +29,9 @@ export class Engine extends Runtime {
   /** A resident tensor of any dtype, unscaled. */
   tensor(values: ArrayLike<number>, shape: readonly number[], dtype: string): Tensor {
     checkLength(values, shape);
-    const source = this.upload(values, shape);
     const type = dtypeOf(dtype);
-    if (type === 'float32') return source;
-    const { codes } = quantize(this, source, { dtype: type, scale: 1 });
-    this.free(source);
-    return codes;
+    if (type === 'float32') return this.upload(values, shape);
+    return this.fromFloats(values, shape, { dtype: type, scale: 1 });
   }
 
   /** Float32 values to codes with a scale, chosen from their amax. */
@@ -43,10 +41,7 @@ export class Engine extends Runtime {
     if (scaling !== 'tensor' && scaling !== 'row') {
       throw new RangeError(`scaling: expected 'tensor' or 'row', got ${JSON.stringify(scaling)}`);
     }
-    const source = this.upload(values, shape);
-    const { codes } = quantize(this, source, { ...cast(options), scale: scaling === 'row' ? 'row' : undefined });
-    this.free(source);
-    return codes;
+    return this.fromFloats(values, shape, { ...cast(options), scale: scaling === 'row' ? 'row' : undefined });
   }
 
   /** Uninitialised memory for a tensor. */
@@ -60,6 +55,9 @@ export class Engine extends Runtime {
     b: Tensor,
     { transposeA, transposeB, out }: { transposeA?: boolean; transposeB?: boolean; out?: Tensor } = {},
   ): Tensor {
+    checkTensor('a', a);
+    checkTensor('b', b);
+    if (out !== undefined) checkTensor('out', out);
     const [aRows, aColumns] = matrixShape(a);
     const [bRows, bColumns] = matrixShape(b);
     const result = out ?? empty(this, [transposeA ? aColumns : aRows, transposeB ? bRows : bColumns], 'float32');
@@ -86,6 +84,7 @@ export class Engine extends Runtime {
 
   /** Float32 values to codes, on all threads; bit for bit what `encode` of octavo/formats gives for float32 input. */
   encode(values: ArrayLike<number>, options: CastOptions): Codes {
+    checkValues(values);
     if (values.length === 0) return emptyCodes(dtypeOf(options.dtype));
     return this.scoped(() => {
       const source = this.upload(values, [values.length]);
@@ -119,6 +118,10 @@ export class Engine extends Runtime {
     return this.scoped(f, (result) => (isTensor(result) ? addressesOf(result) : []));
   }
 
+  private fromFloats(values: ArrayLike<number>, shape: readonly number[], options: QuantizeOptions): Tensor {
+    return this.scope(() => quantize(this, this.upload(values, shape), options).codes);
+  }
+
   private upload(values: ArrayLike<number>, shape: readonly number[]): Tensor {
     const t = empty(this, shape, 'float32');
     floats(this, t).set(values);
@@ -130,10 +133,21 @@ const isTensor = (x: unknown): x is Tensor => typeof x === 'object' && x !== nul
 const addressesOf = (t: Tensor) => (typeof t.scaleInv === 'number' ? [t.ptr] : [t.ptr, t.scaleInv.rows]);
 
 function checkLength(values: ArrayLike<number>, shape: readonly number[]): void {
+  checkValues(values);
   checkShape(shape);
   if (values.length !== sizeOf(shape)) {
     throw new RangeError(`values: expected ${sizeOf(shape)} numbers for shape [${shape}], got ${values.length}`);
   }
+}
+
+function checkValues(values: ArrayLike<number>): void {
+  if (typeof values !== 'object' || values === null || typeof values.length !== 'number') {
+    throw new TypeError(`values: expected an array or typed array of numbers, got ${describe(values)}`);
+  }
+}
+
+function checkTensor(name: string, t: Tensor): void {
+  if (!isTensor(t)) throw new TypeError(`${name}: expected a tensor, got ${describe(t)}`);
 }
 
 function emptyCodes(dtype: DType): Codes {

@@ -124,7 +124,10 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): { state:
 }
 
 /** The JSON part of a state file: whole, of this version, and as it was written. */
-function recordOf(rt: Runtime, { octavo_state: text, octavo_digest: expected }: Readonly<Record<string, string>>): JsonObject {
+function recordOf(
+  rt: Runtime,
+  { octavo_state: text, octavo_digest: expected }: Readonly<Record<string, string>>,
+): JsonObject {
   if (text === undefined) throw new FileError('expected a training state of Octavo, got another safetensors file');
   const record = parseJsonObject(new TextEncoder().encode(text), 'training state', {
     maxBytes: 1 << 26,
@@ -220,4 +223,3 @@ function pairsIn(record: JsonObject, name: string): [string, JsonValue][] {
     return typeof key === 'string' ? [key, value] : fail(name, 'pairs of a name and a value', key);
   });
 }
-

@@ -24,6 +24,7 @@ export interface StepLine {
   /** Tokens seen since step 0, across resumes. */
   tokens: number;
   tokens_per_sec: number;
+  /** Seconds of running, across resumes. */
   elapsed_s: number;
   /** Digest of the training state after this step, in hex: equal runs print equal digests. */
   digest: string;

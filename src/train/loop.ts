@@ -6,15 +6,16 @@ import { parameterCount } from '../model/params.js';
 import { sample } from '../model/sample.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
-import { hasRun, PREVIOUS_STATE_FILE, type RunIdentity, resumeState, STATE_FILE, stateFile } from './checkpoint.js';
+import { fileOfRun, PREVIOUS_STATE_FILE, type RunIdentity, resumeState, STATE_FILE, stateFile } from './checkpoint.js';
 import { DataOrder, splitTokens } from './data.js';
-import type { DoneLine, Fp8Health, MetricsLine, StepLine } from './events.js';
-import { digestOfContent, modelFiles } from './model-files.js';
-import { type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
+import type { DoneLine, EvalLine, Fp8Health, MetricsLine, StepLine } from './events.js';
+import { digestOfContent, fileDtype, modelFiles } from './model-files.js';
+import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import {
   inferenceCasts,
   inferenceModel,
   initialState,
+  nonFiniteParameter,
   stateBytesPerParameter,
   stateDigest,
   type TrainingState,
@@ -24,7 +25,7 @@ import { evaluate, NonFiniteError, type StepResult, trainStep } from './step.js'
 export const METRICS_FILE = 'metrics.jsonl';
 export const SUMMARY_FILE = 'summary.json';
 
-export interface TrainOptions extends TrainSettingsInput {
+export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
   /** Text (UTF-8) or bytes; the tokens are its bytes. */
   readonly data: string | Uint8Array;
   /** Where checkpoints, the model and the log go: a directory, or a Store. Nothing is written without it. */
@@ -32,18 +33,9 @@ export interface TrainOptions extends TrainSettingsInput {
   /** Continue the run in outDir instead of starting one. */
   readonly resume?: boolean;
   readonly engine?: Engine;
-  /** Stop after this step with a checkpoint; the schedule still runs to `steps`. */
-  readonly stopAt?: number;
   /** Finishes the step under way, saves, and ends. */
   readonly signal?: AbortSignal;
-  /** Steps between evaluations, each on evalWindows held-out windows (the last on all of them). */
-  readonly evalInterval?: number;
-  readonly evalWindows?: number;
-  readonly checkpointInterval?: number;
-  /** Steps between FP8 health records in the log. */
-  readonly healthInterval?: number;
-  /** Steps between samples of samplePrompt. */
-  readonly sampleInterval?: number;
+  /** What samples begin with; default a new line. */
   readonly samplePrompt?: string;
 }
 
@@ -65,7 +57,7 @@ export interface Summary {
   readonly digest: string;
 }
 
-/** A run that ended by a non-finite number. The output directory holds the last good state. */
+/** A run that could not go on: a number that is not finite, or files that cannot be written. What was saved before stays as it is. */
 export class TrainingError extends Error {
   override name = 'TrainingError';
 }
@@ -78,30 +70,39 @@ const LN2 = Math.LN2;
 /** Lets signals and timers of the host in between two steps. */
 const breathe = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
-/** Trains and yields an event per step, evaluation, sample and checkpoint, and `done` or `stopped` at the end. */
+/** Trains and yields an event per step, evaluation, sample and checkpoint. The last one is `done`, or the checkpoint of a run that was stopped. */
 export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine, void> {
   const settings = trainSettings(options);
-  const tokens = typeof options.data === 'string' ? byteTokenizer.encode(options.data) : options.data;
+  const intervals = runIntervals(options);
+  const tokens = tokensOf(options.data);
   const { train: trainTokens, validation } = splitTokens(tokens, settings.valFraction, settings.blockSize);
   checkByteVocabulary(settings);
+  if (options.samplePrompt === '') throw new RangeError('samplePrompt: expected at least one character, got none');
   const store = typeof options.outDir === 'string' ? await openDirectory(options.outDir) : options.outDir;
   if (options.resume && !store) throw new RangeError('outDir: expected the directory of the run to resume, got none');
-  if (store && !options.resume && (await hasRun(store))) {
+  const taken = store && !options.resume && (await fileOfRun(store));
+  if (taken) {
     throw new RangeError(
-      `outDir: expected a directory without a run, got ${store.path}, which has one; resume it or name another`,
+      `outDir: expected a directory without a run, got ${store.path}, which has ${taken}; resume it or name another`,
     );
   }
   const engine = options.engine ?? (await Engine.create());
   const mark = engine.arena.mark();
   try {
     const identity = { settings, data: digestOfContent(engine, tokens) };
-    const run = new Run(engine, settings, identity, options, store);
+    const run = new Run(engine, settings, identity, { ...options, ...intervals }, store);
     await run.begin();
     yield* run.steps(new DataOrder(trainTokens, settings.blockSize, settings.seed), validation);
   } finally {
     engine.arena.release(mark);
     if (!options.engine) engine.dispose();
   }
+}
+
+function tokensOf(data: string | Uint8Array): Uint8Array {
+  if (typeof data === 'string') return byteTokenizer.encode(data);
+  if (data instanceof Uint8Array) return data;
+  throw new TypeError(`data: expected text or a Uint8Array, got ${data === null ? 'null' : typeof data}`);
 }
 
 function checkByteVocabulary({ config }: TrainSettings): void {
@@ -116,40 +117,50 @@ function checkByteVocabulary({ config }: TrainSettings): void {
 class Run {
   private state!: TrainingState;
   private losses: number[] = [];
+  /** Step of the newest checkpoint. */
+  private saved: number | undefined;
   private started = 0;
-  private stepsHere = 0;
+  /** Steps whose time is known, and their time: those of earlier sessions come from the log. */
+  private stepsTimed = 0;
   private trainingMs = 0;
 
   constructor(
     private readonly engine: Engine,
     private readonly settings: TrainSettings,
     private readonly identity: RunIdentity,
-    private readonly options: TrainOptions,
+    private readonly options: TrainOptions & Intervals,
     private readonly store: Store | undefined,
   ) {}
 
   async begin(): Promise<void> {
-    const { engine, settings, identity, store } = this;
-    if (this.options.resume && store) {
-      ({ state: this.state, losses: this.losses } = await resumeState(engine, identity, store));
-      await this.rewindLog(store);
-    } else {
-      this.state = initialState(engine, settings);
-      // Fails now, not after the first interval, where the directory cannot be written.
-      await store?.write(METRICS_FILE, '');
-    }
+    const { engine, settings, identity, options, store } = this;
     this.started = performance.now();
+    if (options.resume && store) {
+      ({ state: this.state, losses: this.losses } = await resumeState(engine, identity, store));
+      this.saved = this.state.step;
+      if (options.stopAt <= this.saved && this.saved < settings.steps) {
+        throw new RangeError(`stopAt: expected a step after the checkpoint's ${this.saved}, got ${options.stopAt}`);
+      }
+      await this.rewindLog(store);
+      return;
+    }
+    this.state = initialState(engine, settings);
+    if (!store) return;
+    // What could only fail at the first checkpoint fails now.
+    const { forward, masterWeight, firstMoment, secondMoment } = settings.recipe;
+    for (const dtype of [forward.weight, masterWeight, firstMoment, secondMoment]) fileDtype(dtype);
+    await store.write(METRICS_FILE, '');
   }
 
   async *steps(data: DataOrder, validation: Uint8Array): AsyncGenerator<MetricsLine, void> {
     const { settings, options } = this;
-    const { evalInterval = 100, evalWindows = 32, checkpointInterval = 500, sampleInterval = 0 } = options;
-    const last = Math.min(settings.steps, options.stopAt ?? settings.steps);
+    const { evalInterval, evalWindows, checkpointInterval, sampleInterval } = options;
+    const last = Math.min(settings.steps, options.stopAt);
     while (this.state.step < last && !options.signal?.aborted) {
-      yield await this.log(await this.step(data));
+      yield* this.step(data);
       const { step } = this.state;
       const ends = step === settings.steps;
-      if (!ends && step % evalInterval === 0) yield await this.log(this.evaluation(validation, evalWindows));
+      if (!ends && step % evalInterval === 0) yield* this.evaluation(validation, evalWindows);
       if (!ends && sampleInterval && step % sampleInterval === 0) yield await this.log(this.sample());
       if (!ends && step < last && step % checkpointInterval === 0) yield* this.checkpoint();
       await breathe();
@@ -158,32 +169,40 @@ class Run {
       yield* this.checkpoint();
       return;
     }
-    const evaluation = this.evaluation(validation);
-    yield await this.log(evaluation);
+    const loss = yield* this.evaluation(validation);
     yield await this.log(this.sample());
     yield* this.checkpoint();
-    const done: DoneLine = { type: 'done', step: this.state.step, ...this.summary(evaluation.val_loss) };
-    await this.store?.write(SUMMARY_FILE, `${JSON.stringify(this.summary(evaluation.val_loss), null, 2)}\n`);
-    yield await this.log(done);
+    const summary = this.summary(loss);
+    await this.written(this.store?.write(SUMMARY_FILE, `${JSON.stringify(summary, null, 2)}\n`));
+    yield await this.log<DoneLine>({ type: 'done', step: this.state.step, ...summary });
   }
 
-  private async step(data: DataOrder): Promise<StepLine> {
+  private async *step(data: DataOrder): AsyncGenerator<MetricsLine, void> {
     const before = performance.now();
     let result: StepResult;
     try {
       result = trainStep(this.engine, this.settings, this.state, data);
     } catch (error) {
       if (!(error instanceof NonFiniteError)) throw error;
-      await this.log({ type: 'anomaly', step: this.state.step + 1, what: error.message });
-      const saved = await this.save();
-      const kept = saved ? `; the state before it is in ${saved}` : '';
-      throw new TrainingError(`${error.message}${kept}`);
+      return yield* this.fail(this.state.step + 1, error.message);
     }
     const now = performance.now();
     this.trainingMs += now - before;
-    this.stepsHere++;
+    this.stepsTimed++;
     this.losses = [...this.losses, result.loss].slice(-TRAIN_LOSS_STEPS);
-    return this.stepLine(result, now - before, now - this.started);
+    yield await this.log(this.stepLine(result, now - before, now - this.started));
+  }
+
+  /** Ends the run, with the checkpoints as they are: the state may have gone wrong before it showed. */
+  private async *fail(step: number, what: string): AsyncGenerator<MetricsLine, never> {
+    yield await this.log({ type: 'anomaly', step, what });
+    throw new TrainingError(`${what}${this.lastCheckpoint()}`);
+  }
+
+  private lastCheckpoint(): string {
+    if (!this.store) return '';
+    if (this.saved === undefined) return '; no checkpoint was saved before';
+    return `; the last checkpoint, of step ${this.saved}, is in ${this.store.path}`;
   }
 
   private stepLine(result: StepResult, stepMs: number, elapsedMs: number): StepLine {
@@ -199,7 +218,7 @@ class Run {
       elapsed_s: elapsedMs / 1000,
       digest: stateDigest(this.engine, this.state),
     };
-    const { healthInterval = 10 } = this.options;
+    const { healthInterval } = this.options;
     if (
       usesFloat8(this.settings.recipe) &&
       (step % healthInterval === 0 || step === 1 || step === this.settings.steps)
@@ -209,9 +228,12 @@ class Run {
     return line;
   }
 
-  private evaluation(validation: Uint8Array, windows?: number) {
+  private async *evaluation(validation: Uint8Array, windows?: number): AsyncGenerator<MetricsLine, number> {
+    const { step } = this.state;
     const loss = evaluate(this.engine, this.settings, this.state, validation, windows);
-    return { type: 'eval', step: this.state.step, val_loss: loss, val_bits_per_byte: loss / LN2 } as const;
+    if (!Number.isFinite(loss)) yield* this.fail(step, `step ${step}: expected a finite validation loss, got ${loss}`);
+    yield await this.log<EvalLine>({ type: 'eval', step, val_loss: loss, val_bits_per_byte: loss / LN2 });
+    return loss;
   }
 
   private sample() {
@@ -226,19 +248,19 @@ class Run {
     return { type: 'sample', step: state.step, prompt, text } as const;
   }
 
+  /** Saves the state to resume from, then the model for use. */
   private async *checkpoint(): AsyncGenerator<MetricsLine, void> {
-    const path = await this.save();
-    if (path) yield await this.log({ type: 'checkpoint', step: this.state.step, path });
-  }
-
-  /** The model for use, then the state to resume from. The path, or undefined where there is nowhere to save. */
-  private async save(): Promise<string | undefined> {
     const { engine, settings, state, store } = this;
-    if (!store) return undefined;
+    if (!store) return;
+    const { step } = state;
+    const bad = nonFiniteParameter(engine, state);
+    if (bad) yield* this.fail(step, `step ${step}: expected finite parameters to save, got others in ${bad}`);
+    const file = stateFile(engine, this.identity, state, this.losses);
+    await this.written(store.write(STATE_FILE, file, PREVIOUS_STATE_FILE));
+    this.saved = step;
     const files = engine.scoped(() => modelFiles(inferenceModel(engine, settings, state)));
-    for (const [name, content] of files) await store.write(name, content);
-    await store.write(STATE_FILE, stateFile(engine, this.identity, state, this.losses), PREVIOUS_STATE_FILE);
-    return store.path;
+    for (const [name, content] of files) await this.written(store.write(name, content));
+    yield await this.log({ type: 'checkpoint', step, path: store.path });
   }
 
   private summary(valLoss: number): Summary {
@@ -251,7 +273,7 @@ class Run {
       train_loss: this.losses.reduce((a, b) => a + b, 0) / this.losses.length,
       val_loss: valLoss,
       val_bits_per_byte: valLoss / LN2,
-      tokens_per_second: (this.stepsHere * this.tokensPerStep * 1000) / this.trainingMs,
+      tokens_per_second: (this.stepsTimed * this.tokensPerStep * 1000) / this.trainingMs,
       elapsed_seconds: (performance.now() - this.started) / 1000,
       peak_memory_bytes: peakMemoryBytes() ?? engine.arena.peakBytes,
       state_bytes_per_parameter: stateBytesPerParameter(state),
@@ -268,21 +290,50 @@ class Run {
   }
 
   private async log<Line extends MetricsLine>(line: Line): Promise<Line> {
-    await this.store?.append(METRICS_FILE, `${JSON.stringify(line)}\n`);
+    await this.written(this.store?.append(METRICS_FILE, `${JSON.stringify(line)}\n`));
     return line;
   }
 
-  /** Drops what the log holds from after the checkpoint: those steps are done again. */
+  /** In the midst of a run, a file that cannot be written is a failure of the run. */
+  private async written(outcome: Promise<void> | undefined): Promise<void> {
+    try {
+      await outcome;
+    } catch (cause) {
+      const what = `step ${this.state.step}: ${(cause as Error).message}`;
+      throw new TrainingError(`${what}${this.lastCheckpoint()}`, { cause });
+    }
+  }
+
+  /** Goes on with the log from the checkpoint. What the log holds from after it is dropped: that is done again. */
   private async rewindLog(store: Store): Promise<void> {
-    const log = new TextDecoder().decode((await store.read(METRICS_FILE)) ?? new Uint8Array());
-    const kept = log.split('\n').filter((line) => {
-      try {
-        return (JSON.parse(line) as MetricsLine).step <= this.state.step;
-      } catch {
-        // An empty or half-written last line.
-        return false;
-      }
+    const text = new TextDecoder().decode((await store.read(METRICS_FILE)) ?? new Uint8Array());
+    const kept = text.split('\n').flatMap((json) => {
+      const line = parsedLine(json);
+      return line && this.isKept(line) ? [{ json, line }] : [];
     });
-    await store.write(METRICS_FILE, kept.map((line) => `${line}\n`).join(''));
+    for (const { line } of kept) if (line.type === 'step') this.wasTimed(line);
+    await store.write(METRICS_FILE, kept.map(({ json }) => `${json}\n`).join(''));
+  }
+
+  /** Whether a line of the log tells of something that a resumed run does not do again. A run's end is done again. */
+  private isKept({ type, step }: MetricsLine): boolean {
+    return step < this.state.step || (step === this.state.step && (type === 'step' || step < this.settings.steps));
+  }
+
+  /** Lets the clock run on from a step of an earlier session. */
+  private wasTimed({ tokens_per_sec: speed, elapsed_s: elapsed }: StepLine): void {
+    if (!(speed > 0 && elapsed >= 0)) return;
+    this.stepsTimed++;
+    this.trainingMs += (this.tokensPerStep * 1000) / speed;
+    this.started = performance.now() - 1000 * elapsed;
+  }
+}
+
+/** A line of the log, or nothing where it is empty or was cut off. */
+function parsedLine(json: string): MetricsLine | undefined {
+  try {
+    return JSON.parse(json) ?? undefined;
+  } catch {
+    return undefined;
   }
 }

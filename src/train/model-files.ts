@@ -145,11 +145,7 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
 }
 
 /** Every tensor of the table, a scale beside those in FP8, and nothing else. */
-function checkNames(
-  where: string,
-  table: readonly Parameter[],
-  tensors: ReadonlyMap<string, SafetensorsTensor>,
-): void {
+function checkNames(where: string, table: readonly Parameter[], tensors: ReadonlyMap<string, SafetensorsTensor>): void {
   const known = new Set<string>();
   for (const { name } of table.flatMap(({ parts }) => parts)) {
     const dtype = tensors.get(name)?.dtype;

@@ -125,6 +125,14 @@ export function stateDigest(rt: Runtime, state: TrainingState): string {
   return digestOf(rt, storedTensors(state), numbers);
 }
 
+/** The first parameter with a master weight or moment that is infinite or not a number. */
+export function nonFiniteParameter(rt: Runtime, state: TrainingState): string | undefined {
+  return state.table.find(({ name }) => {
+    const { master, firstMoment, secondMoment } = state.parameters.get(name)!;
+    return ![master, firstMoment, secondMoment].every((t) => Number.isFinite(amaxOf(rt, t)));
+  })?.name;
+}
+
 /** Bytes of master weights and both moments, with their scales, per parameter. */
 export function stateBytesPerParameter(state: TrainingState): number {
   const tensors = storedTensors(state);

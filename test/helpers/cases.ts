@@ -19,7 +19,8 @@ export function sample(numbers: ArrayLike<number>, shape: readonly number[], dty
 }
 
 export function ofCodes(codes: Codes, shape: readonly number[], dtype: DType): Sample {
-  if (codes.length !== sizeOf(shape)) throw new Error(`expected ${sizeOf(shape)} codes for [${shape}], got ${codes.length}`);
+  if (codes.length !== sizeOf(shape))
+    throw new Error(`expected ${sizeOf(shape)} codes for [${shape}], got ${codes.length}`);
   return { dtype, shape, codes, values: load(codes, dtype) };
 }
 

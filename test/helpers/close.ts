@@ -21,11 +21,16 @@ export function floatOf(bits: number): number {
 const same = (a: number, b: number) => Object.is(a, b);
 
 const show = (x: number, like: Numbers) =>
-  like instanceof Float32Array ? `${x} (0x${bitsOf(x).toString(16)})` : like instanceof Float64Array ? `${x}` : `0x${x.toString(16)}`;
+  like instanceof Float32Array
+    ? `${x} (0x${bitsOf(x).toString(16)})`
+    : like instanceof Float64Array
+      ? `${x}`
+      : `0x${x.toString(16)}`;
 
 /** What differs, in words; '' where nothing does. */
 function difference(actual: Numbers, expected: Numbers): string {
-  if (actual.constructor !== expected.constructor) return `a ${actual.constructor.name}, not a ${expected.constructor.name}`;
+  if (actual.constructor !== expected.constructor)
+    return `a ${actual.constructor.name}, not a ${expected.constructor.name}`;
   if (actual.length !== expected.length) return `${actual.length} elements, not ${expected.length}`;
   let count = 0;
   let first = -1;

@@ -24,7 +24,12 @@ const dot = (a: Rows, i: number, b: Rows, j: number, headDim: number): number =>
 };
 
 /** Where head `head` of each part lies in a matrix of QKV rows. */
-export function headsOf(values: Float32Array, { batch, time, heads, kvHeads, headDim }: AttentionShape, b: number, head: number) {
+export function headsOf(
+  values: Float32Array,
+  { batch, time, heads, kvHeads, headDim }: AttentionShape,
+  b: number,
+  head: number,
+) {
   const stride = (heads + 2 * kvHeads) * headDim;
   const kvHead = Math.floor(head / (heads / kvHeads));
   if (values.length !== batch * time * stride) throw new Error('expected a matrix of QKV rows');

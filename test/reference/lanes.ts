@@ -46,7 +46,7 @@ export function truncateToPower(x: number): number {
 
 const LN2_HIGH = f(0.693145751953125);
 const LN2_LOW = f(1.42860677e-6);
-const LOG2E = f(1.44269504);
+const LOG2E = f(Math.LOG2E);
 const CEILING = f(88.37);
 const TAYLOR = [5040, 720, 120, 24, 6, 2].map((n) => f(1 / n));
 /** Adding and taking away 1.5 * 2^52 rounds a small float64 to an integer, ties to even. */
@@ -56,7 +56,7 @@ const ROUND = 6755399441055744;
 export function exp(x: number): number {
   if (x < -87) return 0;
   if (Number.isNaN(x)) return x;
-  const clamped = x > CEILING ? CEILING : x;
+  const clamped = Math.min(x, CEILING);
   const n = mul(clamped, LOG2E) + ROUND - ROUND;
   const r = sub(sub(clamped, mul(n, LN2_HIGH)), mul(n, LN2_LOW));
   let p = TAYLOR[0];

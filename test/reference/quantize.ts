@@ -1,5 +1,13 @@
 /** assembly/quantize.ts: values, their scale, their codes, and what the encoder saw. */
-import { type Codes, type DType, encode, encodeValue, formatSpec, philoxWord, type Rounding } from '../../src/formats/index.js';
+import {
+  type Codes,
+  type DType,
+  encode,
+  encodeValue,
+  formatSpec,
+  philoxWord,
+  type Rounding,
+} from '../../src/formats/index.js';
 import { amax, div, mul, truncateToPower } from './lanes.js';
 
 /** 2^floor(log2(max / amax)); 1 where there is no such normal power. */

@@ -63,7 +63,8 @@ function digestChunk(bytes: Uint8Array): bigint {
 /** 16 hex digits; over 65536 bytes, the digest of the chunks' digests. */
 export function digestOfBytes(bytes: Uint8Array): string {
   const chunks: bigint[] = [];
-  for (let at = 0; at < Math.max(1, bytes.length); at += 65536) chunks.push(digestChunk(bytes.subarray(at, at + 65536)));
+  for (let at = 0; at < Math.max(1, bytes.length); at += 65536)
+    chunks.push(digestChunk(bytes.subarray(at, at + 65536)));
   if (chunks.length > 1) return digestOfBytes(new Uint8Array(BigUint64Array.from(chunks).buffer));
   return chunks[0].toString(16).padStart(16, '0');
 }

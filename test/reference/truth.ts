@@ -109,7 +109,10 @@ export const sin = (x: number): Truth => ({ mantissa: sinCos(x).sin, exponent: 0
 export const cos = (x: number): Truth => ({ mantissa: sinCos(x).cos, exponent: 0 });
 
 /** computed - truth, as a multiple of 2^-200 and with the truth on the same scale. */
-function aligned(computed: number, { mantissa, exponent }: Truth): { difference: bigint; magnitude: bigint; scale: number } {
+function aligned(
+  computed: number,
+  { mantissa, exponent }: Truth,
+): { difference: bigint; magnitude: bigint; scale: number } {
   const { m, e } = parts(computed);
   // Both over 2^low.
   const low = Math.min(e, exponent - Number(BITS));

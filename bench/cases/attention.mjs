@@ -1,0 +1,66 @@
+/** Causal attention, forward and backward, against the mirror. Operations: those of the products, masked halves left out. */
+import { attentionBackward, attentionForward } from '../../dist/ops/attention.js';
+import { floats } from '../../dist/ops/tensor.js';
+import * as mirror from '../mirror.mjs';
+import { operations } from '../work.mjs';
+
+const STORAGE = ['float32', 'bfloat16'];
+/** Products over the triangle of scores: Q K and P V; then Q K again, dO V, and those of dQ, dK and dV. */
+const PRODUCTS = { forward: 2, backward: 5 };
+
+const operationsOf = ({ batch, time, heads, headDim }, pass) =>
+  PRODUCTS[pass] * 2 * headDim * ((time * (time + 1)) / 2) * batch * heads;
+
+export function attentionCases({ attention: shape }) {
+  const { batch, time, heads, kvHeads, headDim } = shape;
+  const sizes = `B ${batch}, T ${time}, H ${heads}/${kvHeads}, D ${headDim}`;
+  return ['forward', 'backward'].map((pass) => ({
+    name: `attention ${pass}, ${sizes}`,
+    prepare: ({ engine }) => STORAGE.map((dtype) => PASSES[pass](engine, shape, dtype)),
+  }));
+}
+
+const PASSES = { forward, backward };
+
+function problem(engine, shape, dtype) {
+  const random = new mirror.Random(shape.time);
+  const rows = shape.batch * shape.time;
+  const qkv = mirror.normals(random, [rows, (shape.heads + 2 * shape.kvHeads) * shape.headDim], dtype);
+  const dOut = mirror.normals(random, [rows, shape.heads * shape.headDim], dtype);
+  const read = mirror.operands(qkv.codes, dtype);
+  return { qkv, dOut, read, placed: mirror.place(engine, qkv) };
+}
+
+function forward(engine, shape, dtype) {
+  const { read, placed } = problem(engine, shape, dtype);
+  return {
+    name: dtype,
+    ...operations(operationsOf(shape, 'forward'), dtype),
+    run: () => attentionForward(engine, placed, shape),
+    seen: ({ out, lse }) => ({ out: engine.codes(out), lse: floats(engine, lse).slice() }),
+    expected: () => {
+      const { out, lse } = mirror.attention.attentionForward(read, dtype, shape);
+      return { out: mirror.store(out, dtype), lse };
+    },
+  };
+}
+
+/** From the engine's own forward pass, which the case above checks. */
+function backward(engine, shape, dtype) {
+  const { dOut, read, placed } = problem(engine, shape, dtype);
+  const { out, lse } = attentionForward(engine, placed, shape);
+  const gradient = mirror.place(engine, dOut);
+  return {
+    name: dtype,
+    ...operations(operationsOf(shape, 'backward'), dtype),
+    run: () => attentionBackward(engine, placed, out, lse, gradient, shape),
+    seen: (dQkv) => ({ dQkv: engine.codes(dQkv) }),
+    expected: () => {
+      const stored = { out: mirror.decoded(engine.codes(out), dtype), dOut: dOut.values };
+      const kept = floats(engine, lse).slice();
+      const operand = mirror.operands(dOut.codes, dtype);
+      const dQkv = mirror.attention.attentionBackward(read, dtype, shape, stored, operand, kept);
+      return { dQkv: mirror.store(dQkv, dtype) };
+    },
+  };
+}

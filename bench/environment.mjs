@@ -1,0 +1,52 @@
+/** What a figure means nothing without: machine, runtime, build, commit, command. */
+import { execFileSync } from 'node:child_process';
+import { cpus, loadavg, totalmem } from 'node:os';
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+export function environment({ info }, argv) {
+  const processors = cpus();
+  return {
+    date: new Date().toISOString(),
+    machine: {
+      cpu: processors[0]?.model.trim() ?? 'unknown',
+      cores: processors.length,
+      memory_bytes: totalmem(),
+      platform: `${process.platform} ${process.arch}`,
+      // Above the number of cores the machine is shared, and only ratios mean something.
+      load: loadavg()[0],
+    },
+    runtime: info.runtime,
+    engine: process.versions.v8 ? `V8 ${process.versions.v8}` : 'unknown',
+    build: info.build,
+    fused: info.fused,
+    threads: info.threads,
+    commit: commit(),
+    command: ['node', relative(ROOT, argv[1]), ...argv.slice(2)].join(' '),
+  };
+}
+
+/** Short hash, with -dirty where files differ from it. */
+function commit() {
+  try {
+    const args = ['describe', '--always', '--dirty', '--exclude', '*'];
+    return execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  } catch {
+    // An installed or unpacked copy.
+    return 'unknown';
+  }
+}
+
+export function environmentLines({ date, machine, runtime, engine, build, fused, threads, commit, command }) {
+  const gigabytes = (machine.memory_bytes / 2 ** 30).toFixed(1);
+  const products = fused ? 'relaxed madd' : 'mul + add';
+  return [
+    `machine  ${machine.cpu}, ${machine.cores} cores, ${gigabytes} GiB, ${machine.platform}, load ${machine.load.toFixed(1)}`,
+    `runtime  ${runtime} (${engine})`,
+    `build    ${build} (${products}), ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    `commit   ${commit}, ${date}`,
+    `command  ${command}`,
+  ];
+}

