@@ -85,7 +85,7 @@ abstract class block {
 
   /** Rounds float32 to an operand of F: BF16 nearest-even and flushed (no NaN or overflow reaches here un-noticed), or nothing. */
   @inline static rounded<F>(v: v128): v128 {
-    if (facts.about<F>().bytes == 4) return v;
+    if (facts.about<F>().bytes === 4) return v;
     const odd = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
     return decode.flushed(v128.and(i32x4.add(i32x4.add(v, i32x4.splat(0x7fff)), odd), i32x4.splat(0xffff0000)));
   }

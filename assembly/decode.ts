@@ -48,7 +48,7 @@ export abstract class decode {
   @inline static operand<F>(codes: v128): v128 {
     const value = decode.four<F>(codes);
     const f = facts.about<F>();
-    return f.expBits == 8 && f.manBits == 7 ? decode.flushed(value) : value;
+    return f.expBits === 8 && f.manBits === 7 ? decode.flushed(value) : value;
   }
 
   /** Whether `eight` knows the format: one byte, or BF16. Each value of these is a BF16 value. */

@@ -32,9 +32,9 @@ const QUICK = {
   attention: { batch: 2, time: 50, heads: 2, kvHeads: 1, headDim: 8 },
   adamw: 4099,
   model: {
-    config: { ...DEMO, hiddenSize: 32, intermediateSize: 64, layers: 2, heads: 2 },
+    config: { ...DEMO, hiddenSize: 32, intermediateSize: 64, layers: 1, heads: 2 },
     batchSize: 2,
-    blockSize: 32,
+    blockSize: 16,
     newTokens: 6,
   },
 };

@@ -24,9 +24,12 @@ export function environment({ info }, argv) {
     fused: info.fused,
     threads: info.threads,
     commit: commit(),
-    command: ['node', relative(ROOT, argv[1]), ...argv.slice(2)].join(' '),
+    command: ['node', relative(ROOT, argv[1]), ...argv.slice(2)].map(quoted).join(' '),
   };
 }
+
+/** As a shell takes it back. */
+const quoted = (word) => (/^[\w./:=@,+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
 /** Short hash, with -dirty where files differ from it. */
 function commit() {

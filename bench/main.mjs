@@ -11,7 +11,8 @@ import { environment, environmentLines } from './environment.mjs';
 import { runCase } from './harness.mjs';
 import { caseLines, HEADER } from './table.mjs';
 
-const SECONDS = 0.1;
+/** For a contender in a round: longer than a pause of the system, short enough for a few rounds of all. */
+const SECONDS = 0.05;
 const QUICK_SECONDS = 0.002;
 
 function positive(text) {
@@ -34,12 +35,12 @@ const options = () =>
     .option('--filter <pattern>', 'only cases whose name matches this regular expression', pattern)
     .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'", 'auto')
     .option('--threads <n>', 'threads in all', positive, 1)
-    .option('--rounds <n>', 'measurements of each contender (default: 7, quick: 2)', positive)
+    .option('--rounds <n>', 'measurements of each contender (default: 5, quick: 2)', positive)
     .option('--quick', 'tiny sizes: shows that everything runs, its figures mean nothing')
     .option('--json [file]', 'write the figures, by default to bench/results/<date>-<runtime>.json');
 
 async function main(argv) {
-  const { filter, build, threads, quick, json, rounds = quick ? 2 : 7 } = options().parse(withDashes(argv)).opts();
+  const { filter, build, threads, quick, json, rounds = quick ? 2 : 5 } = options().parse(withDashes(argv)).opts();
   const cases = allCases(quick).filter(({ name }) => !filter || filter.test(name));
   if (cases.length === 0) throw new RangeError(`--filter: expected to match a case, got ${filter}`);
   // First, since asking for the relaxed build may need a flag that must be set before any wasm is compiled.

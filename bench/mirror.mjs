@@ -2,36 +2,44 @@
  * The mirrors and sample data of test/, for any runtime: what the tests hold the kernels against is what a contender has to equal here.
  * Their types are stripped into build/test, and src/ read as dist/, where the code under test is.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import ts from 'typescript';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 
-const FOLDERS = ['reference', 'helpers'];
-/** Compiled for the benchmarks; the other helpers belong to vitest. */
-const HELPERS = ['cases.ts', 'rng.ts'];
-const OPTIONS = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ES2022, verbatimModuleSyntax: true };
+/** The other helpers belong to vitest. */
+const FILES = {
+  reference: readdirSync(at('test/reference')).filter((file) => file.endsWith('.ts')),
+  helpers: ['cases.ts', 'rng.ts'],
+};
 
-const at = (path) => new URL(`../${path}`, import.meta.url);
-
-for (const folder of FOLDERS) {
-  mkdirSync(at(`build/test/${folder}`), { recursive: true });
-  for (const file of readdirSync(at(`test/${folder}`))) {
-    if (!file.endsWith('.ts') || (folder === 'helpers' && !HELPERS.includes(file))) continue;
-    const source = readFileSync(at(`test/${folder}/${file}`), 'utf8').replaceAll("'../../src/", "'../../../dist/");
-    const { outputText } = ts.transpileModule(source, { compilerOptions: OPTIONS });
-    const target = at(`build/test/${folder}/${file.replace(/ts$/, 'js')}`);
-    // Only what has changed: another run may be reading.
-    if (!existsSync(target) || readFileSync(target, 'utf8') !== outputText) writeFileSync(target, outputText);
-  }
+function at(path) {
+  return new URL(`../${path}`, import.meta.url);
 }
+
+const changed = (url) => statSync(url, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/** Only what is out of date: the compiler takes longer to load than all else here, and another run may be reading. */
+async function strip(folder, file) {
+  const target = at(`build/test/${folder}/${file.replace(/ts$/, 'js')}`);
+  const source = at(`test/${folder}/${file}`);
+  if (changed(target) > Math.max(changed(source), changed(new URL(import.meta.url)))) return;
+  const { default: ts } = await import('typescript');
+  const { ScriptTarget, ModuleKind } = ts;
+  const compilerOptions = { target: ScriptTarget.ES2022, module: ModuleKind.ES2022, verbatimModuleSyntax: true };
+  const text = readFileSync(source, 'utf8').replaceAll("'../../src/", "'../../../dist/");
+  mkdirSync(new URL('.', target), { recursive: true });
+  writeFileSync(target, ts.transpileModule(text, { compilerOptions }).outputText);
+}
+
+for (const [folder, files] of Object.entries(FILES)) for (const file of files) await strip(folder, file);
 
 const load = (path) => import(at(`build/test/${path}.js`).href);
 
 export const { Random } = await load('helpers/rng');
-export const { finiteCodes, floatTensor, normals, ofCodes, place, sample } = await load('helpers/cases');
+export const { finiteCodes, floatTensor, normals, ofCodes, place } = await load('helpers/cases');
 export const { load: decoded, operands, store } = await load('reference/codes');
 export const { fullRangeScale, scaled } = await load('reference/quantize');
 export const { amax } = await load('reference/lanes');
-export const adamw = (await load('reference/adamw')).adamw;
+export const { adamw } = await load('reference/adamw');
 export const attention = await load('reference/attention');
+export const float64 = await load('reference/float64');
 export const gemm = await load('reference/gemm');
 export const swiglu = await load('reference/swiglu');

@@ -10,7 +10,11 @@ const percent = (x) => `${(100 * x).toFixed(x < 0.1 ? 1 : 0)} %`;
 /** Three digits: more is noise. */
 const short = (x) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
 
-export const HEADER = line('', 'rate', 'spread', 'of ceiling', 'speed');
+export const HEADER = [
+  'rate: median over rounds; spread: between its quartiles; of ceiling, and speed against the first of its case: medians of ratios in a round',
+  '',
+  line('', 'rate', 'spread', 'of ceiling', 'speed'),
+].join('\n');
 
 function line(name, rate, spread, ceiling, speed) {
   const cells = [rate.padStart(16), spread.padStart(8), ceiling.padStart(21), speed.padStart(8)];

@@ -103,6 +103,7 @@ const flagsOf = (command) => async () => {
 
 const FOLDERS = [
   ['assembly', /\.ts$/],
+  ['src', /^src\/index\.ts$/],
   ['src/formats', /\.ts$/],
   ['src/engine', /\.ts$/],
   ['src/ops', /\.ts$/],

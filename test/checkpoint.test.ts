@@ -52,10 +52,12 @@ beforeAll(async () => {
 async function resumed(content: Uint8Array): Promise<string | Error> {
   const own = engine();
   const mark = own.arena.mark();
+  const before = own.arena.bytesInUse;
   try {
     const { state } = await resumeState(own, identity, memoryStore([[STATE_FILE, content]]));
     return stateDigest(own, state);
   } catch (error) {
+    if (own.arena.bytesInUse !== before) throw new Error('expected a refusal that frees its memory');
     if (error instanceof Error) return error;
     throw error;
   } finally {

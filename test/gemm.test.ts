@@ -43,7 +43,7 @@ function operand(random: Random, shape: readonly [number, number], dtype: DType)
   if (kind === 0) return sample(random.normals(count), shape, dtype);
   // Products of two such stay below 2^127 - log2 K: the condition of docs/numerics.md on the upper end.
   if (dtype === 'bfloat16' || dtype === 'float32')
-    return sample(random.wide(count, kind === 1 ? -126 : -66, 55), shape, dtype);
+    return sample(random.wide(count, kind === 1 ? -126 : -66, 57), shape, dtype);
   return ofCodes(finiteCodes(random, count, dtype), shape, dtype);
 }
 

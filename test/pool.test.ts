@@ -14,7 +14,7 @@ import { matmul } from '../src/ops/matmul.js';
 import { amaxOf } from '../src/ops/quantize.js';
 import { digestOf } from '../src/ops/reduce.js';
 import { swigluForward } from '../src/ops/swiglu.js';
-import { empty } from '../src/ops/tensor.js';
+import { empty, floats, idOf, upload, zeros } from '../src/ops/tensor.js';
 import './helpers/builds.js';
 import { floatTensor, normals, place } from './helpers/cases.js';
 import { expectSame } from './helpers/close.js';
@@ -116,6 +116,37 @@ describe('a trap', () => {
     }).toThrow(/kernel amax: expected it to finish on every thread, got a trap in a worker/);
     slots[1] = own;
     for (let i = 0; i < 3; i++) expect(amaxOf(engine, x)).toBe(largest);
+  });
+
+  it('in this thread alone waits for the workers, who are still at the same command', async () => {
+    const engine = await open(2);
+    const [rows, channels] = [60_000, 64];
+    const table = floatTensor(engine, new Float32Array(channels).fill(1), [1, channels]);
+    const ids = upload(engine, new Int32Array(rows));
+    const out = zeros(engine, [rows, channels], 'float32');
+    const copy = () =>
+      engine.parallel(
+        'embeddingForward',
+        rows,
+        4096,
+        table.ptr,
+        idOf('float32'),
+        ids,
+        out.ptr,
+        idOf('float32'),
+        channels,
+      );
+    const done = () => floats(engine, out).filter((x, i) => i % channels === 0 && x === 1).length;
+    copy();
+    expect(done()).toBe(rows);
+    floats(engine, out).fill(0);
+    const own = engine as unknown as { scratchAt: number };
+    const scratch = own.scratchAt;
+    own.scratchAt = NOWHERE;
+    expect(copy).toThrow(WebAssembly.RuntimeError);
+    // All but the one range this thread had taken, of 6 for each of 2 threads.
+    expect(done()).toBe(rows - rows / 12);
+    own.scratchAt = scratch;
   });
 });
 

@@ -16,6 +16,7 @@ import {
   QUICK,
   refusalOf,
   stepsOf,
+  storyOf,
   untimed,
   useEngine,
   VARIANTS,
@@ -42,9 +43,7 @@ async function uninterrupted(options: Partial<TrainOptions>): Promise<{ run: Met
   return { run: await events({ ...base, ...options, engine: engine(), outDir: store }), store };
 }
 
-/** The log but for times, and for checkpoints, of which an interrupted run has more. */
-const story = (store: MemoryStore) =>
-  untimed(logOf(store.files.get(METRICS_FILE)).filter(({ type }) => type !== 'checkpoint'));
+const story = (store: MemoryStore) => storyOf(store.files.get(METRICS_FILE));
 
 function expectSameRun(store: MemoryStore, whole: MemoryStore, label: string): void {
   expect(story(store), label).toEqual(story(whole));

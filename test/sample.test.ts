@@ -41,7 +41,11 @@ function allLogits({ model, casts }: LoadedModel, tokens: readonly number[]): Fl
 }
 
 /** Logits after the last token, through a cache that is filled in pieces. */
-function cachedLogits({ model, casts }: LoadedModel, tokens: readonly number[], pieces: readonly number[]): Float32Array[] {
+function cachedLogits(
+  { model, casts }: LoadedModel,
+  tokens: readonly number[],
+  pieces: readonly number[],
+): Float32Array[] {
   const rt = engine();
   return rt.scoped(() => {
     const cache = newKvCache(model, 1, POSITIONS);
@@ -59,7 +63,9 @@ describe('the cache', () => {
   it.each(names)('changes no bit of the logits, token by token: %s', (name) => {
     const whole = allLogits(loaded(name), tokens);
     const ones = tokens.map(() => 1);
-    cachedLogits(loaded(name), tokens, ones).forEach((logits, i) => expectSame(logits, whole[i], `${name}, token ${i}`));
+    for (const [i, logits] of cachedLogits(loaded(name), tokens, ones).entries()) {
+      expectSame(logits, whole[i], `${name}, token ${i}`);
+    }
     // Logits that do not depend on the text would agree too.
     expect(whole[3]).not.toEqual(whole[4]);
   });
@@ -83,7 +89,9 @@ describe('the cache', () => {
       const input = { ids: upload(rt, Int32Array.from([...other, ...tokens])), batch: 2, time: POSITIONS };
       const values = read(rt, forward(model, casts, input).logits);
       const alone = allLogits(loaded(), tokens);
-      alone.forEach((row, i) => expectSame(values.slice((POSITIONS + i) * 256, (POSITIONS + i + 1) * 256), row, `row ${i}`));
+      for (const [i, row] of alone.entries()) {
+        expectSame(values.slice((POSITIONS + i) * 256, (POSITIONS + i + 1) * 256), row, `row ${i}`);
+      }
     });
   });
 
@@ -134,9 +142,14 @@ describe('the draw', () => {
     const rt = engine();
     const { model, casts } = loaded('f32');
     // head (256, 32): the first column times the first channel of the normed state, the rest zero.
-    const embed = rt.tensor(Float32Array.from({ length: 256 * 32 }, (_, i) => (i % 32 === 0 ? 1 : 0)), [256, 32], 'float32');
+    const embed = rt.tensor(
+      Float32Array.from({ length: 256 * 32 }, (_, i) => (i % 32 === 0 ? 1 : 0)),
+      [256, 32],
+      'float32',
+    );
     const gains = rt.tensor(new Float32Array(32).fill(1), [32], 'float32');
-    const zeros = (shape: readonly number[]) => rt.tensor(new Float32Array(shape.reduce((a, b) => a * b)), shape, 'float32');
+    const zeros = (shape: readonly number[]) =>
+      rt.tensor(new Float32Array(shape.reduce((a, b) => a * b)), shape, 'float32');
     const head = rt.tensor(
       Float32Array.from({ length: 256 * 32 }, (_, i) => (i % 32 === 0 ? logits(i / 32) / Math.sqrt(32) : 0)),
       [256, 32],
@@ -163,7 +176,9 @@ describe('the draw', () => {
     const counts = drawFrom((id) => logits[id] ?? -40, { temperature: 1 }, 4000);
     const expected = [2000, 1000, 500, 500];
     // Four standard deviations of a binomial.
-    expected.forEach((n, id) => expect(Math.abs(counts[id] - n), `token ${id}`).toBeLessThan(4 * Math.sqrt(n * (1 - n / 4000))));
+    for (const [id, n] of expected.entries()) {
+      expect(Math.abs(counts[id] - n), `token ${id}`).toBeLessThan(4 * Math.sqrt(n * (1 - n / 4000)));
+    }
     expect(counts.slice(0, 4).reduce((a, b) => a + b)).toBe(4000);
   });
 
@@ -171,7 +186,11 @@ describe('the draw', () => {
     const logits = [Math.log(2), 0];
     const share = (temperature: number) => drawFrom((id) => logits[id] ?? -400, { temperature })[0] / 2000;
     // 2^(1/T) : 1
-    for (const [temperature, expected] of [[0.5, 4 / 5], [1, 2 / 3], [2, Math.SQRT2 / (1 + Math.SQRT2)]]) {
+    for (const [temperature, expected] of [
+      [0.5, 4 / 5],
+      [1, 2 / 3],
+      [2, Math.SQRT2 / (1 + Math.SQRT2)],
+    ]) {
       expect(Math.abs(share(temperature) - expected), `T = ${temperature}`).toBeLessThan(0.045);
     }
     expect(drawFrom((id) => logits[id] ?? -400, { temperature: 1e-300 }, 50)[0]).toBe(50);
@@ -244,7 +263,9 @@ describe('what cannot be', () => {
 
   it('a place without a model', async () => {
     const error = await refusalOf(loadModel('/tmp/there-is-no-such-directory', { engine: engine() }));
-    expect(error.message).toBe('/tmp/there-is-no-such-directory: expected a model directory with config.json, got none');
+    expect(error.message).toBe(
+      '/tmp/there-is-no-such-directory: expected a model directory with config.json, got none',
+    );
   });
 });
 

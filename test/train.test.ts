@@ -1,6 +1,7 @@
 /** A training run: it learns, says what it does, gives one answer on every build, and stops where numbers end. */
 import { describe, expect, it } from 'vitest';
 import { RECIPES } from '../src/ops/recipe.js';
+import type { Tensor } from '../src/ops/tensor.js';
 import { STATE_FILE } from '../src/train/checkpoint.js';
 import { DataOrder } from '../src/train/data.js';
 import { loadModel } from '../src/train/generate.js';
@@ -36,8 +37,8 @@ describe('learning', () => {
   it.each(VARIANTS)('the loss falls: %s', async (_, options) => {
     const run = await events({ ...QUICK, steps: 40, ...options, engine: engine() });
     const losses = stepsOf(run).map(({ loss }) => loss);
-    // Before the first update every byte is about equally likely.
-    expect(Math.abs(losses[0] - Math.log(256))).toBeLessThan(0.1);
+    // Before the first update every byte is about equally likely: logits of variance C std^2 = 2/5 cost about half of that.
+    expect(Math.abs(losses[0] - Math.log(256))).toBeLessThan(0.3);
     expect(mean(losses.slice(-5))).toBeLessThan(4);
     expect(evalsOf(run)[0].val_loss).toBeLessThan(4);
   });
@@ -155,7 +156,7 @@ describe('events', () => {
       expect(Object.keys(fp8!).sort()).toEqual(keys.sort());
       for (const [key, { amax, scale, saturated, underflowed }] of Object.entries(fp8!)) {
         expect(amax, key).toBeGreaterThan(0);
-        expect(Math.log2(scale) % 1, key).toBe(0);
+        expect(Number.isInteger(Math.log2(scale)), key).toBe(true);
         for (const share of [saturated, underflowed]) expect(share >= 0 && share <= 1, key).toBe(true);
       }
     }
@@ -210,6 +211,18 @@ describe('events', () => {
     expect(own.arena.bytesInUse).toBe(before);
     for await (const { step } of train({ ...QUICK, engine: own })) if (step === 2) break;
     expect(own.arena.bytesInUse).toBe(before);
+  });
+
+  it('leaves alone what its reader puts into the engine between two events', async () => {
+    const own = engine();
+    const kept: Tensor[] = [];
+    for await (const { step } of train({ ...QUICK, steps: 2, engine: own })) {
+      kept.push(own.tensor([step, 2, 3], [3], 'float32'));
+    }
+    for (const t of kept) {
+      expect([...own.read(t)].slice(1)).toEqual([2, 3]);
+      own.free(t);
+    }
   });
 });
 

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { type DType, decode, formatSpec } from '../formats/index.js';
 import { FileError } from '../interop/errors.js';
 import { parseSafetensors, type SafetensorsTensor } from '../interop/safetensors.js';
-import { dtypeOfFile, MODEL_FILE } from '../train/model-files.js';
+import { dtypeOfFile, inFile, MODEL_FILE } from '../train/model-files.js';
 import { printJson } from './options.js';
 
 export function inspectCommand(): Command {
@@ -40,7 +40,7 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
   const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw new FileError(`${file}: expected a readable safetensors file, got ${error.code}`);
   });
-  const { tensors } = parseSafetensors(new Uint8Array(content));
+  const { tensors } = inFile(file, () => parseSafetensors(new Uint8Array(content)));
   const rows = [...tensors].map(([name, tensor]) => describe(name, tensor, tensors));
   if (json) for (const row of rows) printJson(row);
   else process.stdout.write(table(rows));

@@ -18,10 +18,11 @@ const TEMPORARY = '.octavo-tmp';
 export async function openDirectory(path: string): Promise<Store> {
   if (!hasNodeModules()) throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got none`);
   const fs = await import('node:fs/promises');
-  const { join } = await import('node:path');
+  const { dirname, join } = await import('node:path');
   const at = (name: string) => join(path, name);
 
-  const absent = (error: unknown) => (error as { code?: string }).code === 'ENOENT';
+  const codeOf = (error: unknown) => (error as { code?: string }).code;
+  const absent = (error: unknown) => codeOf(error) === 'ENOENT';
   /** The outcome, or one line with the path, what it should be and what the system says. */
   const expecting = async <T>(what: string, outcome: Promise<T>): Promise<T> => {
     try {
@@ -35,6 +36,23 @@ export async function openDirectory(path: string): Promise<Store> {
     if (process.platform === 'win32') return;
     const handle = await fs.open(path, 'r');
     await handle.sync().finally(() => handle.close());
+  };
+  /** As mkdir's own `recursive`, which never ends where a parent is there and takes no directories (Node 20, below /proc). */
+  const makeDirectory = async (target: string): Promise<void> => {
+    const made = async () => {
+      try {
+        await fs.mkdir(target);
+      } catch (error) {
+        if (codeOf(error) !== 'EEXIST' || !(await fs.stat(target)).isDirectory()) throw error;
+      }
+    };
+    try {
+      await made();
+    } catch (error) {
+      if (!absent(error) || dirname(target) === target) throw error;
+      await makeDirectory(dirname(target));
+      await made();
+    }
   };
   const present = async (target: string) =>
     fs.access(target).then(
@@ -51,7 +69,7 @@ export async function openDirectory(path: string): Promise<Store> {
     }
   };
   const write = async (name: string, content: Uint8Array | string, previous?: string) => {
-    await fs.mkdir(path, { recursive: true });
+    await makeDirectory(path);
     const temporary = at(name + TEMPORARY);
     try {
       await fs.writeFile(temporary, content, { flush: true });
@@ -64,7 +82,7 @@ export async function openDirectory(path: string): Promise<Store> {
     await flushDirectory();
   };
   const append = async (name: string, text: string) => {
-    await fs.mkdir(path, { recursive: true });
+    await makeDirectory(path);
     await fs.appendFile(at(name), text);
   };
   const list = async () => {

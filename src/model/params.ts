@@ -19,25 +19,25 @@ export interface Parameter {
   readonly parts: readonly { readonly name: string; readonly shape: readonly number[] }[];
 }
 
-/** Standard deviation of GPT-2 and Llama code bases; the residual branches' last matrices are scaled by 1/sqrt(2 layers). */
-const STD = 0.02;
-
 export function parametersOf(config: LlamaConfig): Parameter[] {
   const { vocabSize: V, hiddenSize: C, intermediateSize: F, layers, heads, kvHeads, headDim: D } = config;
-  const residualStd = STD / Math.sqrt(2 * layers);
-  const table: Parameter[] = [matrix('embed', 'embedding', STD, C, [['model.embed_tokens.weight', V]])];
+  // "Small init" (Nguyen and Salazar, "Transformers without tears", 2019), and GPT-2's factor for the last matrix of a residual branch.
+  // Llama's fixed 0.02 suits widths in the thousands: at C = 160 it ends 450 steps 0.09 bits per byte higher.
+  const std = Math.sqrt(2 / (5 * C));
+  const residualStd = std / Math.sqrt(2 * layers);
+  const table: Parameter[] = [matrix('embed', 'embedding', std, C, [['model.embed_tokens.weight', V]])];
   for (let i = 0; i < layers; i++) {
     const [at, hf] = [`layers.${i}`, `model.layers.${i}`];
     table.push(
       norm(`${at}.attn_norm`, `${hf}.input_layernorm.weight`, C),
-      matrix(`${at}.qkv`, 'linear', STD, C, [
+      matrix(`${at}.qkv`, 'linear', std, C, [
         [`${hf}.self_attn.q_proj.weight`, heads * D],
         [`${hf}.self_attn.k_proj.weight`, kvHeads * D],
         [`${hf}.self_attn.v_proj.weight`, kvHeads * D],
       ]),
       matrix(`${at}.o`, 'linear', residualStd, heads * D, [[`${hf}.self_attn.o_proj.weight`, C]]),
       norm(`${at}.mlp_norm`, `${hf}.post_attention_layernorm.weight`, C),
-      matrix(`${at}.gate_up`, 'linear', STD, C, [
+      matrix(`${at}.gate_up`, 'linear', std, C, [
         [`${hf}.mlp.gate_proj.weight`, F],
         [`${hf}.mlp.up_proj.weight`, F],
       ]),
@@ -45,7 +45,7 @@ export function parametersOf(config: LlamaConfig): Parameter[] {
     );
   }
   table.push(norm('norm', 'model.norm.weight', C));
-  if (!config.tieWordEmbeddings) table.push(matrix('head', 'head', STD, C, [['lm_head.weight', V]]));
+  if (!config.tieWordEmbeddings) table.push(matrix('head', 'head', std, C, [['lm_head.weight', V]]));
   return table;
 }
 

@@ -1,7 +1,7 @@
 /** Token embedding. Kernels: assembly/embedding.ts. */
 import type { Runtime } from '../engine/runtime.js';
 import { EMBEDDING_CHANNELS } from '../engine/units.js';
-import { empty, idOf, matrixShape, type Tensor } from './tensor.js';
+import { checkIds, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /** table (V, C), ids: address of `rows` int32 -> (rows, C) in dtype. */
 export function embeddingForward(
@@ -11,7 +11,8 @@ export function embeddingForward(
   rows: number,
   dtype: Tensor['dtype'],
 ): Tensor {
-  const channels = table.shape[1];
+  const [vocabulary, channels] = table.shape;
+  checkIds(rt, 'ids', ids, rows, vocabulary);
   const out = empty(rt, [rows, channels], dtype);
   rt.parallel(
     'embeddingForward',
@@ -30,6 +31,7 @@ export function embeddingForward(
 /** dTable (V, C) float32 += the rows of dy at their ids, in order. */
 export function embeddingBackward(rt: Runtime, dy: Tensor, ids: number, dTable: Tensor): void {
   const [rows, channels] = matrixShape(dy);
+  checkIds(rt, 'ids', ids, rows, dTable.shape[0]);
   const units = Math.ceil(channels / EMBEDDING_CHANNELS);
   rt.parallel('embeddingBackward', units, 4 * channels + 64, dy.ptr, idOf(dy.dtype), ids, dTable.ptr, rows, channels);
 }

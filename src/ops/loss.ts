@@ -1,6 +1,6 @@
 /** Cross-entropy. Kernel: assembly/loss.ts. */
 import type { Runtime } from '../engine/runtime.js';
-import { floatsAt, idOf, matrixShape, type Tensor } from './tensor.js';
+import { checkIds, floatsAt, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /**
  * Sum over rows of -log softmax(logits)[target], in nats, added in row order in float64. targets: address of int32 per row.
@@ -8,6 +8,7 @@ import { floatsAt, idOf, matrixShape, type Tensor } from './tensor.js';
  */
 export function crossEntropy(rt: Runtime, logits: Tensor, targets: number, gradScale = 0): number {
   const [rows, vocabulary] = matrixShape(logits);
+  checkIds(rt, 'targets', targets, rows, vocabulary);
   return rt.scoped(() => {
     const losses = rt.arena.alloc(rows * 4);
     rt.parallel(

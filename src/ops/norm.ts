@@ -1,11 +1,12 @@
 /** RMSNorm. Kernels: assembly/norm.ts. */
 import type { Runtime } from '../engine/runtime.js';
 import { NORM_ROWS, REDUCE_ELEMENTS } from '../engine/units.js';
-import { empty, idOf, matrixShape, type Tensor } from './tensor.js';
+import { checkMultipleOf4, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /** x (rows, C), gain (C) float32 -> y like x, rstd (rows) float32 cached for the backward pass. */
 export function normForward(rt: Runtime, x: Tensor, gain: Tensor, eps: number): { y: Tensor; rstd: Tensor } {
   const [rows, channels] = matrixShape(x);
+  checkMultipleOf4('channels', channels);
   const y = empty(rt, x.shape, x.dtype);
   const rstd = empty(rt, [rows], 'float32');
   rt.parallel('normForward', rows, 4 * channels + 64, idOf(x.dtype), x.ptr, gain.ptr, y.ptr, rstd.ptr, channels, eps);

@@ -5,7 +5,7 @@ import { SWIGLU_ROWS } from '../engine/units.js';
 import type { DType } from '../formats/index.js';
 import { type Health, readHealth } from './quantize.js';
 import { floatOfBits } from './scale.js';
-import { empty, idOf, matrixShape, type Tensor } from './tensor.js';
+import { checkMultipleOf4, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /** A format and the scale that multiplies before the cast (1 for formats that need none). */
 export interface Target {
@@ -38,6 +38,7 @@ export function swigluForward(rt: Runtime, gateUp: Tensor, options: SwigluOption
   const { first, second, perToken, channelInv, channelAmax } = options;
   const [rows, both] = matrixShape(gateUp);
   const width = both / 2;
+  checkMultipleOf4('feed-forward width', width);
   const y: Tensor = { ...empty(rt, [rows, width], first.dtype), scaleInv: 1 / first.scale };
   const copy: Tensor | undefined = second && { ...empty(rt, [rows, width], second.dtype), scaleInv: 1 / second.scale };
   const rowScale = perToken ? empty(rt, [rows], 'float32') : undefined;

@@ -43,6 +43,19 @@ export function upload(rt: Runtime, ids: Int32Array): number {
   return ptr;
 }
 
+/** Ids become addresses in the kernels: one out of range would read or write another tensor. */
+export function checkIds(rt: Runtime, what: string, ptr: number, count: number, vocabulary: number): void {
+  for (const id of new Int32Array(rt.arena.buffer, ptr, count)) {
+    if (id < 0 || id >= vocabulary)
+      throw new RangeError(`${what}: expected token ids from 0 to ${vocabulary - 1}, got ${id}`);
+  }
+}
+
+/** The SIMD loops of norms and SwiGLU run over whole vectors. */
+export function checkMultipleOf4(what: string, n: number): void {
+  if (n % 4 !== 0) throw new RangeError(`${what}: expected a multiple of 4, got ${n}`);
+}
+
 /** The bytes of a tensor, as a view that a growth of memory may detach. */
 export function bytes(rt: Runtime, t: Tensor): Uint8Array {
   return new Uint8Array(rt.arena.buffer, t.ptr, bytesOf(t));

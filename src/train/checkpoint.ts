@@ -9,7 +9,7 @@ import { describeJson, type JsonObject, type JsonValue, parseJsonObject } from '
 import { parseSafetensors, type SafetensorsTensor, serializeSafetensors } from '../interop/safetensors.js';
 import type { ParameterState } from '../ops/adamw.js';
 import { bytes, type Tensor } from '../ops/tensor.js';
-import { digestOfContent, fileDtype, MODEL_FILE, tensorEntry } from './model-files.js';
+import { digestOfContent, fileDtype, inFile, MODEL_FILE, tensorEntry, wholeOrNothing } from './model-files.js';
 import type { TrainSettings } from './options.js';
 import { initialState, scaleEntries, stateDigest, type TrainingState } from './state.js';
 
@@ -77,7 +77,7 @@ export async function resumeState(
   identity: RunIdentity,
   store: Store,
 ): Promise<{ state: TrainingState; losses: number[] }> {
-  const found = await readCheckpoint(store, (file) => restore(rt, identity, file));
+  const found = await readCheckpoint(store, (file) => wholeOrNothing(rt, () => restore(rt, identity, file)));
   if (!found) throw new FileError(`${store.path}: expected a training run to resume, got no ${STATE_FILE}`);
   return found;
 }
@@ -94,14 +94,14 @@ async function readCheckpoint<T>(store: Store, use: (file: Uint8Array) => T): Pr
   const current = await store.read(STATE_FILE);
   const file = current ?? (await store.read(PREVIOUS_STATE_FILE));
   if (!file) return undefined;
+  const name = current ? STATE_FILE : PREVIOUS_STATE_FILE;
   try {
-    return use(file);
+    return inFile(`${store.path}/${name}`, () => use(file));
   } catch (error) {
     if (!(error instanceof FileError)) throw error;
-    const name = current ? STATE_FILE : PREVIOUS_STATE_FILE;
     const older = current && (await store.read(PREVIOUS_STATE_FILE));
     const wayBack = older ? `; without it the run resumes from ${PREVIOUS_STATE_FILE}, the checkpoint before` : '';
-    throw new FileError(`${store.path}/${name}: ${error.message}${wayBack}`);
+    throw new FileError(`${error.message}${wayBack}`);
   }
 }
 

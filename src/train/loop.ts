@@ -12,6 +12,7 @@ import type { DoneLine, EvalLine, Fp8Health, MetricsLine, StepLine } from './eve
 import { digestOfContent, fileDtype, modelFiles } from './model-files.js';
 import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import {
+  freeState,
   inferenceCasts,
   inferenceModel,
   initialState,
@@ -87,14 +88,13 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
     );
   }
   const engine = options.engine ?? (await Engine.create());
-  const mark = engine.arena.mark();
+  const identity = { settings, data: digestOfContent(engine, tokens) };
+  const run = new Run(engine, settings, identity, { ...options, ...intervals }, store);
   try {
-    const identity = { settings, data: digestOfContent(engine, tokens) };
-    const run = new Run(engine, settings, identity, { ...options, ...intervals }, store);
     await run.begin();
     yield* run.steps(new DataOrder(trainTokens, settings.blockSize, settings.seed), validation);
   } finally {
-    engine.arena.release(mark);
+    run.end();
     if (!options.engine) engine.dispose();
   }
 }
@@ -150,6 +150,11 @@ class Run {
     const { forward, masterWeight, firstMoment, secondMoment } = settings.recipe;
     for (const dtype of [forward.weight, masterWeight, firstMoment, secondMoment]) fileDtype(dtype);
     await store.write(METRICS_FILE, '');
+  }
+
+  /** Frees the state alone: between two events the caller may have put tensors of its own into the engine. */
+  end(): void {
+    if (this.state) freeState(this.engine, this.state);
   }
 
   async *steps(data: DataOrder, validation: Uint8Array): AsyncGenerator<MetricsLine, void> {

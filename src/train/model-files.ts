@@ -108,6 +108,26 @@ export function digestOfContent(rt: Runtime, content: Uint8Array): string {
   });
 }
 
+/** What `use` makes of a file; a refusal names the file. */
+export function inFile<T>(path: string, use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    throw error instanceof FileError ? new FileError(`${path}: ${error.message}`) : error;
+  }
+}
+
+/** What `use` makes; where it throws, the tensors it made are freed. */
+export function wholeOrNothing<T>(rt: Runtime, use: () => T): T {
+  const mark = rt.arena.mark();
+  try {
+    return use();
+  } catch (error) {
+    rt.arena.release(mark);
+    throw error;
+  }
+}
+
 /** Reads and checks a model directory; the tensors stay in the engine's memory. */
 export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedModel> {
   const required = async (name: string) => {
@@ -115,10 +135,13 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
     if (!content) throw new FileError(`${store.path}: expected a model directory with ${name}, got none`);
     return content;
   };
-  const { config } = fromHuggingFaceConfig(await required(CONFIG_FILE));
-  const tokenizer = parseTokenizer(await required(TOKENIZER_FILE));
-  const { tensors, metadata } = parseSafetensors(await required(MODEL_FILE));
+  const [configFile, tokenizerFile] = [await required(CONFIG_FILE), await required(TOKENIZER_FILE)];
+  const modelFile = await required(MODEL_FILE);
   const where = `${store.path}/${MODEL_FILE}`;
+  // The first two name themselves.
+  const { config } = inFile(store.path, () => fromHuggingFaceConfig(configFile));
+  const tokenizer = inFile(store.path, () => parseTokenizer(tokenizerFile));
+  const { tensors, metadata } = inFile(where, () => parseSafetensors(modelFile));
   if (tokenizer.vocabSize !== config.vocabSize) {
     throw new FileError(`${where}: expected a vocabulary of ${tokenizer.vocabSize}, got ${config.vocabSize}`);
   }
@@ -132,11 +155,13 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
       );
     }
   }
-  const weights = new Map<string, Operand>();
-  for (const parameter of table) {
-    const t = stack(rt, where, parameter, tensors);
-    weights.set(parameter.name, { forward: t, backward: t });
-  }
+  const weights = wholeOrNothing(rt, () => {
+    const operand = (parameter: Parameter): Operand => {
+      const t = stack(rt, where, parameter, tensors);
+      return { forward: t, backward: t };
+    };
+    return new Map(table.map((parameter) => [parameter.name, operand(parameter)]));
+  });
   const storage = weights.get('embed')!.forward.dtype === 'float32' ? 'float32' : 'bfloat16';
   const linear = weights.get('layers.0.qkv')!.forward.dtype;
   const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);

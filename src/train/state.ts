@@ -109,6 +109,10 @@ function storedTensors(state: TrainingState): Tensor[] {
   });
 }
 
+export function freeState(rt: Runtime, state: TrainingState): void {
+  for (const { ptr } of [...storedTensors(state), state.rope.cosines, state.rope.sines]) rt.arena.free(ptr);
+}
+
 /** Delayed scales in the order of their names: what the digest and the checkpoint hold of them. */
 export function scaleEntries(scales: Scales): { histories: [string, number][]; channels: [string, number[]][] } {
   const byName = <T>(map: Map<string, T>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));

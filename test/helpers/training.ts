@@ -138,6 +138,10 @@ const TIMES = ['tokens_per_sec', 'elapsed_s', 'tokens_per_second', 'elapsed_seco
 export const untimed = (lines: readonly MetricsLine[]): object[] =>
   lines.map((line) => Object.fromEntries(Object.entries(line).filter(([key]) => !TIMES.includes(key))));
 
+/** What the log of a run says but for times, and for checkpoints, of which an interrupted run has more. */
+export const storyOf = (file: Uint8Array | undefined): object[] =>
+  untimed(logOf(file).filter(({ type }) => type !== 'checkpoint'));
+
 /** The error a promise ends with. */
 export async function refusalOf(outcome: Promise<unknown>): Promise<Error> {
   try {

@@ -1,0 +1,66 @@
+/** Recipes are data: frozen records with a name, and what is not one is refused with the names there are. */
+import { describe, expect, it } from 'vitest';
+import { isFloat8, RECIPES, type Recipe, recipeOf, usesFloat8 } from '../src/ops/recipe.js';
+import { trainSettings } from '../src/train/options.js';
+import { QUICK, SMOOTH_CHANNEL } from './helpers/training.js';
+
+/** Every record inside a value, itself included. */
+function records(value: unknown): object[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return [value, ...Object.values(value).flatMap(records)];
+}
+
+describe('the named recipes', () => {
+  it('are these, and none can be changed', () => {
+    expect(Object.keys(RECIPES)).toEqual(['fp8', 'fp8-plain', 'bf16', 'f32']);
+    for (const [name, recipe] of Object.entries(RECIPES)) expect(recipe.name).toBe(name);
+    for (const record of records(RECIPES)) expect(Object.isFrozen(record), JSON.stringify(record)).toBe(true);
+  });
+
+  it('fp8 is the recipe of the paper', () => {
+    expect(RECIPES.fp8).toEqual({
+      name: 'fp8',
+      storage: 'bfloat16',
+      forward: { input: 'float8_e4m3fn', weight: 'float8_e4m3fn' },
+      backward: { input: 'float8_e5m2', weight: 'float8_e5m2', gradOutput: 'float8_e5m2' },
+      gradOutputRounding: 'stochastic',
+      swiglu: 'smooth-token',
+      masterWeight: 'float16',
+      firstMoment: 'float8_e4m3fn',
+      secondMoment: 'float8_e5m2',
+    });
+    expect(RECIPES['fp8-plain']).toEqual({ ...RECIPES.fp8, name: 'fp8-plain', swiglu: 'plain' });
+  });
+
+  it('only the FP8 ones run linears in FP8', () => {
+    expect(
+      Object.values(RECIPES)
+        .filter(usesFloat8)
+        .map(({ name }) => name),
+    ).toEqual(['fp8', 'fp8-plain']);
+    expect(['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3'].every((dtype) => isFloat8(dtype as never))).toBe(true);
+    expect(['bfloat16', 'float16', 'float32'].some((dtype) => isFloat8(dtype as never))).toBe(false);
+  });
+});
+
+describe('a recipe', () => {
+  it('is found by its name, or is the record itself', () => {
+    expect(recipeOf('bf16')).toBe(RECIPES.bf16);
+    expect(recipeOf(SMOOTH_CHANNEL)).toBe(SMOOTH_CHANNEL);
+  });
+
+  it.each(['fp9', '', 'FP8', 'toString', '__proto__', 'constructor'])('%o is not a name of one', (name) => {
+    const line = `recipe: expected one of fp8, fp8-plain, bf16, f32, got ${JSON.stringify(name)}`;
+    expect(() => recipeOf(name)).toThrow(RangeError);
+    expect(() => recipeOf(name)).toThrow(line);
+  });
+
+  it('of a run cannot be changed by whoever gave it', () => {
+    const own = { ...SMOOTH_CHANNEL, forward: { ...SMOOTH_CHANNEL.forward } };
+    const { recipe } = trainSettings({ ...QUICK, recipe: own });
+    for (const record of records(recipe)) expect(Object.isFrozen(record)).toBe(true);
+    (own.forward as { input: Recipe['forward']['input'] }).input = 'bfloat16';
+    expect(recipe).toEqual(SMOOTH_CHANNEL);
+    expect(Object.isFrozen(own)).toBe(false);
+  });
+});
