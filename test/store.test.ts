@@ -106,11 +106,22 @@ describe('a write', () => {
 });
 
 describe('a path that is no directory', () => {
+  it('below /proc, where mkdir -p of Node never ends, is refused too', async () => {
+    const error = await refusalOf((await openDirectory('/proc/octavo/run')).write('x', ''));
+    expect(error.message).toMatch(/^\/proc\/octavo\/run: expected a directory that can be written to, got ENOENT: /);
+  });
+
   it('is refused in one line that names it, by every operation', async () => {
     writeFileSync(join(root, 'file'), 'text');
     const store = await openDirectory(join(root, 'file', 'run'));
-    for (const outcome of [store.read('x'), store.write('x', ''), store.append('x', ''), store.list()]) {
-      const error = await refusalOf(outcome);
+    const operations = [
+      () => store.read('x'),
+      () => store.write('x', ''),
+      () => store.append('x', ''),
+      () => store.list(),
+    ];
+    for (const operation of operations) {
+      const error = await refusalOf(operation());
       expect(error).toBeInstanceOf(RangeError);
       expect(error.message).toMatch(/^\/.*\/file\/run: expected a directory .*, got ENOTDIR: .*$/);
     }
