@@ -388,7 +388,7 @@ describe('a run that fails', () => {
 });
 
 describe('Ctrl-C', () => {
-  const steps = ['--max_iters', '60'];
+  const steps = ['--max_iters', '100'];
 
   /** Sends SIGINT once the log has some steps, and waits for the end. */
   async function interrupted(args: readonly string[], log: string): Promise<Outcome> {
@@ -404,8 +404,8 @@ describe('Ctrl-C', () => {
     const { code, stdout, stderr } = await interrupted(train('stopped', ...steps), at('stopped', METRICS_FILE));
     expect(code).toBe(130);
     expect(stderr).toContain('Stopping after this step; once more to stop at once.\n');
-    const step = Number(/^Stopped at step (\d+) of 60; the state is in stopped\.$/m.exec(stdout)?.[1]);
-    expect(step >= 3 && step < 60).toBe(true);
+    const step = Number(/^Stopped at step (\d+) of 100; the state is in stopped\.$/m.exec(stdout)?.[1]);
+    expect(step >= 3 && step < 100).toBe(true);
     expect(logOf(readFileSync(at('stopped', METRICS_FILE))).at(-1)).toMatchObject({ type: 'checkpoint', step });
 
     const command = /^Resume with: npx octavo (.*)$/m.exec(stdout)?.[1];

@@ -95,9 +95,9 @@ it.each(['fp8', 'fp8-plain', SMOOTH_CHANNEL])(
       expect(stateBytesPerParameter(state)).toBeLessThanOrEqual(4.1);
       expect(stateBytesPerParameter(state)).toBeGreaterThan(4);
 
-      // A tenth of what one copy of the matrices in FP8 would be, and ten times what histories are.
+      // A quarter of what one copy of the matrices in FP8 would be, and many times what histories are.
       expect(after.memory).toBe(before.memory);
-      expect(after.arrays - before.arrays).toBeLessThan(matrices / 10);
+      expect(after.arrays - before.arrays).toBeLessThan(matrices / 4);
     });
   },
 );

@@ -45,12 +45,21 @@ const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
 });
 
 /** The named recipes. `fp8`: "Scaling FP8 training to trillion-token LLMs" (Fishman et al., ICLR 2025), with the authors' formats. */
-export const RECIPES: Readonly<Record<string, Recipe>> = Object.freeze({
+export const RECIPES: Readonly<Record<string, Recipe>> = frozen({
   fp8,
   'fp8-plain': { ...fp8, name: 'fp8-plain', swiglu: 'plain' },
   bf16: uniform('bf16', 'bfloat16'),
   f32: uniform('f32', 'float32'),
 });
+
+/** A copy of a record that nobody can change, records in it included. */
+export function frozen<T extends object>(record: T): T {
+  const entries = Object.entries(record).map(([key, value]) => [
+    key,
+    typeof value === 'object' && value !== null ? frozen(value) : value,
+  ]);
+  return Object.freeze(Object.fromEntries(entries));
+}
 
 /** The recipe of this name, or the record itself. */
 export function recipeOf(recipe: string | Recipe): Recipe {

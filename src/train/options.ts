@@ -1,6 +1,6 @@
 /** Everything that determines a run, checked and complete. Two runs with equal settings, data and seed have equal bits. */
 import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/config.js';
-import { type Recipe, recipeOf } from '../ops/recipe.js';
+import { frozen, type Recipe, recipeOf } from '../ops/recipe.js';
 
 export interface TrainSettings {
   readonly config: LlamaConfig;
@@ -69,8 +69,8 @@ export const SETTINGS: Readonly<Record<NumberName, Rule>> = {
   batchSize: { fallback: 8, integer: true, min: 1 },
   gradientAccumulation: { fallback: 1, integer: true, min: 1 },
   blockSize: { fallback: 256, integer: true, min: 1 },
-  learningRate: { fallback: 3e-3, min: 0 },
-  minLearningRate: { fallback: (given) => (given.learningRate ?? 3e-3) / 10, min: 0 },
+  learningRate: { fallback: 2e-3, min: 0 },
+  minLearningRate: { fallback: (given) => (given.learningRate ?? 2e-3) / 10, min: 0 },
   warmupSteps: { fallback: (given) => Math.min(100, Math.ceil((given.steps ?? 1000) / 20)), integer: true, min: 0 },
   weightDecay: { fallback: 0.1, min: 0 },
   beta1: { fallback: 0.9, min: 0, max: 1, open: true },
@@ -106,15 +106,6 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
     }
   }
   return Object.freeze({ ...numbers, config, recipe: frozen(recipeOf(input.recipe ?? 'fp8')) });
-}
-
-/** A copy that nobody can change during the run, records in it included. */
-function frozen<T extends object>(record: T): T {
-  const entries = Object.entries(record).map(([key, value]) => [
-    key,
-    typeof value === 'object' && value !== null ? frozen(value) : value,
-  ]);
-  return Object.freeze(Object.fromEntries(entries));
 }
 
 function numbersOf<Name extends string>(
