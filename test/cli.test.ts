@@ -13,6 +13,8 @@ import { SETTINGS } from '../src/train/options.js';
 import { digestOf, doneOf, evalsOf, logOf, storyOf, text } from './helpers/training.js';
 
 const MAIN = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+/** The default learning rate, which the runs here begin with. */
+const RATE = SETTINGS.learningRate.fallback;
 const COMMANDS = ['train', 'generate', 'eval', 'inspect'];
 const TINY =
   '--n_layer 2 --n_head 4 --n_kv_head 2 --n_embd 32 --n_ff 64 --block_size 32 --batch_size 4 --threads 1'.split(' ');
@@ -268,7 +270,7 @@ describe('a directory with a run', () => {
     [['--recipe', 'bf16'], 'recipe.name = "fp8", got "bf16"'],
     [['--batch_size', '2'], 'batchSize = 4, got 2'],
     [['--block_size', '16'], 'blockSize = 32, got 16'],
-    [['--learning_rate', '1'], 'learningRate = 0.003, got 1'],
+    [['--learning_rate', '1'], `learningRate = ${RATE}, got 1`],
     [['--n_embd', '64'], 'config.hiddenSize = 32, got 64'],
     [['--n_layer', '3'], 'config.layers = 2, got 3'],
     [['--no-tie'], 'config.tieWordEmbeddings = true, got false'],
@@ -312,7 +314,7 @@ describe('a directory with a run', () => {
     [
       'rate',
       (file: Buffer) =>
-        Buffer.from(file.toString('latin1').replace('learningRate\\":0.003', 'learningRate\\":0.004'), 'latin1'),
+        Buffer.from(file.toString('latin1').replace(`learningRate\\":${RATE}`, 'learningRate\\":0.004'), 'latin1'),
       /expected a record with digest "\w+", got "\w+": the file was altered/,
     ],
   ])(

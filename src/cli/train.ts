@@ -56,7 +56,7 @@ const INTERVALS = {
 const FLAG_OF: SettingNames = { ...NUMBERS, ...SIZES, ...INTERVALS };
 
 /** The model where no flag says otherwise: about 1.3 million parameters over bytes. */
-const DEFAULT_MODEL = { vocabSize: 256, hiddenSize: 160, layers: 4, heads: 2, tieWordEmbeddings: true } as const;
+const DEFAULT_MODEL = { vocabSize: 256, hiddenSize: 160, layers: 4, heads: 5, tieWordEmbeddings: true } as const;
 
 export function trainCommand(): Command {
   const command = new Command('train')
@@ -70,7 +70,7 @@ export function trainCommand(): Command {
     .option('--block-size <n>', 'tokens per sequence (default: 256)', number)
     .option('--gradient-accumulation-steps <n>', 'passes per optimizer step (default: 1)', number)
     .option('--n-layer <n>', 'layers (default: 4)', number)
-    .option('--n-head <n>', 'attention heads (default: 2)', number)
+    .option('--n-head <n>', 'attention heads (default: 5)', number)
     .option('--n-kv-head <n>', 'key and value heads (default: as many as heads)', number)
     .option('--n-embd <n>', 'width of the model (default: 160)', number)
     .option('--n-ff <n>', 'width of the feed-forward layer (default: 8/3 of the model, rounded up to 32)', number)

@@ -22,7 +22,7 @@ async function finalLoss(recipe: string, seed: number): Promise<number> {
       hiddenSize: 160,
       intermediateSize: 448,
       layers: 4,
-      heads: 2,
+      heads: 5,
       tieWordEmbeddings: true,
     };
     const settings = { config, recipe, seed, steps: 450, batchSize: 4, learningRate: 2e-3, warmupSteps: 40 };
