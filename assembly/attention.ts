@@ -1,56 +1,42 @@
 /**
- * Causal softmax attention by blocks of queries (the recomputation scheme of FlashAttention, Dao et al., 2022): memory is linear in the
- * number of keys, and the backward pass rebuilds the probabilities from the saved log-sum-exp of each row.
+ * Causal softmax attention without a matrix of queries by keys (the recomputation scheme of FlashAttention, Dao et al., 2022): memory is
+ * linear in the number of keys, and the backward pass rebuilds the probabilities from the saved log-sum-exp of each row.
  *
  * Unit = one (batch, key/value head): it serves its group of query heads in order, so dK and dV are summed in one fixed order.
  * Query i of a batch stands at position offset + i and sees keys 0 .. offset + i; sums over keys and over queries ascend.
  * With BF16 storage all matrix operands (Q, K, V, P, dO, dS) are BF16 and the products exact; with float32 they are strict.
+ *
+ * Scores are computed transposed: keys are the rows of a tile and eight queries its columns. So softmax works on whole vectors, and
+ * the tiles of P and dS, one below the other, already are the B panel of the products P V and dS K: 8 floats for each key.
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { decode, loadRow } from './decode';
 import { storeRow } from './encode';
 import { BF16, F32, facts } from './formats';
-import { lanes } from './lanes';
+import { lanes, quad } from './lanes';
 import { math } from './math';
 import { pack } from './pack';
 import { TILE, tile } from './tile';
 
-/** Queries per block, a multiple of the tile's 6 rows. */
-const BLOCK = 48;
+/** Queries of a panel: the columns of a tile. A key's row of a panel has 32 bytes. */
+const PANEL = TILE_COLUMNS;
+
+/** Queries whose shares of dK and dV are summed in one product; whole panels. */
+const BLOCK = 6 * PANEL;
 
 abstract class block {
-  /** Tiles C = A B over all panels; tile (i, j) at c + (j * mPanels + i) * TILE floats. */
-  static multiply<F>(a: usize, mPanels: i32, b: usize, nPanels: i32, bDepth: i32, kc: i32, c: usize, resume: bool): void {
-    for (let j = 0; j < nPanels; j++) {
-      for (let i = 0; i < mPanels; i++) {
-        tile<F>(
-          a + <usize>(i * kc * TILE_ROWS) * 4, b + <usize>j * bDepth * 32, kc, c + <usize>((j * mPanels + i) * TILE) * 4, resume,
-        );
-      }
-    }
+  /** n rounded up to a multiple. */
+  @inline static ceil(n: i32, multiple: i32): i32 {
+    return ((n + multiple - 1) / multiple) * multiple;
   }
 
-  /** Row i of tiled C to a line of nPanels * 8 floats. */
-  static line(c: usize, mPanels: i32, nPanels: i32, i: i32, to: usize): void {
-    let from = c + <usize>((i / TILE_ROWS) * TILE + (i % TILE_ROWS) * TILE_COLUMNS) * 4;
-    for (let j = 0; j < nPanels; j++) {
-      v128.store(to, v128.load(from));
-      v128.store(to, v128.load(from, 16), 16);
-      to += 32;
-      from += <usize>(mPanels * TILE) * 4;
-    }
+  /** Keys that a panel with its first query at `position` sees, up to whole tiles. */
+  @inline static seen(position: i32, keys: i32): i32 {
+    return block.ceil(min(position + PANEL, keys), TILE_ROWS);
   }
 
-  /** All panels of B from rows of memory. */
-  static packB<F>(dst: usize, src: usize, ld: i32, across: bool, columns: i32, depth: i32): void {
-    const bytes = facts.about<F>().bytes;
-    for (let j = 0; j < columns; j += TILE_COLUMNS) {
-      pack.b<F>(dst + <usize>(j / TILE_COLUMNS) * depth * 32, src + <usize>(across ? j : j * ld) * bytes, <usize>ld * bytes, across, min(TILE_COLUMNS, columns - j), depth);
-    }
-  }
-
-  /** All panels of A, `rows` rows of kc. */
+  /** A panels of 6 rows each, from `rows` rows of memory (`along`), or of 6 columns each (`across`); kc floats deep. */
   static packA<F>(dst: usize, src: usize, ld: i32, across: bool, rows: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     for (let i = 0; i < rows; i += TILE_ROWS) {
@@ -58,29 +44,92 @@ abstract class block {
     }
   }
 
-  /** C += A B into tiles stored by rows of panels, tile (i, j) at c + (i * nPanels + j) * TILE: keys seen so far are a prefix of C. */
-  static accumulate<F>(a: usize, mPanels: i32, b: usize, nPanels: i32, kc: i32, c: usize): void {
-    for (let i = 0; i < mPanels; i++) {
-      for (let j = 0; j < nPanels; j++) {
-        tile<F>(a + <usize>(i * kc * TILE_ROWS) * 4, b + <usize>j * kc * 32, kc, c + <usize>((i * nPanels + j) * TILE) * 4, true);
-      }
+  /** B panels of 8 columns each from kc rows of memory. */
+  static packB<F>(dst: usize, src: usize, ld: i32, columns: i32, kc: i32): void {
+    const bytes = facts.about<F>().bytes;
+    for (let j = 0; j < columns; j += TILE_COLUMNS) {
+      pack.b<F>(dst + <usize>(j * kc) * 4, src + <usize>(j * bytes), <usize>ld * bytes, true, TILE_COLUMNS, kc);
     }
   }
 
-  /** Row i of a C that `accumulate` summed. */
-  static sumLine(c: usize, nPanels: i32, i: i32, to: usize): void {
-    let from = c + <usize>((i / TILE_ROWS) * nPanels * TILE + (i % TILE_ROWS) * TILE_COLUMNS) * 4;
-    for (let j = 0; j < nPanels; j++) {
+  /** C = A B for one B panel: row r of C at c + 32 r. The panels of A lie `depth` apart and are used to kc. */
+  @inline static multiply<F>(a: usize, rows: i32, depth: i32, b: usize, kc: i32, c: usize): void {
+    for (let i = 0; i < rows; i += TILE_ROWS) {
+      tile<F>(a + <usize>(i * depth) * 4, b, kc, c + <usize>i * 32, false);
+    }
+  }
+
+  /** Scores of a panel before their scale, key by key; -infinity where a key is later than the query. */
+  static scores<F>(kPanels: usize, qPanel: usize, headDim: i32, position: i32, seen: i32, to: usize): void {
+    block.multiply<F>(kPanels, seen, headDim, qPanel, headDim, to);
+    const never = f32x4.splat(-Infinity);
+    for (let key = position + 1; key < seen; key++) {
+      const at = to + <usize>key * 32;
+      const first = i32x4.splat(key - position);
+      v128.store(at, v128.bitselect(never, v128.load(at), i32x4.gt_s(first, i32x4(0, 1, 2, 3))));
+      v128.store(at, v128.bitselect(never, v128.load(at, 16), i32x4.gt_s(first, i32x4(4, 5, 6, 7))), 16);
+    }
+  }
+
+  /** Stores C transposed: column i < m (8 at most) of its `headDim` rows becomes a row in dtype, ld bytes after the one before. */
+  static storeColumns(c: usize, headDim: i32, m: i32, lines: usize, dtype: i32, to: usize, ld: usize): void {
+    const line = <usize>block.ceil(headDim, 4) * 4;
+    for (let half = 0; half < 2; half++) {
+      let from = c + <usize>half * 16;
+      let dst = lines + <usize>half * 4 * line;
+      for (let d = 0; d < headDim; d += 4) {
+        const r0 = v128.load(from);
+        const r1 = v128.load(from, 32);
+        const r2 = v128.load(from, 64);
+        const r3 = v128.load(from, 96);
+        const l01 = quad.lo(r0, r1);
+        const l23 = quad.lo(r2, r3);
+        const h01 = quad.hi(r0, r1);
+        const h23 = quad.hi(r2, r3);
+        v128.store(dst, quad.evenHalves(l01, l23));
+        v128.store(dst + line, quad.oddHalves(l01, l23));
+        v128.store(dst + 2 * line, quad.evenHalves(h01, h23));
+        v128.store(dst + 3 * line, quad.oddHalves(h01, h23));
+        from += 128;
+        dst += 16;
+      }
+    }
+    for (let i = 0; i < m; i++) storeRow(dtype, lines + <usize>i * line, to + <usize>i * ld, headDim);
+  }
+
+  /**
+   * C += B^T Q for the keys below `seen`: `panels` holds B (P or dS) of all the block's query panels, one for each `stride` bytes; `q`
+   * the block's m rows of Q (or dO) as B panels. Query panels wholly earlier than a key hold only zeros for it and are left out.
+   */
+  static accumulate<F>(panels: usize, stride: usize, position: i32, m: i32, seen: i32, q: usize, headDim: i32, turned: usize, c: usize): void {
+    const row = <usize>block.ceil(headDim, TILE_COLUMNS) * TILE_ROWS * 4;
+    for (let key = 0; key < seen; key += TILE_ROWS) {
+      const skipped = max(0, key - position) / PANEL;
+      let from = panels + <usize>skipped * stride + <usize>key * 32;
+      let to = turned;
+      for (let i = skipped * PANEL; i < m; i += PANEL) {
+        pack.a<F32>(to, from, 32, false, TILE_ROWS, PANEL);
+        from += stride;
+        to += PANEL * TILE_ROWS * 4;
+      }
+      const first = skipped * PANEL;
+      for (let j = 0; j < headDim; j += TILE_COLUMNS) {
+        tile<F>(turned, q + <usize>(j * m + first * TILE_COLUMNS) * 4, m - first, c + <usize>j * TILE_ROWS * 4, true);
+      }
+      c += row;
+    }
+  }
+
+  /** Row i of a C that `accumulate` summed, to a line. */
+  static sumLine(c: usize, headDim: i32, i: i32, to: usize): void {
+    const width = block.ceil(headDim, TILE_COLUMNS);
+    let from = c + <usize>((i / TILE_ROWS) * width * TILE_ROWS + (i % TILE_ROWS) * TILE_COLUMNS) * 4;
+    for (let j = 0; j < width; j += TILE_COLUMNS) {
       v128.store(to, v128.load(from));
       v128.store(to, v128.load(from, 16), 16);
       to += 32;
       from += TILE * 4;
     }
-  }
-
-  /** n rounded up to a multiple. */
-  @inline static ceil(n: i32, multiple: i32): i32 {
-    return ((n + multiple - 1) / multiple) * multiple;
   }
 
   /** Rounds float32 to an operand of F: BF16 nearest-even and flushed (no NaN or overflow reaches here un-noticed), or nothing. */
@@ -94,13 +143,13 @@ abstract class block {
 /** Bytes of scratch a thread needs for either pass. */
 export function attentionScratch(headDim: i32, keys: i32): i32 {
   const d = block.ceil(headDim, 24);
-  const t = block.ceil(keys, 24);
-  return (5 * t * d + 2 * BLOCK * d + 3 * BLOCK * t + 4 * d + 2 * BLOCK + 256) * 4;
+  const t = block.ceil(keys, TILE_ROWS);
+  return (5 * t * d + 2 * BLOCK * t + 2 * BLOCK * d + BLOCK * TILE_ROWS + 4 * PANEL * d + 2 * d + 4 * PANEL) * 4;
 }
 
 /**
  * out[b, i, h] = softmax(scale * q k^T) v. q, k, v, out in dtype; ld* are elements between rows, *Batch elements between batches.
- * lse (batch, heads, queries) float32 gets the log-sum-exp of each row.
+ * lse (batch, heads, queries) float32 gets the log-sum-exp of each row. scale is positive.
  */
 export function attentionForward(
   begin: i32, end: i32, scratch: usize,
@@ -123,67 +172,68 @@ function forward<F>(
   const bytes = facts.about<F>().bytes;
   const keys = offset + queries;
   const d = block.ceil(headDim, 24);
-  const t = block.ceil(keys, 24);
+  const t = block.ceil(keys, TILE_ROWS);
   const kPanels = scratch;
   const vPanels = kPanels + <usize>(t * d) * 4;
-  const qPanels = vPanels + <usize>(t * d) * 4;
-  const oTiles = qPanels + <usize>(BLOCK * d) * 4;
-  const scores = oTiles + <usize>(BLOCK * d) * 4;
-  const probabilities = scores + <usize>(BLOCK * t) * 4;
-  const pPanels = probabilities + <usize>(BLOCK * t) * 4;
-  const inverses = pPanels + <usize>(BLOCK * t) * 4;
-  const line = inverses + BLOCK * 4;
+  const p = vPanels + <usize>(t * d) * 4;
+  const qPanel = p + <usize>t * 32;
+  const o = qPanel + <usize>d * 32;
+  const lines = o + <usize>d * 32;
+  const sums = lines + <usize>d * 32;
   const group = heads / kvHeads;
-  const dPanels = (headDim + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  const k4 = f32x4.splat(scale);
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
     const kvHead = unit % kvHeads;
     const kv = <usize>(batch * kvBatch + kvHead * headDim) * bytes;
-    block.packB<F>(kPanels, k + kv, ldkv, false, keys, headDim);
-    block.packB<F>(vPanels, v + kv, ldkv, true, headDim, keys);
+    block.packA<F>(kPanels, k + kv, ldkv, false, keys, headDim);
+    block.packA<F>(vPanels, v + kv, ldkv, true, headDim, keys);
     for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
       const rows = q + <usize>(batch * queries * ldq + head * headDim) * bytes;
-      for (let first = 0; first < queries; first += BLOCK) {
-        const m = min(BLOCK, queries - first);
-        const mPanels = (m + TILE_ROWS - 1) / TILE_ROWS;
-        const visible = offset + first + m;
-        const nPanels = (visible + TILE_COLUMNS - 1) / TILE_COLUMNS;
-        const width = nPanels * TILE_COLUMNS;
-        block.packA<F>(qPanels, rows + <usize>(first * ldq) * bytes, ldq, false, m, headDim);
-        block.multiply<F>(qPanels, mPanels, kPanels, nPanels, headDim, headDim, scores, false);
-        for (let i = 0; i < m; i++) {
-          const p = probabilities + <usize>(i * t) * 4;
-          block.line(scores, mPanels, nPanels, i, p);
-          const seen = offset + first + i + 1;
-          let largest = f32x4.splat(-Infinity);
-          for (let j = seen; j < width; j++) store<f32>(p + (j << 2), -Infinity);
-          for (let j = 0; j < width; j += 4) {
-            const s = f32x4.mul(v128.load(p + (j << 2)), f32x4.splat(scale));
-            v128.store(p + (j << 2), s);
-            largest = f32x4.max(largest, s);
-          }
-          const peak = max<f32>(
-            max<f32>(f32x4.extract_lane(largest, 0), f32x4.extract_lane(largest, 1)),
-            max<f32>(f32x4.extract_lane(largest, 2), f32x4.extract_lane(largest, 3)),
-          );
-          let sums = f32x4.splat(0);
-          for (let j = 0; j < width; j += 4) {
-            const e = math.exp(f32x4.sub(v128.load(p + (j << 2)), f32x4.splat(peak)));
-            sums = f32x4.add(sums, e);
-            v128.store(p + (j << 2), block.rounded<F>(e));
-          }
-          const sum = lanes.sum(sums);
-          store<f32>(inverses + (i << 2), <f32>1 / sum);
-          if (lse) store<f32>(lse + (<usize>((batch * heads + head) * queries + first + i) << 2), peak + <f32>Math.log(<f64>sum));
+      for (let first = 0; first < queries; first += PANEL) {
+        const m = min(PANEL, queries - first);
+        const position = offset + first;
+        const seen = block.seen(position, keys);
+        pack.b<F>(qPanel, rows + <usize>(first * ldq) * bytes, <usize>ldq * bytes, false, m, headDim);
+        block.scores<F>(kPanels, qPanel, headDim, position, seen, p);
+        const last = p + <usize>seen * 32;
+        let peak0 = f32x4.splat(-Infinity);
+        let peak1 = peak0;
+        for (let at = p; at < last; at += 32) {
+          peak0 = f32x4.max(peak0, v128.load(at));
+          peak1 = f32x4.max(peak1, v128.load(at, 16));
         }
-        block.packA<F32>(pPanels, probabilities, t, false, m, visible);
-        block.multiply<F>(pPanels, mPanels, vPanels, dPanels, keys, visible, oTiles, false);
+        // Rounding is monotonic: the largest scaled score is the scaled largest one.
+        peak0 = f32x4.mul(peak0, k4);
+        peak1 = f32x4.mul(peak1, k4);
+        let sum0 = f32x4.splat(0);
+        let sum1 = sum0;
+        for (let at = p; at < last; at += 32) {
+          const e0 = math.exp(f32x4.sub(f32x4.mul(v128.load(at), k4), peak0));
+          const e1 = math.exp(f32x4.sub(f32x4.mul(v128.load(at, 16), k4), peak1));
+          sum0 = f32x4.add(sum0, e0);
+          sum1 = f32x4.add(sum1, e1);
+          v128.store(at, block.rounded<F>(e0));
+          v128.store(at, block.rounded<F>(e1), 16);
+        }
+        block.multiply<F>(vPanels, headDim, keys, p, min(seen, keys), o);
+        const one = f32x4.splat(1);
+        const inverse0 = f32x4.div(one, sum0);
+        const inverse1 = f32x4.div(one, sum1);
+        for (let at = o; at < o + <usize>headDim * 32; at += 32) {
+          v128.store(at, f32x4.mul(v128.load(at), inverse0));
+          v128.store(at, f32x4.mul(v128.load(at, 16), inverse1), 16);
+        }
+        const to = out + <usize>((batch * queries + first) * ldo + head * headDim) * bytes;
+        block.storeColumns(o, headDim, m, lines, dtype, to, <usize>ldo * bytes);
+        v128.store(sums, sum0);
+        v128.store(sums, sum1, 16);
+        v128.store(sums, peak0, 32);
+        v128.store(sums, peak1, 48);
         for (let i = 0; i < m; i++) {
-          block.line(oTiles, mPanels, dPanels, i, line);
-          const inverse = f32x4.splat(load<f32>(inverses + (i << 2)));
-          for (let j = 0; j < headDim; j += 4) v128.store(line + (j << 2), f32x4.mul(v128.load(line + (j << 2)), inverse));
-          const at = <usize>((batch * queries + first + i) * ldo + head * headDim) * bytes;
-          storeRow(dtype, line, out + at, headDim);
+          const at = sums + <usize>(i << 2);
+          const row = (batch * heads + head) * queries + first + i;
+          store<f32>(lse + (<usize>row << 2), load<f32>(at, 32) + <f32>Math.log(<f64>load<f32>(at)));
         }
       }
     }
@@ -206,6 +256,18 @@ export function attentionBackward(
   }
 }
 
+/** Sum over a row of o x dO in lanes; both lines are zero up to a multiple of 4. */
+function rowProduct<F>(o: usize, dOut: usize, headDim: i32, lineO: usize, lineDo: usize): f32 {
+  const dtype = facts.about<F>().id;
+  loadRow(dtype, o, lineO, headDim, 1);
+  loadRow(dtype, dOut, lineDo, headDim, 1);
+  let dots = f32x4.splat(0);
+  for (let j = 0; j < headDim; j += 4) {
+    dots = f32x4.add(dots, f32x4.mul(v128.load(lineO + (j << 2)), v128.load(lineDo + (j << 2))));
+  }
+  return lanes.sum(dots);
+}
+
 function backward<F>(
   begin: i32, end: i32, scratch: usize,
   q: usize, k: usize, v: usize, ld: i32, heads: i32, kvHeads: i32, headDim: i32, time: i32, scale: f32,
@@ -214,101 +276,92 @@ function backward<F>(
   const dtype = facts.about<F>().id;
   const bytes = facts.about<F>().bytes;
   const d = block.ceil(headDim, 24);
-  const t = block.ceil(time, 24);
-  const dPanels = (headDim + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  const t = block.ceil(time, TILE_ROWS);
   const square = <usize>(t * d) * 4;
   const strip = <usize>(BLOCK * d) * 4;
-  const wide = <usize>(BLOCK * t) * 4;
+  const stride = <usize>t * 32;
   // K and V packed for the products with Q and dO; K across for dQ; sums of dK and dV as tiles.
   const kAlong = scratch;
   const vAlong = kAlong + square;
   const dkTiles = vAlong + square;
   const dvTiles = dkTiles + square;
   const kAcross = dvTiles + square;
-  const qPanels = kAcross + square;
-  const doPanels = qPanels + strip;
-  const tiles = doPanels + strip;
-  const p = tiles + wide;
-  const ds = p + wide;
-  const lineO = ds + wide;
+  const p = kAcross + square;
+  const ds = p + (BLOCK / PANEL) * stride;
+  const qAcross = ds + (BLOCK / PANEL) * stride;
+  const doAcross = qAcross + strip;
+  const turned = doAcross + strip;
+  const qPanel = turned + BLOCK * TILE_ROWS * 4;
+  const doPanel = qPanel + <usize>d * 32;
+  const dqTiles = doPanel + <usize>d * 32;
+  const lines = dqTiles + <usize>d * 32;
+  const lineO = lines + <usize>d * 32;
   const lineDo = lineO + (<usize>d << 2);
-  const line = lineDo + (<usize>d << 2);
+  const deltas = lineDo + (<usize>d << 2);
+  const offsets = deltas + PANEL * 4;
   const group = heads / kvHeads;
-  const keyPanels = (time + TILE_ROWS - 1) / TILE_ROWS;
+  const k4 = f32x4.splat(scale);
+  const zero = f32x4.splat(0);
+  memory.fill(lineO, 0, <usize>d << 3);
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
     const kvHead = unit % kvHeads;
     const kv = <usize>(batch * time * ld + kvHead * headDim) * bytes;
-    block.packB<F>(kAlong, k + kv, ld, false, time, headDim);
-    block.packB<F>(vAlong, v + kv, ld, false, time, headDim);
-    block.packB<F>(kAcross, k + kv, ld, true, headDim, time);
-    memory.fill(dkTiles, 0, <usize>(keyPanels * dPanels * TILE) * 4);
-    memory.fill(dvTiles, 0, <usize>(keyPanels * dPanels * TILE) * 4);
+    block.packA<F>(kAlong, k + kv, ld, false, time, headDim);
+    block.packA<F>(vAlong, v + kv, ld, false, time, headDim);
+    block.packA<F>(kAcross, k + kv, ld, true, headDim, time);
+    memory.fill(dkTiles, 0, 2 * square);
     for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
       const rows = <usize>(batch * time * ld + head * headDim) * bytes;
       const outs = <usize>(batch * time * ldo + head * headDim) * bytes;
-      for (let first = 0; first < time; first += BLOCK) {
-        const m = min(BLOCK, time - first);
-        const mPanels = (m + TILE_ROWS - 1) / TILE_ROWS;
-        const visible = first + m;
-        const nPanels = (visible + TILE_COLUMNS - 1) / TILE_COLUMNS;
-        const width = nPanels * TILE_COLUMNS;
-        const qBlock = q + rows + <usize>(first * ld) * bytes;
-        const doBlock = dOut + outs + <usize>(first * ldo) * bytes;
-        block.packA<F>(qPanels, qBlock, ld, false, m, headDim);
-        block.packA<F>(doPanels, doBlock, ldo, false, m, headDim);
-        block.multiply<F>(qPanels, mPanels, kAlong, nPanels, headDim, headDim, tiles, false);
-        for (let i = 0; i < m; i++) block.line(tiles, mPanels, nPanels, i, p + <usize>(i * t) * 4);
-        block.multiply<F>(doPanels, mPanels, vAlong, nPanels, headDim, headDim, tiles, false);
-        for (let i = 0; i < m; i++) {
-          const pRow = p + <usize>(i * t) * 4;
-          const dsRow = ds + <usize>(i * t) * 4;
-          block.line(tiles, mPanels, nPanels, i, dsRow);
-          loadRow(dtype, o + outs + <usize>((first + i) * ldo) * bytes, lineO, headDim, 1);
-          loadRow(dtype, doBlock + <usize>(i * ldo) * bytes, lineDo, headDim, 1);
-          let dots = f32x4.splat(0);
-          for (let j = headDim; j < d; j++) store<f32>(lineO + (j << 2), 0);
-          for (let j = headDim; j < d; j++) store<f32>(lineDo + (j << 2), 0);
-          for (let j = 0; j < d; j += 4) {
-            dots = f32x4.add(dots, f32x4.mul(v128.load(lineO + (j << 2)), v128.load(lineDo + (j << 2))));
+      const lses = lse + (<usize>((batch * heads + head) * time) << 2);
+      for (let start = 0; start < time; start += BLOCK) {
+        const size = min(BLOCK, time - start);
+        for (let first = start; first < start + size; first += PANEL) {
+          const m = min(PANEL, time - first);
+          const seen = block.seen(first, time);
+          const pPanel = p + <usize>((first - start) / PANEL) * stride;
+          const dsPanel = ds + <usize>((first - start) / PANEL) * stride;
+          const doRows = dOut + outs + <usize>(first * ldo) * bytes;
+          pack.b<F>(qPanel, q + rows + <usize>(first * ld) * bytes, <usize>ld * bytes, false, m, headDim);
+          pack.b<F>(doPanel, doRows, <usize>ldo * bytes, false, m, headDim);
+          block.scores<F>(kAlong, qPanel, headDim, first, seen, pPanel);
+          block.multiply<F>(vAlong, seen, headDim, doPanel, headDim, dsPanel);
+          for (let i = 0; i < m; i++) {
+            const row = <usize>(i * ldo) * bytes;
+            const at = <usize>i << 2;
+            store<f32>(deltas + at, rowProduct<F>(o + outs + <usize>(first * ldo) * bytes + row, doRows + row, headDim, lineO, lineDo));
+            store<f32>(offsets + at, load<f32>(lses + (<usize>(first + i) << 2)));
           }
-          const delta = f32x4.splat(lanes.sum(dots));
-          const offset = f32x4.splat(load<f32>(lse + (<usize>((batch * heads + head) * time + first + i) << 2)));
-          const k4 = f32x4.splat(scale);
-          for (let j = first + i + 1; j < width; j++) store<f32>(pRow + (j << 2), -Infinity);
-          for (let j = 0; j < width; j += 4) {
-            const at = j << 2;
-            const e = math.exp(f32x4.sub(f32x4.mul(v128.load(pRow + at), k4), offset));
-            const g = f32x4.mul(f32x4.mul(e, f32x4.sub(v128.load(dsRow + at), delta)), k4);
-            v128.store(pRow + at, block.rounded<F>(e));
-            // A masked score has e = 0, but 0 * (a panel's padding) could be NaN: choose, do not multiply.
-            v128.store(dsRow + at, v128.andnot(block.rounded<F>(g), f32x4.eq(e, f32x4.splat(0))));
+          for (let half: usize = 0; half < 32; half += 16) {
+            const delta = v128.load(deltas + half);
+            const offset = v128.load(offsets + half);
+            for (let at = half; at < <usize>seen * 32; at += 32) {
+              const e = math.exp(f32x4.sub(f32x4.mul(v128.load(pPanel + at), k4), offset));
+              const g = f32x4.mul(f32x4.mul(e, f32x4.sub(v128.load(dsPanel + at), delta)), k4);
+              v128.store(pPanel + at, block.rounded<F>(e));
+              // A masked score has e = 0, but 0 * (a panel's padding) could be NaN: choose, do not multiply.
+              v128.store(dsPanel + at, v128.andnot(block.rounded<F>(g), f32x4.eq(e, zero)));
+            }
           }
-        }
-        // dQ = dS K
-        block.packA<F32>(tiles, ds, t, false, m, visible);
-        const dqTiles = qPanels;
-        block.multiply<F>(tiles, mPanels, kAcross, dPanels, time, visible, dqTiles, false);
-        for (let i = 0; i < m; i++) {
-          block.line(dqTiles, mPanels, dPanels, i, line);
-          storeRow(dtype, line, dq + rows + <usize>((first + i) * ld) * bytes, headDim);
+          // dQ = dS K
+          block.multiply<F>(kAcross, headDim, time, dsPanel, min(seen, time), dqTiles);
+          block.storeColumns(dqTiles, headDim, m, lines, dtype, dq + rows + <usize>(first * ld) * bytes, <usize>ld * bytes);
         }
         // dK += dS^T Q and dV += P^T dO, for the keys this block sees
-        const seenPanels = (visible + TILE_ROWS - 1) / TILE_ROWS;
-        block.packB<F>(qPanels, qBlock, ld, true, headDim, m);
-        block.packB<F>(doPanels, doBlock, ldo, true, headDim, m);
-        block.packA<F32>(tiles, ds, t, true, visible, m);
-        block.accumulate<F>(tiles, seenPanels, qPanels, dPanels, m, dkTiles);
-        block.packA<F32>(tiles, p, t, true, visible, m);
-        block.accumulate<F>(tiles, seenPanels, doPanels, dPanels, m, dvTiles);
+        const seen = block.ceil(start + size, TILE_ROWS);
+        block.packB<F>(qAcross, q + rows + <usize>(start * ld) * bytes, ld, headDim, size);
+        block.accumulate<F>(ds, stride, start, size, seen, qAcross, headDim, turned, dkTiles);
+        block.packB<F>(doAcross, dOut + outs + <usize>(start * ldo) * bytes, ldo, headDim, size);
+        block.accumulate<F>(p, stride, start, size, seen, doAcross, headDim, turned, dvTiles);
       }
     }
     for (let i = 0; i < time; i++) {
       const at = kv + <usize>(i * ld) * bytes;
-      block.sumLine(dkTiles, dPanels, i, line);
-      storeRow(dtype, line, dk + at, headDim);
-      block.sumLine(dvTiles, dPanels, i, line);
-      storeRow(dtype, line, dv + at, headDim);
+      block.sumLine(dkTiles, headDim, i, lines);
+      storeRow(dtype, lines, dk + at, headDim);
+      block.sumLine(dvTiles, headDim, i, lines);
+      storeRow(dtype, lines, dv + at, headDim);
     }
   }
 }

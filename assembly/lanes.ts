@@ -43,3 +43,27 @@ export abstract class lanes {
     if (n > 2) v128.store_lane<u32>(p + 8, v, 2);
   }
 }
+
+/** Shuffles of pairs of vectors, and the steps of a 4 x 4 transpose. */
+export abstract class quad {
+  // Interleaved 16-bit lanes of the lower and of the upper halves.
+  @inline static lowPairs(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
+  }
+  @inline static highPairs(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
+  }
+  // 4x4 transpose: rows a b c d to columns; each helper gives one column.
+  @inline static lo(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  }
+  @inline static hi(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  }
+  @inline static evenHalves(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+  }
+  @inline static oddHalves(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+}

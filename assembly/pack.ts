@@ -11,34 +11,14 @@
 
 import { decode } from './decode';
 import { facts } from './formats';
-
-abstract class quad {
-  // Interleaved 16-bit lanes of the lower and of the upper halves.
-  @inline static lowPairs(a: v128, b: v128): v128 {
-    return i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
-  }
-  @inline static highPairs(a: v128, b: v128): v128 {
-    return i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
-  }
-  // 4x4 transpose: rows a b c d to columns; each helper gives one column.
-  @inline static lo(a: v128, b: v128): v128 {
-    return i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  }
-  @inline static hi(a: v128, b: v128): v128 {
-    return i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  }
-  @inline static evenHalves(a: v128, b: v128): v128 {
-    return i8x16.shuffle(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-  }
-  @inline static oddHalves(a: v128, b: v128): v128 {
-    return i8x16.shuffle(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-  }
-  @inline static clamped(src: usize, ld: usize, row: i32, valid: i32): usize {
-    return src + <usize>min(row, valid - 1) * ld;
-  }
-}
+import { quad } from './lanes';
 
 export abstract class pack {
+  /** Row `row` of a panel, or the last one there is. */
+  @inline private static clamped(src: usize, ld: usize, row: i32, valid: i32): usize {
+    return src + <usize>min(row, valid - 1) * ld;
+  }
+
   /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. */
   static aAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     if (!decode.narrow<F>()) {
@@ -49,11 +29,11 @@ export abstract class pack {
     const table = decode.firstCodes<F>();
     const whole = kc & ~7;
     let p0 = src;
-    let p1 = quad.clamped(src, ld, 1, valid);
-    let p2 = quad.clamped(src, ld, 2, valid);
-    let p3 = quad.clamped(src, ld, 3, valid);
-    let p4 = quad.clamped(src, ld, 4, valid);
-    let p5 = quad.clamped(src, ld, 5, valid);
+    let p1 = pack.clamped(src, ld, 1, valid);
+    let p2 = pack.clamped(src, ld, 2, valid);
+    let p3 = pack.clamped(src, ld, 3, valid);
+    let p4 = pack.clamped(src, ld, 4, valid);
+    let p5 = pack.clamped(src, ld, 5, valid);
     for (let k = 0; k < whole; k += 8) {
       const a0 = decode.eight<F>(p0, table);
       const a1 = decode.eight<F>(p1, table);
@@ -94,11 +74,11 @@ export abstract class pack {
   private static aWide<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     let p0 = src;
-    let p1 = quad.clamped(src, ld, 1, valid);
-    let p2 = quad.clamped(src, ld, 2, valid);
-    let p3 = quad.clamped(src, ld, 3, valid);
-    let p4 = quad.clamped(src, ld, 4, valid);
-    let p5 = quad.clamped(src, ld, 5, valid);
+    let p1 = pack.clamped(src, ld, 1, valid);
+    let p2 = pack.clamped(src, ld, 2, valid);
+    let p3 = pack.clamped(src, ld, 3, valid);
+    let p4 = pack.clamped(src, ld, 4, valid);
+    let p5 = pack.clamped(src, ld, 5, valid);
     for (let k = 0; k < kc; k += 4) {
       const a0 = decode.operand<F>(decode.load<F>(p0));
       const a1 = decode.operand<F>(decode.load<F>(p1));
@@ -168,10 +148,10 @@ export abstract class pack {
     const bytes = facts.about<F>().bytes;
     const table = decode.firstCodes<F>();
     const whole = kc & ~7;
-    let p0 = quad.clamped(src, ld, first, valid);
-    let p1 = quad.clamped(src, ld, first + 1, valid);
-    let p2 = quad.clamped(src, ld, first + 2, valid);
-    let p3 = quad.clamped(src, ld, first + 3, valid);
+    let p0 = pack.clamped(src, ld, first, valid);
+    let p1 = pack.clamped(src, ld, first + 1, valid);
+    let p2 = pack.clamped(src, ld, first + 2, valid);
+    let p3 = pack.clamped(src, ld, first + 3, valid);
     for (let k = 0; k < whole; k += 8) {
       const a0 = decode.eight<F>(p0, table);
       const a1 = decode.eight<F>(p1, table);
@@ -201,10 +181,10 @@ export abstract class pack {
 
   private static bHalfWide<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
-    let p0 = quad.clamped(src, ld, first, valid);
-    let p1 = quad.clamped(src, ld, first + 1, valid);
-    let p2 = quad.clamped(src, ld, first + 2, valid);
-    let p3 = quad.clamped(src, ld, first + 3, valid);
+    let p0 = pack.clamped(src, ld, first, valid);
+    let p1 = pack.clamped(src, ld, first + 1, valid);
+    let p2 = pack.clamped(src, ld, first + 2, valid);
+    let p3 = pack.clamped(src, ld, first + 3, valid);
     for (let k = 0; k < kc; k += 4) {
       const a0 = decode.operand<F>(decode.load<F>(p0));
       const a1 = decode.operand<F>(decode.load<F>(p1));

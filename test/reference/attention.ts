@@ -50,7 +50,7 @@ export function attentionForward(qkv: Float32Array, dtype: DType, shape: Attenti
         const scores = Float32Array.from({ length: i + 1 }, (_, j) => mul(dot(q, i, k, j, headDim), scale));
         const peak = scores.reduce((x, y) => Math.max(x, y));
         const powers = scores.map((s) => exp(sub(s, peak)));
-        const sum = laneSum(i + 1, (j) => powers[j]);
+        const sum = powers.reduce(add);
         const inverse = div(1, sum);
         lse[(b * heads + head) * time + i] = add(peak, f(Math.log(sum)));
         const p = operand(powers, dtype);
