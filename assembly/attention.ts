@@ -287,8 +287,8 @@ function backward<F>(
   const dvTiles = dkTiles + square;
   const kAcross = dvTiles + square;
   const p = kAcross + square;
-  const ds = p + (BLOCK / PANEL) * stride;
-  const qAcross = ds + (BLOCK / PANEL) * stride;
+  const ds = p + <usize>(BLOCK / PANEL) * stride;
+  const qAcross = ds + <usize>(BLOCK / PANEL) * stride;
   const doAcross = qAcross + strip;
   const turned = doAcross + strip;
   const qPanel = turned + BLOCK * TILE_ROWS * 4;

@@ -1,14 +1,11 @@
 /** Codes to float32: four lanes, and whole rows. Exact for every format here. */
-import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts } from './formats';
+import { facts, format, kind } from './formats';
 import { lanes } from './lanes';
 
 export abstract class decode {
   /** Four codes, zero-extended to 32 bits, from p. Reads four codes whatever the caller keeps: buffers are padded for that. */
   @inline static load<F>(p: usize): v128 {
-    const f = facts.about<F>();
-    if (f.bytes === 4) return v128.load(p);
-    if (f.bytes === 2) return v128.load_ext<u16>(p);
-    return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(p)));
+    return decode.codes(p, facts.about<F>().bytes);
   }
 
   /**
@@ -99,26 +96,74 @@ export abstract class decode {
     return i32x4.shl(i32x4.extend_high_i16x8_u(eight), 16);
   }
 
+  /** Four codes of bytes each, zero-extended. */
+  @inline private static codes(p: usize, bytes: i32): v128 {
+    if (bytes === 4) return v128.load(p);
+    if (bytes === 2) return v128.load_ext<u16>(p);
+    return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(p)));
+  }
+
+  /** Four codes to float32; everything after `codes` comes from the format, see `loop`. */
+  @inline private static any(
+    how: i32, codes: v128, magnitudeBits: i32, shift: i32, magnitudes: v128, firstNormal: v128, rebias: v128, quantum: v128,
+    maxCode: v128, infCode: v128, nanCode: v128,
+  ): v128 {
+    if (how === kind.whole) return codes;
+    if (how === kind.upper) return i32x4.shl(codes, 16);
+    const nan = i32x4.splat(0x7fc00000);
+    if (how === kind.powers) {
+      // 2^-127, the value of code 0, is a subnormal of float32.
+      const least = v128.and(i32x4.eq(codes, i32x4.splat(0)), i32x4.splat(0x00400000));
+      return v128.bitselect(nan, v128.or(i32x4.shl(codes, 23), least), i32x4.eq(codes, nanCode));
+    }
+    const magnitude = v128.and(codes, magnitudes);
+    const normal = i32x4.add(i32x4.shl(magnitude, shift), rebias);
+    const subnormal = f32x4.mul(f32x4.convert_i32x4_s(magnitude), quantum);
+    let value = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, firstNormal));
+    // Beyond the largest: infinity where the format has it, else NaN.
+    const beyond = v128.or(i32x4.gt_s(magnitude, maxCode), i32x4.eq(codes, nanCode));
+    value = v128.bitselect(v128.bitselect(i32x4.splat(0x7f800000), nan, i32x4.eq(magnitude, infCode)), value, beyond);
+    return v128.or(value, i32x4.shl(i32x4.shr_u(codes, magnitudeBits), 31));
+  }
+
   /** n codes to n float32, times a factor. */
-  static row<F>(src: usize, dst: usize, n: i32, factor: f32): void {
-    const f = facts.about<F>();
+  @inline static loop(how: i32, bytes: i32, dtype: i32, src: usize, dst: usize, n: i32, factor: f32): void {
+    const manBits = format.manBits(dtype);
+    const bias = format.bias(dtype);
+    const magnitudeBits = format.expBits(dtype) + manBits;
+    const shift = 23 - manBits;
+    const magnitudes = i32x4.splat((1 << magnitudeBits) - 1);
+    const firstNormal = i32x4.splat(1 << manBits);
+    const rebias = i32x4.splat((127 - bias) << 23);
+    const quantum = f32x4.splat(reinterpret<f32>((128 - bias - manBits) << 23));
+    const maxCode = i32x4.splat(format.maxCode(dtype));
+    const infCode = i32x4.splat(format.infCode(dtype));
+    const nanCode = i32x4.splat(format.nanCode(dtype));
     const k = f32x4.splat(factor);
     const whole = n & ~3;
     for (let i = 0; i < whole; i += 4) {
-      v128.store(dst + (i << 2), f32x4.mul(decode.four<F>(decode.load<F>(src + i * f.bytes)), k));
+      const codes = decode.codes(src + i * bytes, bytes);
+      const value = decode.any(how, codes, magnitudeBits, shift, magnitudes, firstNormal, rebias, quantum, maxCode, infCode, nanCode);
+      v128.store(dst + (i << 2), f32x4.mul(value, k));
     }
-    if (n & 3) {
-      lanes.storeTail(dst + (whole << 2), f32x4.mul(decode.four<F>(decode.load<F>(src + whole * f.bytes)), k), n & 3);
+    if (whole < n) {
+      const codes = decode.codes(src + whole * bytes, bytes);
+      const value = decode.any(how, codes, magnitudeBits, shift, magnitudes, firstNormal, rebias, quantum, maxCode, infCode, nanCode);
+      lanes.storeTail(dst + (whole << 2), f32x4.mul(value, k), n - whole);
     }
+  }
+
+  static row(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): void {
+    const how = kind.of(dtype);
+    if (how === kind.whole) decode.loop(kind.whole, 4, dtype, src, dst, n, factor);
+    else if (how === kind.upper) decode.loop(kind.upper, 2, dtype, src, dst, n, factor);
+    else if (how === kind.powers) decode.loop(kind.powers, 1, dtype, src, dst, n, factor);
+    else if (format.bytes(dtype) === 2) decode.loop(kind.narrow, 2, dtype, src, dst, n, factor);
+    else decode.loop(kind.narrow, 1, dtype, src, dst, n, factor);
   }
 }
 
 /** A row of any format to float32, times `factor` (exactly 1 keeps the decoded value). */
 export function loadRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): void {
-  if (dtype === facts.about<F32>().id) decode.row<F32>(src, dst, n, factor);
-  else if (dtype === facts.about<BF16>().id) decode.row<BF16>(src, dst, n, factor);
-  else if (dtype === facts.about<F16>().id) decode.row<F16>(src, dst, n, factor);
-  else if (dtype === facts.about<E4M3FN>().id) decode.row<E4M3FN>(src, dst, n, factor);
-  else if (dtype === facts.about<E5M2>().id) decode.row<E5M2>(src, dst, n, factor);
-  else if (dtype === facts.about<E4M3>().id) decode.row<E4M3>(src, dst, n, factor);
+  decode.row(dtype, src, dst, n, factor);
 }

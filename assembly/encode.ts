@@ -1,77 +1,48 @@
-/** Float32 to codes: one rounding, four lanes at a time, whole rows. */
-import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
+/** Float32 rows to codes: one rounding, four lanes at a time. */
+import { format, kind, rounding } from './formats';
 import { lanes } from './lanes';
 
-export abstract class encode {
-  /** Bits of the largest finite value of F as float32 (F narrower than float32). */
-  @inline static maxBits<F>(): i32 {
-    const f = facts.about<F>();
-    return (f.maxCode << (23 - f.manBits)) + ((127 - f.bias) << 23);
-  }
-
+abstract class encode {
   /**
-   * Four float32 to four codes in 32-bit lanes. `words` are random bits, read only by stochastic rounding.
+   * Four float32 to four codes of a narrow format in 32-bit lanes. `words` are random bits, read only by stochastic rounding.
    *
    * In units of the format's spacing at x (its quantum) every mode is one step on q = |x| / quantum:
    * tiesToEven by adding 2^(e + 23 - manBits), whose ulp is the quantum; the others by floor(q) and a comparison of its fraction,
    * which is exact. Stochastic: up if (word >>> 8) * 2^-24 < frac(q). The code is then (exponent steps above the smallest normal,
    * in units of 2^manBits) + the integer, and a carry into the next binade comes out right by itself.
    */
-  @inline static four<F>(x: v128, words: v128, mode: i32, saturate: bool): v128 {
-    const f = facts.about<F>();
-    const magnitude = lanes.abs(x);
-    let nan = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
-    if (f.manBits === 23) {
-      // No rounding, but the one NaN: a computed NaN's bits differ between engines, and must not reach a stored tensor.
-      const kept = saturate
-        ? v128.or(i32x4.min_s(magnitude, i32x4.splat(f.maxCode)), v128.andnot(x, i32x4.splat(0x7fffffff)))
-        : x;
-      return v128.bitselect(i32x4.splat(f.nanCode), kept, nan);
+  @inline static narrow(
+    magnitude: v128, words: v128, mode: i32, saturate: bool, shift: i32, minNormal: v128, limit: v128, maxBits: v128, unit: v128,
+  ): v128 {
+    let finite = i32x4.min_s(magnitude, limit);
+    if (!saturate && mode === rounding.towardZero) {
+      // Towards zero, a finite value never leaves the finite range.
+      const below = i32x4.lt_s(magnitude, i32x4.splat(0x7f800000));
+      finite = v128.bitselect(i32x4.min_s(magnitude, maxBits), finite, below);
     }
-    let code: v128;
-    if (f.expBits === 8) {
-      code = encode.upperHalf(magnitude, words, mode);
-      if (saturate) code = i32x4.min_s(code, i32x4.splat(f.maxCode));
+    const exponent = i32x4.max_s(v128.and(finite, i32x4.splat(0x7f800000)), minNormal);
+    let steps: v128;
+    if (mode === rounding.tiesToEven) {
+      const magic = i32x4.add(exponent, unit);
+      steps = i32x4.sub(f32x4.add(finite, magic), magic);
     } else {
-      const minNormal = i32x4.splat((128 - f.bias) << 23);
-      // Towards zero, a finite value never leaves the finite range; else stop one binade above the largest, where all overflow.
-      const limit = saturate ? encode.maxBits<F>() : (encode.maxBits<F>() & 0x7f800000) + (1 << 23);
-      let finite = i32x4.min_s(magnitude, i32x4.splat(limit));
-      if (!saturate && mode === rounding.towardZero) {
-        const below = i32x4.lt_s(magnitude, i32x4.splat(0x7f800000));
-        finite = v128.bitselect(i32x4.min_s(magnitude, i32x4.splat(encode.maxBits<F>())), finite, below);
-      }
-      const exponent = i32x4.max_s(v128.and(finite, i32x4.splat(0x7f800000)), minNormal);
-      let steps: v128;
-      if (mode === rounding.tiesToEven) {
-        const magic = i32x4.add(exponent, i32x4.splat((23 - f.manBits) << 23));
-        steps = i32x4.sub(f32x4.add(finite, magic), magic);
-      } else {
-        const inverse = i32x4.sub(i32x4.splat((254 + f.manBits) << 23), exponent);
-        const q = f32x4.mul(finite, inverse);
-        const whole = f32x4.floor(q);
-        steps = i32x4.trunc_sat_f32x4_s(whole);
-        if (mode !== rounding.towardZero) {
-          const fraction = f32x4.sub(q, whole);
-          const up = mode === rounding.stochastic
-            ? f32x4.lt(f32x4.mul(f32x4.convert_i32x4_s(i32x4.shr_u(words, 8)), f32x4.splat(5.9604644775390625e-8)), fraction)
-            : f32x4.ge(fraction, f32x4.splat(0.5));
-          steps = i32x4.sub(steps, up);
-        }
-      }
-      code = i32x4.add(steps, i32x4.shr_u(i32x4.sub(exponent, minNormal), 23 - f.manBits));
-      if (!saturate) {
-        const overflow = i32x4.gt_s(code, i32x4.splat(f.maxCode));
-        if (f.infCode >= 0) code = v128.bitselect(i32x4.splat(f.infCode), code, overflow);
-        else nan = v128.or(nan, overflow);
+      const inverse = i32x4.sub(unit, exponent);
+      const q = f32x4.mul(finite, inverse);
+      const whole = f32x4.floor(q);
+      steps = i32x4.trunc_sat_f32x4_s(whole);
+      if (mode !== rounding.towardZero) {
+        const fraction = f32x4.sub(q, whole);
+        const up = mode === rounding.stochastic
+          ? f32x4.lt(f32x4.mul(f32x4.convert_i32x4_s(i32x4.shr_u(words, 8)), f32x4.splat(5.9604644775390625e-8)), fraction)
+          : f32x4.ge(fraction, f32x4.splat(0.5));
+        steps = i32x4.sub(steps, up);
       }
     }
-    const sign = i32x4.shl(i32x4.shr_u(x, 31), f.expBits + f.manBits);
-    return v128.bitselect(i32x4.splat(f.nanCode), v128.or(code, sign), nan);
+    return i32x4.add(steps, i32x4.shr_u(i32x4.sub(exponent, minNormal), shift));
   }
 
   /** BF16 is the upper half of float32: rounding is integer arithmetic on the bits, and overflow to infinity comes out by itself. */
-  @inline static upperHalf(magnitude: v128, words: v128, mode: i32): v128 {
+  @inline static upper(magnitude: v128, words: v128, mode: i32): v128 {
     if (mode === rounding.tiesToEven) {
       const odd = v128.and(i32x4.shr_u(magnitude, 16), i32x4.splat(1));
       return i32x4.shr_u(i32x4.add(i32x4.add(magnitude, i32x4.splat(0x7fff)), odd), 16);
@@ -85,27 +56,72 @@ export abstract class encode {
     return i32x4.sub(code, up);
   }
 
-  /** Stores four codes held in 32-bit lanes. */
-  @inline static store<F>(p: usize, codes: v128): void {
-    const f = facts.about<F>();
-    if (f.bytes === 4) {
-      v128.store(p, codes);
-    } else if (f.bytes === 2) {
-      v128.store64_lane(p, i16x8.narrow_i32x4_u(codes, codes), 0);
-    } else {
-      const half = i16x8.narrow_i32x4_u(codes, codes);
-      v128.store32_lane(p, i8x16.narrow_i16x8_u(half, half), 0);
-    }
+  /** The exponent field, one more where the 24-bit fraction of the way to the next power of two says so; ties go up. 2^-127 is 1.0 of field 0. */
+  @inline static powers(magnitude: v128, words: v128, mode: i32): v128 {
+    const code = i32x4.shr_u(magnitude, 23);
+    if (mode === rounding.towardZero) return code;
+    const normal = i32x4.shl(v128.and(magnitude, i32x4.splat(0x7fffff)), 1);
+    const subnormal = i32x4.shl(i32x4.sub(magnitude, i32x4.splat(0x400000)), 2);
+    const fraction = v128.bitselect(subnormal, normal, i32x4.eq(code, i32x4.splat(0)));
+    const up = mode === rounding.stochastic
+      ? i32x4.lt_s(i32x4.shr_u(words, 8), fraction)
+      : i32x4.ge_s(fraction, i32x4.splat(0x800000));
+    return i32x4.sub(code, up);
   }
 
-  @inline static storeTail<F>(p: usize, codes: v128, n: i32): void {
-    const f = facts.about<F>();
+  /** Four float32 to four codes in 32-bit lanes; everything after `saturate` comes from the format, see `loop`. */
+  @inline static four(
+    how: i32, x: v128, random: v128, mode: i32, saturate: bool, shift: i32, infinite: bool, minNormal: v128, limit: v128, max: v128,
+    unit: v128, maxCodes: v128, infCodes: v128, nanCodes: v128, signs: v128, unsigned: v128,
+  ): v128 {
+    const magnitude = lanes.abs(x);
+    let nan = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
+    let codes: v128;
+    if (how === kind.whole) {
+      // No rounding, but the one NaN: a computed NaN's bits differ between engines, and must not reach a stored tensor.
+      codes = v128.or(saturate ? i32x4.min_s(magnitude, max) : magnitude, v128.and(x, signs));
+    } else if (how === kind.upper) {
+      codes = encode.upper(magnitude, random, mode);
+      if (saturate) codes = i32x4.min_s(codes, maxCodes);
+      codes = v128.or(codes, v128.and(i32x4.shr_s(x, 31), signs));
+    } else if (how === kind.powers) {
+      const positive = i32x4.gt_s(x, i32x4.splat(0));
+      codes = encode.powers(magnitude, random, mode);
+      // Infinity has the code of NaN already.
+      codes = saturate ? v128.and(i32x4.min_s(codes, maxCodes), positive) : v128.or(codes, v128.not(positive));
+      codes = v128.and(codes, i32x4.splat(0xff));
+    } else {
+      codes = encode.narrow(magnitude, random, mode, saturate, shift, minNormal, limit, max, unit);
+      if (!saturate) {
+        const overflow = i32x4.gt_s(codes, maxCodes);
+        if (infinite) codes = v128.bitselect(infCodes, codes, overflow);
+        else nan = v128.or(nan, overflow);
+      }
+      const signed = v128.and(i32x4.shr_s(x, 31), signs);
+      codes = v128.or(codes, v128.and(signed, i32x4.gt_s(codes, unsigned)));
+    }
+    return v128.bitselect(nanCodes, codes, nan);
+  }
+
+  /** Stores four codes held in 32-bit lanes. */
+  @inline static store(p: usize, codes: v128, bytes: i32): void {
+    if (bytes === 4) {
+      v128.store(p, codes);
+      return;
+    }
+    const half = i16x8.narrow_i32x4_u(codes, codes);
+    if (bytes === 2) v128.store64_lane(p, half, 0);
+    else v128.store32_lane(p, i8x16.narrow_i16x8_u(half, half), 0);
+  }
+
+  /** Stores the first n (1 to 3) of them. */
+  @inline static storeTail(p: usize, codes: v128, bytes: i32, n: i32): void {
     for (let i = 0; i < n; i++) {
       const code = i32x4.extract_lane(codes, 0);
-      if (f.bytes === 4) store<i32>(p, code);
-      else if (f.bytes === 2) store<u16>(p, <u16>code);
+      if (bytes === 4) store<i32>(p, code);
+      else if (bytes === 2) store<u16>(p, <u16>code);
       else store<u8>(p, <u8>code);
-      p += f.bytes;
+      p += bytes;
       codes = i8x16.shuffle(codes, codes, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
     }
   }
@@ -115,29 +131,61 @@ export abstract class encode {
    * Where `counting`, adds to the two i32 at `stats` the elements whose scaled magnitude exceeds the largest finite value, and the
    * non-zero elements whose code is zero.
    */
-  @inline static loop<F>(
-    src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, counting: bool, stats: usize,
+  @inline static loop(
+    how: i32, dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, counting: bool, stats: usize,
   ): void {
-    const f = facts.about<F>();
-    const k = f32x4.splat(scale);
-    const max = i32x4.splat(f.manBits === 23 ? f.maxCode : encode.maxBits<F>());
-    const magnitudeMask = i32x4.splat(f.manBits === 23 ? 0x7fffffff : (1 << (f.expBits + f.manBits)) - 1);
+    const manBits = format.manBits(dtype);
+    const bias = format.bias(dtype);
+    const infCode = format.infCode(dtype);
+    const maxCode = format.maxCode(dtype);
+    const nanCode = format.nanCode(dtype);
+    const signCode = format.signBits(dtype) << (format.expBits(dtype) + manBits);
+    const bytes = how === kind.whole ? 4 : how === kind.upper ? 2 : how === kind.powers ? 1 : format.bytes(dtype);
+    const shift = 23 - manBits;
+    // Largest finite value as float32; one binade above it all overflow.
+    const maxBits = (maxCode << shift) + ((127 - bias) << 23);
+    const limit = i32x4.splat(saturate ? maxBits : (maxBits & 0x7f800000) + (1 << 23));
+    const minNormal = i32x4.splat((128 - bias) << 23);
+    const unit = i32x4.splat((mode === rounding.tiesToEven ? shift : 254 + manBits) << 23);
+    const max = i32x4.splat(maxBits);
+    const maxCodes = i32x4.splat(maxCode);
+    // Formats without NaN put the largest value in its place.
+    const nanCodes = i32x4.splat(nanCode < 0 ? maxCode : nanCode);
+    const infCodes = i32x4.splat(infCode);
+    const infinite = infCode >= 0;
+    const signs = i32x4.splat(signCode);
+    // Without a -0, a code must exceed 0 to take a sign.
+    const unsigned = i32x4.splat(nanCode === signCode ? 0 : -1);
+    const magnitudes = i32x4.splat(nanCode === signCode ? -1 : signCode - 1);
     const zero = i32x4.splat(0);
+    const k = f32x4.splat(scale);
     let over = zero;
     let under = zero;
-    for (let i = 0; i < n; i += 4) {
-      const left = n - i;
-      const raw = left < 4 ? lanes.loadTail(src + (i << 2), left) : v128.load(src + (i << 2));
+    const whole = n & ~3;
+    for (let i = 0; i < whole; i += 4) {
+      const raw = v128.load(src + (i << 2));
       const x = f32x4.mul(raw, k);
-      const codes = encode.four<F>(x, mode === rounding.stochastic ? v128.load(words + (i << 2)) : zero, mode, saturate);
-      if (left < 4) encode.storeTail<F>(dst + i * f.bytes, codes, left);
-      else encode.store<F>(dst + i * f.bytes, codes);
+      const random = mode === rounding.stochastic ? v128.load(words + (i << 2)) : zero;
+      const codes = encode.four(
+        how, x, random, mode, saturate, shift, infinite, minNormal, limit, max, unit, maxCodes, infCodes, nanCodes, signs, unsigned,
+      );
+      encode.store(dst + i * bytes, codes, bytes);
       if (counting) {
         over = i32x4.sub(over, i32x4.gt_s(lanes.abs(x), max));
-        under = i32x4.sub(
-          under,
-          v128.andnot(i32x4.eq(v128.and(codes, magnitudeMask), zero), f32x4.eq(raw, zero)),
-        );
+        under = i32x4.sub(under, v128.andnot(i32x4.eq(v128.and(codes, magnitudes), zero), f32x4.eq(raw, zero)));
+      }
+    }
+    if (whole < n) {
+      const raw = lanes.loadTail(src + (whole << 2), n - whole);
+      const x = f32x4.mul(raw, k);
+      const random = mode === rounding.stochastic ? v128.load(words + (whole << 2)) : zero;
+      const codes = encode.four(
+        how, x, random, mode, saturate, shift, infinite, minNormal, limit, max, unit, maxCodes, infCodes, nanCodes, signs, unsigned,
+      );
+      encode.storeTail(dst + whole * bytes, codes, bytes, n - whole);
+      if (counting) {
+        over = i32x4.sub(over, i32x4.gt_s(lanes.abs(x), max));
+        under = i32x4.sub(under, v128.andnot(i32x4.eq(v128.and(codes, magnitudes), zero), f32x4.eq(raw, zero)));
       }
     }
     if (counting) {
@@ -150,25 +198,58 @@ export abstract class encode {
     return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
   }
 
-  @inline static row<F>(src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize): void {
-    if (stats) encode.loop<F>(src, dst, n, scale, words, mode, saturate, true, stats);
-    else encode.loop<F>(src, dst, n, scale, words, mode, saturate, false, 0);
+  @inline static row(
+    how: i32, dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
+  ): void {
+    if (stats) encode.loop(how, dtype, src, dst, n, scale, words, mode, saturate, true, stats);
+    else encode.loop(how, dtype, src, dst, n, scale, words, mode, saturate, false, 0);
   }
 
-  /** `row` with the mode made a constant, so that each instantiation holds one rounding. */
-  static rowIn<F>(src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize): void {
-    if (!saturate) encode.rowOverflowing<F>(src, dst, n, scale, words, mode, stats);
-    else if (mode === rounding.tiesToEven) encode.row<F>(src, dst, n, scale, words, rounding.tiesToEven, true, stats);
-    else if (mode === rounding.stochastic) encode.row<F>(src, dst, n, scale, words, rounding.stochastic, true, stats);
-    else if (mode === rounding.towardZero) encode.row<F>(src, dst, n, scale, words, rounding.towardZero, true, stats);
-    else encode.row<F>(src, dst, n, scale, words, rounding.tiesToAway, true, stats);
+  /** `row` with the mode made a constant, so that each copy of the loop holds one rounding. */
+  @inline static rowIn(
+    how: i32, dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
+  ): void {
+    if (mode === rounding.tiesToEven) encode.row(how, dtype, src, dst, n, scale, words, rounding.tiesToEven, saturate, stats);
+    else if (mode === rounding.stochastic) encode.row(how, dtype, src, dst, n, scale, words, rounding.stochastic, saturate, stats);
+    else if (mode === rounding.towardZero) encode.row(how, dtype, src, dst, n, scale, words, rounding.towardZero, saturate, stats);
+    else encode.row(how, dtype, src, dst, n, scale, words, rounding.tiesToAway, saturate, stats);
   }
 
-  private static rowOverflowing<F>(src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, stats: usize): void {
-    if (mode === rounding.tiesToEven) encode.row<F>(src, dst, n, scale, words, rounding.tiesToEven, false, stats);
-    else if (mode === rounding.stochastic) encode.row<F>(src, dst, n, scale, words, rounding.stochastic, false, stats);
-    else if (mode === rounding.towardZero) encode.row<F>(src, dst, n, scale, words, rounding.towardZero, false, stats);
-    else encode.row<F>(src, dst, n, scale, words, rounding.tiesToAway, false, stats);
+  private static narrowRow(
+    dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
+  ): void {
+    // Without NaN and infinity there is nothing but saturation.
+    if (saturate || format.nanCode(dtype) < 0) encode.rowIn(kind.narrow, dtype, src, dst, n, scale, words, mode, true, stats);
+    else encode.rowIn(kind.narrow, dtype, src, dst, n, scale, words, mode, false, stats);
+  }
+
+  private static upperRow(
+    dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
+  ): void {
+    if (saturate) encode.rowIn(kind.upper, dtype, src, dst, n, scale, words, mode, true, stats);
+    else encode.rowIn(kind.upper, dtype, src, dst, n, scale, words, mode, false, stats);
+  }
+
+  private static powersRow(
+    dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
+  ): void {
+    if (saturate) encode.rowIn(kind.powers, dtype, src, dst, n, scale, words, mode, true, stats);
+    else encode.rowIn(kind.powers, dtype, src, dst, n, scale, words, mode, false, stats);
+  }
+
+  private static wholeRow(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool, stats: usize): void {
+    if (saturate) encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, true, stats);
+    else encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, false, stats);
+  }
+
+  static anyRow(
+    dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
+  ): void {
+    const how = kind.of(dtype);
+    if (how === kind.narrow) encode.narrowRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
+    else if (how === kind.upper) encode.upperRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
+    else if (how === kind.whole) encode.wholeRow(dtype, src, dst, n, scale, saturate, stats);
+    else encode.powersRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
   }
 }
 
@@ -176,17 +257,12 @@ export abstract class encode {
 export function encodeRow(
   dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
 ): void {
-  if (dtype === facts.about<F32>().id) encode.rowIn<F32>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype === facts.about<BF16>().id) encode.rowIn<BF16>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype === facts.about<F16>().id) encode.rowIn<F16>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype === facts.about<E4M3FN>().id) encode.rowIn<E4M3FN>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype === facts.about<E5M2>().id) encode.rowIn<E5M2>(src, dst, n, scale, words, mode, saturate, stats);
-  else if (dtype === facts.about<E4M3>().id) encode.rowIn<E4M3>(src, dst, n, scale, words, mode, saturate, stats);
+  encode.anyRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
 }
 
 /** A float32 row to a storage format (float32, or BF16 by nearest-even). */
 export function storeRow(dtype: i32, src: usize, dst: usize, n: i32): void {
-  encodeRow(dtype, src, dst, n, 1, 0, rounding.tiesToEven, dtype > facts.about<F16>().id, 0);
+  encodeRow(dtype, src, dst, n, 1, 0, rounding.tiesToEven, format.saturates(dtype), 0);
 }
 
 /** Largest |x| of n float32 as bits: NaN orders above infinity above finite. */

@@ -9,7 +9,7 @@
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
-import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
+import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, format, rounding } from './formats';
 import { pack } from './pack';
 import { TILE, tile } from './tile';
 
@@ -134,6 +134,6 @@ function finishRow(
     }
   }
   const largest = amaxRow(line, n);
-  encodeRow(outDtype, line, out, n, outScale, 0, rounding.tiesToEven, outDtype > facts.about<F16>().id, 0);
+  encodeRow(outDtype, line, out, n, outScale, 0, rounding.tiesToEven, format.saturates(outDtype), 0);
   return largest;
 }

@@ -11,7 +11,7 @@
 import { SWIGLU_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow, storeRow } from './encode';
-import { bytesOf, rounding } from './formats';
+import { bytesOf, format, rounding } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
 
@@ -62,8 +62,8 @@ export function swigluForward(
       }
       store<u32>(slot, max(load<u32>(slot), amaxRow(scratch, width)));
       const at = <usize>row * width;
-      encodeRow(format1, scratch, dst1 + at * bytesOf(format1), width, scale1, 0, rounding.tiesToEven, format1 > 2, slot + 4);
-      if (dst2) encodeRow(format2, scratch, dst2 + at * bytesOf(format2), width, scale2, 0, rounding.tiesToEven, format2 > 2, 0);
+      encodeRow(format1, scratch, dst1 + at * bytesOf(format1), width, scale1, 0, rounding.tiesToEven, format.saturates(format1), slot + 4);
+      if (dst2) encodeRow(format2, scratch, dst2 + at * bytesOf(format2), width, scale2, 0, rounding.tiesToEven, format.saturates(format2), 0);
     }
   }
 }

@@ -27,20 +27,20 @@ async function formats() {
     if (max < 1e6) return String(max);
     const exponent = Math.floor(Math.log2(max));
     if (max !== (2 - 2 ** -manBits) * 2 ** exponent) throw new Error(`expected a full significand, got ${max}`);
-    return `(2 - 2^-${manBits}) x 2^${exponent}`;
+    return manBits === 0 ? power(max) : `(2 - 2^-${manBits}) x 2^${exponent}`;
   };
-  const hex = (value, { bits }) => code(value.toString(16).padStart(bits / 4, '0'));
+  const hex = (value, { bits }) => (value < 0 ? 'none' : code(value.toString(16).padStart(Math.ceil(bits / 4), '0')));
   const rows = DTYPES.map((dtype) => {
     const spec = formatSpec(dtype);
     return [
       code(dtype),
-      `1, ${spec.expBits}, ${spec.manBits}`,
+      `${spec.signCode ? 1 : 0}, ${spec.expBits}, ${spec.manBits}`,
       spec.bias,
       largest(spec),
       power(spec.smallestNormal),
-      power(spec.smallestSubnormal),
+      spec.signCode ? power(spec.smallestSubnormal) : 'none',
       power(spec.eps),
-      spec.hasInf ? hex(spec.infCode, spec) : 'none',
+      hex(spec.infCode, spec),
       hex(spec.nanCode, spec),
       spec.saturates ? 'yes' : 'no',
     ];

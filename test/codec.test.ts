@@ -22,7 +22,7 @@ const ALL_16 = Uint16Array.from({ length: 65536 }, (_, code) => code);
 
 /** Every code of a format; of float32, whose codes are the numbers, some of each kind. */
 function allCodes({ bits }: FormatSpec): Codes {
-  if (bits === 8) return Uint8Array.from({ length: 256 }, (_, code) => code);
+  if (bits <= 8) return Uint8Array.from({ length: 2 ** bits }, (_, code) => code);
   return bits === 16 ? ALL_16 : new Random(1).patterns(65536);
 }
 
@@ -37,9 +37,9 @@ function around(x: number): number[] {
  * For each pair of adjacent values the lower one, the midpoint, and the float32 neighbours of both: these decide rounding.
  * The last pair is max and what would follow it, whose midpoint decides overflow. Exact: float32 has more bits than these formats.
  */
-function decisive({ name, bits, maxCode }: FormatSpec): number[] {
+function decisive({ name, bits, maxCode, manBits }: FormatSpec): number[] {
   const ascending = Array.from(decode(allCodes({ bits } as FormatSpec), name).slice(0, maxCode + 1));
-  ascending.push(2 * ascending[maxCode] - ascending[maxCode - 1]);
+  ascending.push(manBits === 0 ? 2 ** 128 : 2 * ascending[maxCode] - ascending[maxCode - 1]);
   return ascending
     .slice(0, -1)
     .flatMap((low, i) => [...(low > 0 ? around(low) : [0, -0]), ...around((low + ascending[i + 1]) / 2)]);
@@ -74,7 +74,7 @@ describe.each(DTYPES.map((dtype) => ({ dtype })))('$dtype', ({ dtype }) => {
     Float32Array.from([
       ...SPECIAL,
       ...(spec.bits === 32 ? [] : decisive(spec)),
-      ...(spec.bits === 8 ? [...decode(ALL_16, 'bfloat16'), ...decode(ALL_16, 'float16')] : []),
+      ...(spec.bits <= 8 ? [...decode(ALL_16, 'bfloat16'), ...decode(ALL_16, 'float16')] : []),
     ]);
   const random = new Random(2).patterns(50_000);
 

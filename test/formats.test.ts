@@ -18,8 +18,21 @@ import {
 } from '../src/formats/index.js';
 import vectors from './vectors/ofp8.json' with { type: 'json' };
 
-const FLOAT8 = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3'] as const;
+const ONE_BYTE = [
+  'float8_e4m3fn',
+  'float8_e5m2',
+  'float8_e4m3',
+  'float8_e4m3fnuz',
+  'float8_e5m2fnuz',
+  'float8_e3m4',
+  'float8_e4m3b11fnuz',
+  'float8_e8m0fnu',
+  'float6_e2m3fn',
+  'float6_e3m2fn',
+  'float4_e2m1fn',
+] as const;
 const FLOAT16 = ['bfloat16', 'float16'] as const;
+const SIGNED = [...ONE_BYTE, ...FLOAT16].filter((dtype) => dtype !== 'float8_e8m0fnu');
 
 /** Every mode, stochastic with random numbers around the points where a tie or a neighbour of a code decides. */
 const CASES: { rounding: Rounding; random?: number }[] = [
@@ -53,7 +66,14 @@ function pointsBetween(low: number, high: number): number[] {
  * Rounding by search: the code of x >= 0 among the ascending values of the codes from `first` on. Differences are exact for the two
  * values next to x (Sterbenz), which are the ones that matter.
  */
-function search(x: number, values: readonly number[], first: number, rounding: Rounding, random = 0): number {
+function search(
+  x: number,
+  values: readonly number[],
+  first: number,
+  rounding: Rounding,
+  random = 0,
+  tiesUp = false,
+): number {
   const below = values.findLastIndex((value) => value <= x);
   if (rounding === 'towardZero' || values[below] === x) return first + below;
   if (rounding === 'stochastic') {
@@ -64,16 +84,18 @@ function search(x: number, values: readonly number[], first: number, rounding: R
   const least = Math.min(...distances);
   const nearest = [...distances.keys()].filter((i) => distances[i] === least).map((i) => first + i);
   if (nearest.length === 1) return nearest[0];
-  return rounding === 'tiesToAway' ? Math.max(...nearest) : nearest.find((code) => code % 2 === 0)!;
+  return rounding === 'tiesToAway' || tiesUp ? Math.max(...nearest) : nearest.find((code) => code % 2 === 0)!;
 }
 
 /** The code of a magnitude that may be one beyond the largest, by the table in reference.ts. */
 function overflowed(dtype: DType, magnitude: number, negative: boolean, saturate: boolean): number {
   const { maxCode, infCode, nanCode, signCode } = formatSpec(dtype);
+  if (signCode === 0 && negative) return saturate ? 0 : nanCode;
+  if (magnitude === 0 && nanCode === signCode) return 0;
   const sign = negative ? signCode : 0;
   if (magnitude <= maxCode) return sign + magnitude;
-  if (saturate) return sign + maxCode;
-  return infCode < 0 ? nanCode : sign + infCode;
+  if (infCode >= 0 && !saturate) return sign + infCode;
+  return saturate || nanCode < 0 ? sign + maxCode : nanCode;
 }
 
 /** Decoding written out another way, for the formats the vectors do not list. */
@@ -101,7 +123,7 @@ describe('the specification', () => {
     (name, facts) => {
       const dtype = name as DType;
       const spec = formatSpec(dtype);
-      expect(finfo(dtype)).toEqual({
+      expect(finfo(dtype)).toMatchObject({
         dtype,
         bits: 8,
         max: facts.max,
@@ -133,8 +155,8 @@ describe('the specification', () => {
   });
 
   it('the id of a format is its place in DTYPES', () => {
-    expect(DTYPES.map((dtype) => formatSpec(dtype).id)).toEqual([0, 1, 2, 3, 4, 5]);
-    expect(DTYPES.map((dtype) => formatSpec(dtype).bytes)).toEqual([4, 2, 2, 1, 1, 1]);
+    expect(DTYPES.map((dtype) => formatSpec(dtype).id)).toEqual(DTYPES.map((_, id) => id));
+    expect(DTYPES.map((dtype) => formatSpec(dtype).bytes)).toEqual([4, 2, 2, ...ONE_BYTE.map(() => 1)]);
   });
 });
 
@@ -143,6 +165,14 @@ describe('names', () => {
     ['float8_e4m3fn', 'F8_E4M3 FLOAT8E4M3FN e4m3fn fp8 FP8 f8E4M3FN Float8_E4M3FN'],
     ['float8_e5m2', 'e5m2 F8_E5M2 FLOAT8E5M2 f8E5M2 fp8_e5m2'],
     ['float8_e4m3', 'float8_e4m3 FLOAT8_E4M3'],
+    ['float8_e4m3fnuz', 'F8_E4M3FNUZ FLOAT8E4M3FNUZ e4m3fnuz fp8_e4m3fnuz'],
+    ['float8_e5m2fnuz', 'F8_E5M2FNUZ FLOAT8E5M2FNUZ'],
+    ['float8_e3m4', 'e3m4 f8E3M4'],
+    ['float8_e4m3b11fnuz', 'f8E4M3B11FNUZ'],
+    ['float8_e8m0fnu', 'F8_E8M0 FLOAT8E8M0 e8m0 f8E8M0FNU'],
+    ['float6_e2m3fn', 'F6_E2M3 e2m3 f6E2M3FN fp6_e2m3'],
+    ['float6_e3m2fn', 'F6_E3M2 e3m2'],
+    ['float4_e2m1fn', 'F4 fp4 FLOAT4E2M1 e2m1 f4E2M1FN'],
     ['bfloat16', 'bf16 BF16 BFLOAT16'],
     ['float16', 'f16 fp16 F16 half'],
     ['float32', 'f32 fp32 F32 FLOAT float32'],
@@ -151,7 +181,8 @@ describe('names', () => {
   });
 
   it('refuses the unknown, the ambiguous and what is not a string', () => {
-    expect(() => dtypeOf('float8_e4m3fnuz')).toThrow(/^dtype: expected one of float32, .*, got 'float8_e4m3fnuz'$/);
+    expect(() => dtypeOf('float8_e6m1')).toThrow(/^dtype: expected one of float32, .*, got 'float8_e6m1'$/);
+    expect(() => dtypeOf('float6_e4m3fn')).toThrow(RangeError);
     expect(() => dtypeOf('constructor')).toThrow(RangeError);
     expect(() => dtypeOf('e4m3')).toThrow(/float8_e4m3fn.*448.*float8_e4m3.*240.*got 'e4m3'/);
     expect(() => dtypeOf(3 as unknown as string)).toThrow(TypeError);
@@ -160,10 +191,10 @@ describe('names', () => {
 });
 
 describe('truth from outside', () => {
-  it.each(FLOAT8)('%s: every code decodes as in ml_dtypes', (dtype) => {
+  it.each(ONE_BYTE)('%s: every code decodes as in ml_dtypes', (dtype) => {
     const expected = vectors.ml_dtypes.decode[dtype].map(number);
-    expect(expected.length).toBe(256);
     const spec = formatSpec(dtype);
+    expect(expected.length).toBe(2 ** spec.bits);
     // toBe is Object.is: it tells -0 from 0 and takes NaN for NaN only.
     expected.forEach((value, code) => void expect(decodeValue(code, spec)).toBe(value));
     decode(
@@ -172,15 +203,27 @@ describe('truth from outside', () => {
     ).forEach((value, code) => void expect(value).toBe(expected[code]));
   });
 
-  it.each([...FLOAT8, ...FLOAT16])('%s: casts agree with ml_dtypes and numpy, save for the sign of a NaN', (dtype) => {
-    const digits = formatSpec(dtype).bytes * 2;
-    const expected = vectors.ml_dtypes.codes[dtype].match(new RegExp(`.{${digits}}`, 'g'))!.map(hex);
-    const inputs = vectors.ml_dtypes.inputs.map(number);
-    expect(expected.length).toBe(inputs.length);
-    const { signCode, nanCode } = formatSpec(dtype);
-    const canonical = expected.map((code) => (code % signCode === nanCode ? nanCode : code));
-    expect([...encode(inputs, dtype, { saturate: false })]).toEqual(canonical);
-  });
+  it.each([...ONE_BYTE, ...FLOAT16])(
+    '%s: casts agree with ml_dtypes and numpy, save for the sign of a NaN',
+    (dtype) => {
+      const digits = formatSpec(dtype).bytes * 2;
+      const expected = vectors.ml_dtypes.codes[dtype].match(new RegExp(`.{${digits}}`, 'g'))!.map(hex);
+      const inputs = vectors.ml_dtypes.inputs.map(number);
+      expect(expected.length).toBe(inputs.length);
+      const { signCode, nanCode, maxCode } = formatSpec(dtype);
+      // A NaN without a code becomes -0 there; here, as in cuda_fp6.h and cuda_fp4.h, the largest value.
+      const canonical = expected.map((code, i) =>
+        nanCode < 0
+          ? Number.isNaN(inputs[i])
+            ? maxCode
+            : code
+          : code % (signCode || 256) === nanCode
+            ? nanCode
+            : code,
+      );
+      expect([...encode(inputs, dtype, { saturate: false })]).toEqual(canonical);
+    },
+  );
 
   it.each([...vectors.onnx.casts, ...vectors.papers.casts])('$x as $dtype, saturate $saturate, is $value', (row) => {
     const [value] = round([number(row.x)], row.dtype, { saturate: row.saturate });
@@ -193,9 +236,9 @@ describe('truth from outside', () => {
 });
 
 describe('all codes', () => {
-  it.each([...FLOAT8, ...FLOAT16])('%s: decode, then encode, is the identity, a NaN becoming canonical', (dtype) => {
+  it.each([...ONE_BYTE, ...FLOAT16])('%s: decode, then encode, is the identity, a NaN becoming canonical', (dtype) => {
     const spec = formatSpec(dtype);
-    const codes = (spec.bits === 8 ? Uint8Array : Uint16Array).from({ length: 2 * spec.signCode }, (_, code) => code);
+    const codes = (spec.bytes === 1 ? Uint8Array : Uint16Array).from({ length: 2 ** spec.bits }, (_, code) => code);
     const values = decode(codes, dtype);
     for (const { rounding } of CASES) {
       const back = encode(values, dtype, { rounding, saturate: false, seed: 5 });
@@ -229,16 +272,17 @@ describe('all codes', () => {
 });
 
 describe('rounding between adjacent values', () => {
-  it.each(FLOAT8)('%s: each pair, in every mode, against a search of the whole table', (dtype) => {
+  it.each(ONE_BYTE)('%s: each pair, in every mode, against a search of the whole table', (dtype) => {
     const spec = formatSpec(dtype);
     const values = vectors.ml_dtypes.decode[dtype].slice(0, spec.maxCode + 1).map(number);
     // The value the next code would have, were the exponent not limited: where overflow is decided.
-    values.push(2 * values[spec.maxCode] - values[spec.maxCode - 1]);
+    const isPowers = spec.manBits === 0;
+    values.push(isPowers ? 2 * spec.max : 2 * values[spec.maxCode] - values[spec.maxCode - 1]);
     const wrong: unknown[] = [];
     for (let low = 0; low <= spec.maxCode; low++) {
       for (const x of pointsBetween(values[low], values[low + 1])) {
         for (const { rounding, random } of CASES) {
-          const magnitude = search(x, values, 0, rounding, random);
+          const magnitude = search(x, values, 0, rounding, random, isPowers);
           for (const saturate of [true, false]) {
             const limited = rounding === 'towardZero' ? Math.min(magnitude, spec.maxCode) : magnitude;
             const options = { rounding, saturate, random };
@@ -299,8 +343,8 @@ describe('rounding between adjacent values', () => {
     expect(got).toEqual(expected);
   });
 
-  it.each([...FLOAT8, ...FLOAT16])('%s is what adding and subtracting 1.5 * 2^52 quanta gives', (dtype) => {
-    const { manBits, smallestNormal, max } = formatSpec(dtype);
+  it.each(SIGNED)('%s is what adding and subtracting 1.5 * 2^52 quanta gives', (dtype) => {
+    const { manBits, smallestNormal, max, hasNegativeZero } = formatSpec(dtype);
     const x = randomFloats(5000, Math.log2(smallestNormal) - manBits - 2, Math.log2(smallestNormal) + 30);
     const got = round(x, dtype, { saturate: true });
     const wrong = x.filter((value, i) => {
@@ -308,7 +352,7 @@ describe('rounding between adjacent values', () => {
       while (Math.abs(value) >= quantum * 2 ** (manBits + 1)) quantum *= 2;
       const magic = 1.5 * 2 ** 52 * quantum;
       const rounded = Math.min(Math.abs(value) + magic - magic, max);
-      return !Object.is(got[i], value < 0 ? -rounded : rounded);
+      return !Object.is(got[i], value < 0 && (rounded > 0 || hasNegativeZero) ? -rounded : rounded);
     });
     expect(wrong).toEqual([]);
   });
@@ -331,7 +375,7 @@ describe('one rounding', () => {
 
 describe('overflow', () => {
   it('saturates by default in the 8-bit formats and nowhere else', () => {
-    for (const dtype of FLOAT8)
+    for (const dtype of ONE_BYTE)
       expect(round([1e300, -Number.POSITIVE_INFINITY], dtype)).toEqual(
         Float64Array.of(finfo(dtype).max, finfo(dtype).min),
       );
@@ -341,21 +385,41 @@ describe('overflow', () => {
     }
   });
 
-  it.each(DTYPES)('%s: the far ends of float64, in every mode', (dtype) => {
+  it.each([...SIGNED, 'float32'] as DType[])('%s: the far ends of float64, in every mode', (dtype) => {
     const spec = formatSpec(dtype);
+    const infinite = spec.hasInf ? spec.infCode : spec.hasNaN ? spec.nanCode : spec.maxCode;
+    const sign = spec.hasInf || !spec.hasNaN ? spec.signCode : 0;
     for (const { rounding, random } of CASES) {
       const code = (x: number, saturate: boolean) => encodeValue(x, spec, { rounding, saturate, random });
-      const beyond = rounding === 'towardZero' ? spec.maxCode : spec.hasInf ? spec.infCode : spec.nanCode;
+      const up = rounding === 'stochastic' && random === 0 ? 1 : 0;
       expect(code(Number.MAX_VALUE, true)).toBe(spec.maxCode);
       expect(code(-Number.MAX_VALUE, true)).toBe(spec.signCode + spec.maxCode);
-      expect(code(Number.MAX_VALUE, false)).toBe(beyond);
+      expect(code(Number.MAX_VALUE, false)).toBe(rounding === 'towardZero' ? spec.maxCode : infinite);
       expect(code(Number.POSITIVE_INFINITY, true)).toBe(spec.maxCode);
-      expect(code(Number.POSITIVE_INFINITY, false)).toBe(spec.hasInf ? spec.infCode : spec.nanCode);
-      expect(code(Number.NEGATIVE_INFINITY, false)).toBe(spec.hasInf ? spec.signCode + spec.infCode : spec.nanCode);
-      const up = rounding === 'stochastic' && random === 0 ? 1 : 0;
+      expect(code(Number.POSITIVE_INFINITY, false)).toBe(infinite);
+      expect(code(Number.NEGATIVE_INFINITY, false)).toBe(sign + infinite);
       expect(code(5e-324, true)).toBe(up);
-      expect(code(-5e-324, false)).toBe(spec.signCode + up);
-      expect(code(-0, true)).toBe(spec.signCode);
+      expect(code(-5e-324, false)).toBe(up || spec.hasNegativeZero ? spec.signCode + up : 0);
+      expect(code(-0, true)).toBe(spec.hasNegativeZero ? spec.signCode : 0);
+      expect(code(Number.NaN, true)).toBe(spec.hasNaN ? spec.nanCode : spec.maxCode);
+    }
+  });
+
+  it('float8_e8m0fnu: the far ends of float64, zero and negative numbers, in every mode', () => {
+    const spec = formatSpec('float8_e8m0fnu');
+    for (const { rounding, random } of CASES) {
+      const code = (x: number, saturate: boolean) => encodeValue(x, spec, { rounding, saturate, random });
+      expect(code(Number.MAX_VALUE, true)).toBe(254);
+      expect(code(Number.MAX_VALUE, false)).toBe(rounding === 'towardZero' ? 254 : 255);
+      expect(code(2 ** 1023, false)).toBe(rounding === 'towardZero' ? 254 : 255);
+      expect(code(Number.POSITIVE_INFINITY, true)).toBe(254);
+      expect(code(Number.POSITIVE_INFINITY, false)).toBe(255);
+      for (const tiny of [5e-324, 2 ** -500, 2 ** -128]) expect(code(tiny, false)).toBe(0);
+      for (const none of [0, -0, -1, -Number.MAX_VALUE, Number.NEGATIVE_INFINITY]) {
+        expect(code(none, true)).toBe(0);
+        expect(code(none, false)).toBe(255);
+      }
+      expect(code(Number.NaN, true)).toBe(255);
     }
   });
 });
@@ -381,7 +445,7 @@ describe('stochastic rounding', () => {
     expect([...round(above, 'fp8', options)]).toEqual(words.map(() => 1.125));
   });
 
-  it.each([...FLOAT8, ...FLOAT16])('%s: element i uses word i of stream 0, step 0', (dtype) => {
+  it.each(SIGNED)('%s: element i uses word i of stream 0, step 0', (dtype) => {
     const seed = 2 ** 40 + 17;
     const spec = formatSpec(dtype);
     const x = randomFloats(1001, -18, 10);
@@ -393,7 +457,7 @@ describe('stochastic rounding', () => {
       while (Math.abs(clamped) >= quantum * 2 ** (spec.manBits + 1)) quantum *= 2;
       const q = Math.abs(clamped) / quantum;
       const rounded = Math.floor(q) + (random < q - Math.floor(q) ? 1 : 0);
-      return Math.sign(value) * rounded * quantum;
+      return rounded === 0 && !spec.hasNegativeZero ? 0 : Math.sign(value) * rounded * quantum;
     });
     expect([...round(x, dtype, options)]).toEqual(expected);
     expect([...round(x, dtype, { ...options, seed: 17 })]).not.toEqual(expected);

@@ -1,4 +1,4 @@
-"""Makes the `ml_dtypes` part of test/vectors/ofp8.json: what ml_dtypes decodes every 8-bit code to, and what it casts 319 float32 numbers to.
+"""Makes the `ml_dtypes` part of test/vectors/ofp8.json: what ml_dtypes decodes every code of one byte to, and what it casts 319 float32 numbers to.
 
     pip install ml_dtypes==0.6.0 numpy==2.4.6
     python3 scripts/vectors/ofp8.py            # write that part of the file; the rest stays as it is
@@ -22,12 +22,14 @@ import numpy as np
 FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "test", "vectors", "ofp8.json")
 SEED = 20240918
 
-EIGHT_BIT = {
-    "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
-    "float8_e5m2": ml_dtypes.float8_e5m2,
-    "float8_e4m3": ml_dtypes.float8_e4m3,
+ONE_BYTE = {
+    name: getattr(ml_dtypes, name)
+    for name in [
+        "float8_e4m3fn", "float8_e5m2", "float8_e4m3", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e3m4", "float8_e4m3b11fnuz",
+        "float8_e8m0fnu", "float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn",
+    ]
 }
-FORMATS = {**EIGHT_BIT, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+FORMATS = {**ONE_BYTE, "bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 
 
 def number(value):
@@ -58,7 +60,7 @@ def inputs():
 
 
 def decoded(dtype):
-    return [number(v) for v in np.arange(256, dtype=np.uint8).view(dtype).astype(np.float64)]
+    return [number(v) for v in np.arange(2 ** ml_dtypes.finfo(dtype).bits, dtype=np.uint8).view(dtype).astype(np.float64)]
 
 
 def codes(x, dtype):
@@ -73,14 +75,14 @@ def part():
     machine = platform.machine().replace("_", "-")
     provenance = (
         f"ml_dtypes {ml_dtypes.__version__} and numpy {np.__version__}, Python {python}, {machine}. "
-        "decode[name][code] = numpy.arange(256, dtype=uint8).view(dtype).astype(float64). "
+        "decode[name][code] = numpy.arange(2 ** bits, dtype=uint8).view(dtype).astype(float64). "
         "codes[name] = numpy.array(inputs, float32).astype(dtype).view(uint8 or uint16), as joined hexadecimal; "
         "that cast is ties-to-even without saturation. float16 is numpy.float16. "
         "inputs are exact float32 values: random (log-uniform), short significands for ties, and boundaries by hand. "
         "NaN codes keep the sign of the input."
     )
     with np.errstate(all="ignore"):
-        decode_lines = [f'      "{name}": {json.dumps(decoded(dtype))}' for name, dtype in EIGHT_BIT.items()]
+        decode_lines = [f'      "{name}": {json.dumps(decoded(dtype))}' for name, dtype in ONE_BYTE.items()]
         code_lines = [f'      "{name}": "{codes(x, dtype)}"' for name, dtype in FORMATS.items()]
     return "\n".join([
         '  "ml_dtypes": {',

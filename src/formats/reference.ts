@@ -15,17 +15,22 @@
  * | rounds to zero                     | 0 with the sign of x     | 0 with the sign of x                       |
  *
  * "Rounded" is as if the exponent had no upper limit: float8_e4m3fn (max 448, spacing 32) takes 464 to 448 under ties-to-even and
- * overflows above it. The format without infinity is float8_e4m3fn. `saturate` is true by default for the 8-bit formats only.
+ * overflows above it. `saturate` is true by default for formats of up to 8 bits only. Where a format lacks something:
  *
- * Agreement: ONNX (Cast; "Float stored in 8 bits") and cuda_fp8.h (SATFINITE, NOSAT) give the same values; ml_dtypes is our
- * `saturate: false`. Differences: ONNX and ml_dtypes keep the sign of a NaN, and of an infinity that becomes one; we write sign 0, since
- * WebAssembly leaves the sign of a computed NaN open. The NaN of float8_e5m2 is 0x7f for torch and CUDA, 0x7e for ml_dtypes and for us;
- * every NaN code decodes. ml_dtypes 0.6.0 rounds a float64 twice (1.0625 + 2^-30 becomes 1, not 1.125).
+ * - no -0 (the fnuz formats): -0 and what rounds to it become +0.
+ * - no NaN (float6, float4): NaN becomes +max; infinity and overflow the largest value of their sign, saturating or not.
+ * - float8_e8m0fnu holds powers of two alone, from 2^-127: nearest takes a tie up; what lies below 2^-127 becomes 2^-127; zero and
+ *   negative numbers, -infinity included, become NaN, saturating 2^-127.
+ *
+ * Agreement: ONNX (Cast; "Float stored in 8 bits") and cuda_fp8.h (SATFINITE, NOSAT) give the same values, cuda_fp6.h and cuda_fp4.h for
+ * NaN too; ml_dtypes is our `saturate: false`. Differences: ONNX and ml_dtypes keep the sign of a NaN, and of an infinity that becomes
+ * one; we write sign 0, since WebAssembly leaves the sign of a computed NaN open. The NaN of float8_e5m2 is 0x7f for torch and CUDA, 0x7e
+ * for ml_dtypes and for us; every NaN code decodes. ml_dtypes 0.6.0 rounds a float64 twice (1.0625 + 2^-30 becomes 1, not 1.125).
  */
 
 import { STOCHASTIC, TIES_TO_AWAY, TIES_TO_EVEN, TOWARD_ZERO } from './constants.js';
 import { philox4x32, philoxKey, type Words4 } from './philox.js';
-import { type DType, describe, type FormatSpec, finiteValue, formatSpec, powerOfTwo } from './spec.js';
+import { type DType, describe, exponentOf, type FormatSpec, finiteValue, formatSpec, powerOfTwo } from './spec.js';
 
 /** Rounding modes and the integers the kernels know them by. */
 export const ROUNDING_IDS = Object.freeze({
@@ -87,15 +92,16 @@ export function roundingId(rounding: Rounding): number {
  * @throws {RangeError} if the code is no such integer.
  */
 export function decodeValue(code: number, spec: FormatSpec): number {
-  const { signCode, maxCode, infCode, manBits, bias } = spec;
-  if (!(Number.isInteger(code) && code >= 0 && code < 2 * signCode)) {
-    throw new RangeError(
-      `code: expected an integer from 0 to ${2 * signCode - 1} (${spec.name}), got ${describe(code)}`,
-    );
+  const { signCode, maxCode, infCode } = spec;
+  const count = powerOfTwo(spec.bits);
+  if (!(Number.isInteger(code) && code >= 0 && code < count)) {
+    throw new RangeError(`code: expected an integer from 0 to ${count - 1} (${spec.name}), got ${describe(code)}`);
   }
-  const magnitude = code % signCode;
-  const sign = code === magnitude ? 1 : -1;
-  if (magnitude <= maxCode) return sign * finiteValue(magnitude, manBits, bias);
+  if (code === spec.nanCode) return Number.NaN;
+  const negative = signCode > 0 && code >= signCode;
+  const magnitude = negative ? code - signCode : code;
+  const sign = negative ? -1 : 1;
+  if (magnitude <= maxCode) return sign * finiteValue(magnitude, spec);
   return magnitude === infCode ? sign * Number.POSITIVE_INFINITY : Number.NaN;
 }
 
@@ -119,32 +125,35 @@ export function encodeValue(x: number, spec: FormatSpec, options: EncodeValueOpt
   return codeOf(x, spec, mode, checkSaturate(saturate), random);
 }
 
-const scratch = new DataView(new ArrayBuffer(8));
-
 function codeOf(x: number, spec: FormatSpec, mode: number, saturate: boolean, random: number): number {
-  const { manBits, bias, maxCode, nanCode, infCode } = spec;
-  if (Number.isNaN(x)) return nanCode;
-  scratch.setFloat64(0, x);
-  const high = scratch.getUint32(0);
-  const sign = high >>> 31 === 1 ? spec.signCode : 0;
+  const { manBits, maxCode, nanCode, infCode, signCode, minExponent } = spec;
+  // What has no code of its own becomes NaN where there is one, else the largest value.
+  const none = spec.hasNaN ? nanCode : maxCode;
+  if (Number.isNaN(x)) return none;
+  const sign = x < 0 || Object.is(x, -0) ? signCode : 0;
   const magnitude = Math.abs(x);
+  if (signCode === 0 && !(x > 0)) return saturate ? 0 : none;
   // Rounding is monotonic, so with saturation all that lies beyond max ends at max, infinity included, in every mode.
   if (saturate && magnitude > spec.max) return sign + maxCode;
-  const overflow = spec.hasInf ? sign + infCode : nanCode;
+  const overflow = spec.hasInf ? sign + infCode : spec.hasNaN ? none : sign + maxCode;
   if (magnitude === Number.POSITIVE_INFINITY) return overflow;
 
   // The quantum is the spacing of the format at |x|. Dividing by a power of two is exact here: q has no more bits than x, and its
   // exponent is in range, because a quantum below 1 moves x up and one above 1 belongs to an x at least as large.
-  const exponent = Math.max(((high >>> 20) & 0x7ff) - 1023, spec.minExponent);
+  // (2^1023 counts as two units of 2^1022, since 2^-1023 is no normal number.)
+  const exponent = Math.min(Math.max(exponentOf(x), minExponent), 1022);
   const q = magnitude * powerOfTwo(manBits - exponent);
   const whole = Math.floor(q);
-  const units = roundsUp(whole, q - whole, mode, random) ? whole + 1 : whole;
+  // Between powers of two every tie goes up: codes without a mantissa have no even one to prefer.
+  const nearest = manBits === 0 && mode === TIES_TO_EVEN ? TIES_TO_AWAY : mode;
+  const units = roundsUp(whole, q - whole, nearest, random) ? whole + 1 : whole;
 
   // A normal's units include the hidden bit, so they carry into the exponent field by themselves, as does the step from the largest
-  // subnormal to the smallest normal and from one binade to the next.
-  const code = (exponent + bias - 1) * powerOfTwo(manBits) + units;
-  if (code <= maxCode) return sign + code;
-  return mode === TOWARD_ZERO ? sign + maxCode : overflow;
+  // subnormal to the smallest normal and from one binade to the next. A format without subnormals starts at one unit.
+  const hidden = powerOfTwo(manBits);
+  const code = (exponent - minExponent) * hidden + (signCode === 0 ? Math.max(units, hidden) - hidden : units);
+  if (code > maxCode) return mode === TOWARD_ZERO ? sign + maxCode : overflow;
+  return code === 0 && !spec.hasNegativeZero ? 0 : sign + code;
 }
 
 /** Whether a magnitude of `whole + fraction` units, 0 <= fraction < 1, goes up. `whole` is odd exactly when its code is. */
@@ -239,17 +248,17 @@ function bitsArray(
   spec: FormatSpec,
   length: number,
 ): Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer> | Uint32Array<ArrayBuffer> {
-  if (spec.bits === 8) return new Uint8Array(length);
-  return spec.bits === 16 ? new Uint16Array(length) : new Uint32Array(length);
+  if (spec.bytes === 1) return new Uint8Array(length);
+  return spec.bytes === 2 ? new Uint16Array(length) : new Uint32Array(length);
 }
 
 const tables = new Map<DType, Float32Array>();
 
-/** All values of an 8- or 16-bit format by code, made on first use. Each is exact in float32. */
+/** All values of a format of at most 16 bits by code, made on first use. Each is exact in float32. */
 function decodeTable(spec: FormatSpec): Float32Array {
   let table = tables.get(spec.name);
   if (!table) {
-    table = Float32Array.from({ length: 2 * spec.signCode }, (_, code) => decodeValue(code, spec));
+    table = Float32Array.from({ length: powerOfTwo(spec.bits) }, (_, code) => decodeValue(code, spec));
     tables.set(spec.name, table);
   }
   return table;
@@ -263,7 +272,7 @@ function checkArray(label: string, array: ArrayLike<number>): void {
 
 function checkCodes(codes: ArrayLike<number>, spec: FormatSpec): void {
   checkArray('codes', codes);
-  const expected = spec.bits === 8 ? 'Uint8Array' : spec.bits === 16 ? 'Uint16Array' : 'Float32Array';
+  const expected = spec.bytes === 1 ? 'Uint8Array' : spec.bytes === 2 ? 'Uint16Array' : 'Float32Array';
   // The tag, not instanceof: it also holds for a Buffer and for arrays from another realm.
   const tag = (codes as Partial<Uint8Array>)[Symbol.toStringTag];
   if (tag !== expected && (ArrayBuffer.isView(codes) || spec.bits === 32)) {

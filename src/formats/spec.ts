@@ -7,15 +7,30 @@
 
 import * as C from './constants.js';
 
-/** A number format, by its torch name. The order of this union is the order of the ids. */
-export type DType = 'float32' | 'bfloat16' | 'float16' | 'float8_e4m3fn' | 'float8_e5m2' | 'float8_e4m3';
+/** A number format, by its torch name (ml_dtypes' where torch has none). The order of this union is the order of the ids. */
+export type DType =
+  | 'float32'
+  | 'bfloat16'
+  | 'float16'
+  | 'float8_e4m3fn'
+  | 'float8_e5m2'
+  | 'float8_e4m3'
+  | 'float8_e4m3fnuz'
+  | 'float8_e5m2fnuz'
+  | 'float8_e3m4'
+  | 'float8_e4m3b11fnuz'
+  | 'float8_e8m0fnu'
+  | 'float6_e2m3fn'
+  | 'float6_e3m2fn'
+  | 'float4_e2m1fn';
 
-/** Everything there is to know about a format. Codes are unsigned integers; the sign bit is not set in `maxCode`, `infCode` and `nanCode`. */
+/** Everything there is to know about a format. Codes are unsigned integers; the sign bit is not set in `maxCode` and `infCode`. */
 export interface FormatSpec {
   readonly name: DType;
   /** The integer the kernels know this format by. */
   readonly id: number;
   readonly bits: number;
+  /** Bytes of an unpacked code: a code of 4 or 6 bits has a byte to itself. */
   readonly bytes: number;
   readonly expBits: number;
   readonly manBits: number;
@@ -24,11 +39,14 @@ export interface FormatSpec {
   readonly maxCode: number;
   /** Code of +infinity, or -1 where the format has none. */
   readonly infCode: number;
-  /** The one NaN code the encoders write. Every other code above `maxCode` that is not an infinity also decodes to NaN. */
+  /** The one NaN code the encoders write, or -1 where the format has none. Other codes that are not finite or infinite decode to NaN too. */
   readonly nanCode: number;
-  /** The sign bit as a code: the code of -0. */
+  /** The sign bit as a code, 0 in an unsigned format. */
   readonly signCode: number;
   readonly hasInf: boolean;
+  readonly hasNaN: boolean;
+  /** Whether -0 has a code. */
+  readonly hasNegativeZero: boolean;
   /** Exponent of the smallest normal value, and of the spacing rule for all subnormals. */
   readonly minExponent: number;
   readonly max: number;
@@ -36,7 +54,7 @@ export interface FormatSpec {
   readonly smallestSubnormal: number;
   /** Distance from 1 to the next larger value. */
   readonly eps: number;
-  /** What `saturate` means when it is not given: true for the 8-bit formats (ONNX), false for the others (IEEE 754). */
+  /** What `saturate` means when it is not given: true for formats of up to 8 bits (ONNX), false for the others (IEEE 754). */
   readonly saturates: boolean;
 }
 
@@ -46,9 +64,19 @@ export interface FormatInfo {
   readonly bits: number;
   readonly max: number;
   readonly min: number;
+  /** Distance from 1 to the next larger value. */
   readonly eps: number;
   readonly smallestNormal: number;
+  /** The smallest positive value; of float8_e8m0fnu, which has no subnormals, the smallest normal one. */
   readonly smallestSubnormal: number;
+  /** Bits of the significand, the hidden one included. */
+  readonly digits: number;
+  /** Largest e with 2^e in the format. */
+  readonly maxExponent: number;
+  /** e of the smallest normal value, 2^e. */
+  readonly minExponent: number;
+  /** Codes by what they stand for; together 2^bits. */
+  readonly codes: { readonly finite: number; readonly infinite: number; readonly nan: number };
 }
 
 const scratch = new DataView(new ArrayBuffer(8));
@@ -64,109 +92,103 @@ export function powerOfTwo(exponent: number): number {
   return scratch.getFloat64(0);
 }
 
+/** Exponent of 2^e <= |x| < 2^(e + 1), for |x| normal in float64. */
+export function exponentOf(x: number): number {
+  scratch.setFloat64(0, x);
+  return ((scratch.getUint32(0) >>> 20) & 0x7ff) - 1023;
+}
+
 /**
  * The value of a finite code without its sign, exact in float64.
  *
  * @param magnitude code from 0 to `maxCode`; not checked.
  */
-export function finiteValue(magnitude: number, manBits: number, bias: number): number {
+export function finiteValue(
+  magnitude: number,
+  { manBits, minExponent, signCode }: Pick<FormatSpec, 'manBits' | 'minExponent' | 'signCode'>,
+): number {
   const hidden = powerOfTwo(manBits);
   const fraction = magnitude % hidden;
   const field = (magnitude - fraction) / hidden;
+  // The unsigned format has neither subnormals nor zero: its field 0 is a normal one.
+  if (signCode === 0) return (hidden + fraction) * powerOfTwo(minExponent + field - manBits);
   return field === 0
-    ? fraction * powerOfTwo(1 - bias - manBits)
-    : (hidden + fraction) * powerOfTwo(field - bias - manBits);
+    ? fraction * powerOfTwo(minExponent - manBits)
+    : (hidden + fraction) * powerOfTwo(minExponent + field - 1 - manBits);
 }
 
-function derive(
-  name: DType,
-  id: number,
-  [expBits, manBits, bias]: readonly [number, number, number],
-  [maxCode, infCode, nanCode]: readonly [number, number, number],
-): FormatSpec {
-  const bits = 1 + expBits + manBits;
+function derive(name: DType): FormatSpec {
+  const prefix = name.toUpperCase();
+  const integer = (field: string) => (C as unknown as Record<string, number>)[prefix + field];
+  const [expBits, manBits, bias] = ['_EXP_BITS', '_MAN_BITS', '_BIAS'].map(integer);
+  const [maxCode, infCode, nanCode] = ['_MAX_CODE', '_INF_CODE', '_NAN_CODE'].map(integer);
+  const signBits = integer('_SIGN_BITS');
+  const bits = signBits + expBits + manBits;
+  const signCode = signBits * powerOfTwo(bits - 1);
+  const minExponent = signBits - bias;
   return Object.freeze({
     name,
-    id,
+    id: integer(''),
     bits,
-    bytes: bits / 8,
+    bytes: Math.ceil(bits / 8),
     expBits,
     manBits,
     bias,
     maxCode,
     infCode,
     nanCode,
-    signCode: powerOfTwo(bits - 1),
+    signCode,
     hasInf: infCode !== -1,
-    minExponent: 1 - bias,
-    max: finiteValue(maxCode, manBits, bias),
-    smallestNormal: powerOfTwo(1 - bias),
-    smallestSubnormal: powerOfTwo(1 - bias - manBits),
+    hasNaN: nanCode !== -1,
+    hasNegativeZero: signBits === 1 && nanCode !== signCode,
+    minExponent,
+    max: finiteValue(maxCode, { manBits, minExponent, signCode }),
+    smallestNormal: powerOfTwo(minExponent),
+    smallestSubnormal: powerOfTwo(minExponent - manBits),
     eps: powerOfTwo(-manBits),
-    saturates: bits === 8,
+    saturates: bits <= 8,
   });
 }
 
-const ALL: readonly FormatSpec[] = [
-  derive(
-    'float32',
-    C.FLOAT32,
-    [C.FLOAT32_EXP_BITS, C.FLOAT32_MAN_BITS, C.FLOAT32_BIAS],
-    [C.FLOAT32_MAX_CODE, C.FLOAT32_INF_CODE, C.FLOAT32_NAN_CODE],
-  ),
-  derive(
-    'bfloat16',
-    C.BFLOAT16,
-    [C.BFLOAT16_EXP_BITS, C.BFLOAT16_MAN_BITS, C.BFLOAT16_BIAS],
-    [C.BFLOAT16_MAX_CODE, C.BFLOAT16_INF_CODE, C.BFLOAT16_NAN_CODE],
-  ),
-  derive(
-    'float16',
-    C.FLOAT16,
-    [C.FLOAT16_EXP_BITS, C.FLOAT16_MAN_BITS, C.FLOAT16_BIAS],
-    [C.FLOAT16_MAX_CODE, C.FLOAT16_INF_CODE, C.FLOAT16_NAN_CODE],
-  ),
-  derive(
-    'float8_e4m3fn',
-    C.FLOAT8_E4M3FN,
-    [C.FLOAT8_E4M3FN_EXP_BITS, C.FLOAT8_E4M3FN_MAN_BITS, C.FLOAT8_E4M3FN_BIAS],
-    [C.FLOAT8_E4M3FN_MAX_CODE, C.FLOAT8_E4M3FN_INF_CODE, C.FLOAT8_E4M3FN_NAN_CODE],
-  ),
-  derive(
-    'float8_e5m2',
-    C.FLOAT8_E5M2,
-    [C.FLOAT8_E5M2_EXP_BITS, C.FLOAT8_E5M2_MAN_BITS, C.FLOAT8_E5M2_BIAS],
-    [C.FLOAT8_E5M2_MAX_CODE, C.FLOAT8_E5M2_INF_CODE, C.FLOAT8_E5M2_NAN_CODE],
-  ),
-  derive(
-    'float8_e4m3',
-    C.FLOAT8_E4M3,
-    [C.FLOAT8_E4M3_EXP_BITS, C.FLOAT8_E4M3_MAN_BITS, C.FLOAT8_E4M3_BIAS],
-    [C.FLOAT8_E4M3_MAX_CODE, C.FLOAT8_E4M3_INF_CODE, C.FLOAT8_E4M3_NAN_CODE],
-  ),
-];
+/** The names, at the index of their id: `DTYPES[formatSpec(d).id] === d`. */
+export const DTYPES: readonly DType[] = /* @__PURE__ */ Object.freeze([
+  'float32',
+  'bfloat16',
+  'float16',
+  'float8_e4m3fn',
+  'float8_e5m2',
+  'float8_e4m3',
+  'float8_e4m3fnuz',
+  'float8_e5m2fnuz',
+  'float8_e3m4',
+  'float8_e4m3b11fnuz',
+  'float8_e8m0fnu',
+  'float6_e2m3fn',
+  'float6_e3m2fn',
+  'float4_e2m1fn',
+] as const);
 
-/** The torch names, at the index of their id: `DTYPES[formatSpec(d).id] === d`. */
-export const DTYPES: readonly DType[] = Object.freeze(ALL.map((spec) => spec.name));
+const SPECS: ReadonlyMap<string, FormatSpec> = /* @__PURE__ */ new Map(DTYPES.map((name) => [name, derive(name)]));
 
-const SPECS: ReadonlyMap<string, FormatSpec> = new Map(ALL.map((spec) => [spec.name, spec]));
-
-/** Other people's names (safetensors, ONNX, MLIR, vLLM, everyday speech), in lower case. */
-const ALIASES: ReadonlyMap<string, DType> = new Map(
-  Object.entries({
-    float32: ['f32', 'fp32', 'float', 'single'],
-    bfloat16: ['bf16'],
-    float16: ['f16', 'fp16', 'half'],
-    // safetensors and ONNX mean the OCP format when they write E4M3.
-    float8_e4m3fn: ['f8_e4m3', 'f8_e4m3fn', 'f8e4m3fn', 'float8e4m3fn', 'fp8_e4m3fn', 'fp8e4m3fn', 'e4m3fn', 'fp8'],
-    float8_e5m2: ['f8_e5m2', 'f8e5m2', 'float8e5m2', 'fp8_e5m2', 'fp8e5m2', 'e5m2'],
-  } satisfies Partial<Record<DType, string[]>>).flatMap(([name, aliases]) =>
-    aliases.map((alias): [string, DType] => [alias, name as DType]),
-  ),
-);
+/** Other people's names (safetensors, ONNX, MLIR, vLLM, everyday speech), in lower case, beyond spelling (see dtypeOf). */
+const ALIASES: Readonly<Record<string, DType>> = {
+  f32: 'float32',
+  fp32: 'float32',
+  float: 'float32',
+  single: 'float32',
+  bf16: 'bfloat16',
+  f16: 'float16',
+  fp16: 'float16',
+  half: 'float16',
+  fp8: 'float8_e4m3fn',
+  f4: 'float4_e2m1fn',
+  fp4: 'float4_e2m1fn',
+  // safetensors means the OCP format when it writes F8_E4M3, with an underscore; StableHLO's f8E4M3 is the IEEE-like one.
+  f8_e4m3: 'float8_e4m3fn',
+};
 
 /** Half the world means max 448 by these (vLLM, speech), the other half max 240 (MLIR, StableHLO): refused, not guessed. */
-const AMBIGUOUS: ReadonlySet<string> = new Set(['e4m3', 'f8e4m3', 'float8e4m3', 'fp8_e4m3', 'fp8e4m3']);
+const AMBIGUOUS: ReadonlySet<string> = /* @__PURE__ */ new Set(['e4m3', 'f8e4m3', 'float8e4m3', 'fp8_e4m3', 'fp8e4m3']);
 
 /**
  * The torch name for a format given by that name or by an alias, in any case: `F8_E4M3`, `FLOAT8E4M3FN` and `fp8` are `float8_e4m3fn`;
@@ -180,12 +202,18 @@ export function dtypeOf(nameOrAlias: string): DType {
     throw new TypeError(`dtype: expected a string such as 'float8_e4m3fn', got ${describe(nameOrAlias)}`);
   }
   const name = nameOrAlias.toLowerCase();
-  const dtype = SPECS.get(name)?.name ?? ALIASES.get(name);
+  const dtype = SPECS.get(name)?.name ?? (Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined);
   if (dtype) return dtype;
   if (AMBIGUOUS.has(name)) {
     throw new RangeError(
       `dtype: expected 'float8_e4m3fn' (OCP, max 448) or 'float8_e4m3' (IEEE-like, max 240), got '${nameOrAlias}', which is used for both`,
     );
+  }
+  // What is left is spelling: F8_E5M2, FLOAT8E5M2, fp8_e5m2 and e5m2 share what follows the width; F6_E2M3 and FLOAT8E8M0 leave out 'fn'.
+  const [, width, layout] = /^(?:float|fp?)?([468]?)_?(e\dm\d[a-z0-9]*)$/.exec(name) ?? [];
+  for (const ending of layout ? ['', 'fn', 'fnu'] : []) {
+    const found = DTYPES.find((known) => known.startsWith(`float${width}`) && known.endsWith(`_${layout}${ending}`));
+    if (found) return found;
   }
   throw new RangeError(`dtype: expected one of ${DTYPES.join(', ')} or an alias, got '${nameOrAlias}'`);
 }
@@ -205,8 +233,24 @@ export function formatSpec(dtype: string): FormatSpec {
  * @throws {TypeError | RangeError} as {@link dtypeOf}.
  */
 export function finfo(dtype: string): FormatInfo {
-  const { name, bits, max, eps, smallestNormal, smallestSubnormal } = formatSpec(dtype);
-  return { dtype: name, bits, max, min: -max, eps, smallestNormal, smallestSubnormal };
+  const spec = formatSpec(dtype);
+  const { name, bits, max, eps, smallestNormal, smallestSubnormal, manBits, minExponent, maxCode, signCode } = spec;
+  const halves = signCode === 0 ? 1 : 2;
+  const finite = halves * (maxCode + 1) - (signCode > 0 && !spec.hasNegativeZero ? 1 : 0);
+  const infinite = spec.hasInf ? halves : 0;
+  return {
+    dtype: name,
+    bits,
+    max,
+    min: signCode === 0 ? smallestNormal : -max,
+    eps,
+    smallestNormal,
+    smallestSubnormal,
+    digits: manBits + 1,
+    maxExponent: exponentOf(max),
+    minExponent,
+    codes: { finite, infinite, nan: powerOfTwo(bits) - finite - infinite },
+  };
 }
 
 /** A value as it should appear in an error message. */

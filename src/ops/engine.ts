@@ -78,14 +78,13 @@ export class Engine extends Runtime {
   /** A copy of the codes: Uint8Array, Uint16Array or Float32Array by the format's width. */
   codes(t: Tensor): Codes {
     const copy = bytes(this, t).slice().buffer;
-    const { bits } = formatSpec(t.dtype);
-    return bits === 8 ? new Uint8Array(copy) : bits === 16 ? new Uint16Array(copy) : new Float32Array(copy);
+    return codesArray(t.dtype, copy);
   }
 
   /** Float32 values to codes, on all threads; bit for bit what `encode` of octavo/formats gives for float32 input. */
   encode(values: ArrayLike<number>, options: CastOptions): Codes {
     checkValues(values);
-    if (values.length === 0) return emptyCodes(dtypeOf(options.dtype));
+    if (values.length === 0) return codesArray(dtypeOf(options.dtype), new ArrayBuffer(0));
     return this.scoped(() => {
       const source = this.upload(values, [values.length]);
       return this.codes(quantize(this, source, { ...cast(options), scale: 1 }).codes);
@@ -150,9 +149,9 @@ function checkTensor(name: string, t: Tensor): void {
   if (!isTensor(t)) throw new TypeError(`${name}: expected a tensor, got ${describe(t)}`);
 }
 
-function emptyCodes(dtype: DType): Codes {
-  const { bits } = formatSpec(dtype);
-  return bits === 8 ? new Uint8Array(0) : bits === 16 ? new Uint16Array(0) : new Float32Array(0);
+function codesArray(dtype: DType, buffer: ArrayBuffer): Codes {
+  const { bytes } = formatSpec(dtype);
+  return bytes === 1 ? new Uint8Array(buffer) : bytes === 2 ? new Uint16Array(buffer) : new Float32Array(buffer);
 }
 
 function cast({ dtype, rounding = 'tiesToEven', saturate, seed }: CastOptions) {
