@@ -252,6 +252,12 @@ describe('wrong arguments', () => {
     ],
     ['decode: wrong width', () => engine.decode(new Uint16Array(1), 'fp8'), TypeError, /^codes: expected 1 bytes/],
     ['decode: an array', () => engine.decode([1] as never, 'fp8'), TypeError, /^codes: /],
+    [
+      'matmul: a format without products',
+      () => engine.matmul(engine.tensor([1, 2], [2, 1], 'float8_e4m3fnuz'), t()),
+      RangeError,
+      /^matmul: expected A of dtype float32, .*, got float8_e4m3fnuz$/,
+    ],
     ['matmul: inner sizes', () => engine.matmul(t(), t()), RangeError, /inner dimensions, got A with 3 and B with 2/],
     [
       'matmul: out',

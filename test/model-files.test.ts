@@ -151,7 +151,7 @@ describe('the files', () => {
 describe('the loaded model', () => {
   it.each(VARIANTS.map(([name]) => name))('has the validation loss of its run, to the last bit: %s', async (name) => {
     const { validation } = splitTokens(QUICK.data, 0.1, 32);
-    const loss = await withModel(engine(), directory(name), ({ model, casts }) =>
+    const { loss } = await withModel(engine(), directory(name), ({ model, casts }) =>
       meanLoss(model, casts, validation, 32),
     );
     expect(loss).toBe(valLosses.get(name));
@@ -161,6 +161,29 @@ describe('the loaded model', () => {
   const prompt = [...QUICK.data.subarray(0, 20)];
   const logitsOf = (files: Files) =>
     withModel(engine(), files, ({ model, casts }) => lastLogits(model, casts, prompt, newKvCache(model, 1, 32)));
+
+  it('a mean loss counts every token once, each from its window so far', async () => {
+    const text = QUICK.data.subarray(100, 122);
+    // Windows of 8 that share 2: tokens 1 to 8, 9 to 14 and 15 to 20; the last token would need a window of its own.
+    const windows = [
+      { at: 0, from: 1, to: 8 },
+      { at: 6, from: 9, to: 14 },
+      { at: 12, from: 15, to: 20 },
+    ];
+    await withModel(engine(), directory(), ({ model, casts }) => {
+      let sum = 0;
+      for (const { at, from, to } of windows) {
+        for (let i = from; i <= to; i++) {
+          const logits = lastLogits(model, casts, [...text.subarray(at, i)], newKvCache(model, 1, 32));
+          sum -= logits[text[i]] - Math.log(logits.reduce((total, x) => total + Math.exp(x), 0));
+        }
+      }
+      const { loss, tokens } = meanLoss(model, casts, text, 8);
+      expect(tokens).toBe(20);
+      expect(Math.abs(loss - sum / 20)).toBeLessThan(1e-5 * loss);
+      expect(meanLoss(model, casts, text, 8, 1).tokens).toBe(8);
+    });
+  });
 
   it('the digest is ours: a file without one loads to the same logits', async () => {
     expectSame(await logitsOf(altered(() => undefined)), await logitsOf(directory()), 'logits');

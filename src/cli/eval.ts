@@ -41,13 +41,12 @@ async function run(flags: EvalFlags): Promise<void> {
     if (tokens.length <= blockSize) {
       throw new RangeError(`data: expected more than ${blockSize} bytes to measure on, got ${tokens.length}`);
     }
-    const loss = meanLoss(model, casts, tokens, blockSize);
-    const bits = loss / Math.LN2;
-    const windows = Math.floor((tokens.length - 1) / blockSize);
-    if (flags.json) printJson({ loss, bits_per_byte: bits, tokens: windows * blockSize });
+    const measured = meanLoss(model, casts, tokens, blockSize);
+    const bits = measured.loss / Math.LN2;
+    if (flags.json) printJson({ loss: measured.loss, bits_per_byte: bits, tokens: measured.tokens });
     else {
       process.stdout.write(
-        `loss ${loss.toFixed(4)} nats a byte, ${bits.toFixed(4)} bits per byte, over ${windows * blockSize} bytes\n`,
+        `loss ${measured.loss.toFixed(4)} nats a byte, ${bits.toFixed(4)} bits per byte, over ${measured.tokens} bytes\n`,
       );
     }
   } finally {

@@ -25,6 +25,16 @@ const MAX_COLUMN_BLOCK = 512;
 /** Bytes of decoded B held at a time; wider products go by ranges of columns. */
 const MAX_PANEL_BYTES = 1 << 25;
 
+/** Formats the kernels multiply; the others are for storage and exchange. */
+const OPERANDS: ReadonlySet<DType> = new Set([
+  'float32',
+  'bfloat16',
+  'float16',
+  'float8_e4m3fn',
+  'float8_e5m2',
+  'float8_e4m3',
+]);
+
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple;
 
 /** The operand's scale split into one factor, a factor per row of the stored matrix, or neither. */
@@ -58,6 +68,11 @@ function checkAddend(addend: Tensor, dtype: DType, m: number, n: number): void {
 /** Multiplies and returns the largest |value| of C before its own scale. Every element is summed over k in ascending order. */
 export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions): number {
   const { transposeA = false, transposeB = false, out, addend } = options;
+  for (const [name, { dtype }] of Object.entries({ A: a, B: b, out })) {
+    if (!OPERANDS.has(dtype)) {
+      throw new RangeError(`matmul: expected ${name} of dtype ${[...OPERANDS].join(', ')}, got ${dtype}`);
+    }
+  }
   const [aRows, aColumns] = matrixShape(a);
   const [bRows, bColumns] = matrixShape(b);
   const [m, k] = transposeA ? [aColumns, aRows] : [aRows, aColumns];
