@@ -14,6 +14,7 @@ import { ADAMW_ELEMENTS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { bytesOf, rounding } from './formats';
+import { fillRandom } from './random';
 
 /** New m, v, w of n elements from `first`, as three rows of scratch. */
 function step(
@@ -62,19 +63,30 @@ export function adamwAmax(
   }
 }
 
-/** Units: ADAMW_ELEMENTS elements. Writes the new m, v, w as value * scale, nearest-even, saturating. */
+/**
+ * Units: ADAMW_ELEMENTS elements. Writes the new m, v, w as value * scale, saturating, rounded by `mode`; stochastic rounding takes its
+ * words from streams `stream` (m), `stream` + 1 (v) and `stream` + 2 (w).
+ */
 export function adamwUpdate(
   begin: i32, end: i32, scratch: usize,
   total: i32, grad: usize, gradScale: f32,
   m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
   beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, mScale: f32, vScale: f32, wScale: f32,
+  mode: i32, stream: u32, time: u32, seedLow: u32, seedHigh: u32,
 ): void {
+  const vs = scratch + ADAMW_ELEMENTS * 4;
+  const ws = vs + ADAMW_ELEMENTS * 4;
+  const words = ws + ADAMW_ELEMENTS * 8;
+  const random = mode === rounding.stochastic;
   for (let unit = begin; unit < end; unit++) {
     const first = unit * ADAMW_ELEMENTS;
     const n = min(ADAMW_ELEMENTS, total - first);
     step(scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay);
-    encodeRow(mDtype, scratch, m + <usize>first * bytesOf(mDtype), n, mScale, 0, rounding.tiesToEven, true, 0);
-    encodeRow(vDtype, scratch + ADAMW_ELEMENTS * 4, v + <usize>first * bytesOf(vDtype), n, vScale, 0, rounding.tiesToEven, true, 0);
-    encodeRow(wDtype, scratch + ADAMW_ELEMENTS * 8, w + <usize>first * bytesOf(wDtype), n, wScale, 0, rounding.tiesToEven, true, 0);
+    if (random) fillRandom(words, first, n, stream, time, seedLow, seedHigh);
+    encodeRow(mDtype, scratch, m + <usize>first * bytesOf(mDtype), n, mScale, words, mode, true, 0);
+    if (random) fillRandom(words, first, n, stream + 1, time, seedLow, seedHigh);
+    encodeRow(vDtype, vs, v + <usize>first * bytesOf(vDtype), n, vScale, words, mode, true, 0);
+    if (random) fillRandom(words, first, n, stream + 2, time, seedLow, seedHigh);
+    encodeRow(wDtype, ws, w + <usize>first * bytesOf(wDtype), n, wScale, words, mode, true, 0);
   }
 }

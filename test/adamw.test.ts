@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { DType } from '../src/formats/index.js';
 import { type Codes, encode } from '../src/formats/index.js';
 import { type AdamwStep, adamw, type ParameterState } from '../src/ops/adamw.js';
+import type { RandomPosition } from '../src/ops/quantize.js';
 import { useBuilds } from './helpers/builds.js';
 import { floatTensor, place, sample } from './helpers/cases.js';
 import { expectSameBytes } from './helpers/close.js';
@@ -10,7 +11,7 @@ import { Random } from './helpers/rng.js';
 import { type Hyper, adamw as mirror } from './reference/adamw.js';
 import { load } from './reference/codes.js';
 import { amax } from './reference/lanes.js';
-import { fullRangeScale, scaled } from './reference/quantize.js';
+import { encodeStochastic, fullRangeScale, scaled } from './reference/quantize.js';
 
 const onEveryBuild = useBuilds();
 
@@ -52,15 +53,24 @@ interface Stored {
 }
 
 /** A state stored with MAX / amax in the formats that need a scale, saturating in all of them. */
-function stored(values: Float32Array, dtype: DType): Stored {
+function stored(values: Float32Array, dtype: DType, random?: RandomPosition): Stored {
   const needsScale = dtype !== 'float32' && dtype !== 'bfloat16';
   const { scale, scaleInv } = needsScale ? fullRangeScale(amax(values), dtype) : { scale: 1, scaleInv: 1 };
-  return { dtype, codes: encode(scaled(values, scale), dtype, { saturate: true }), scaleInv };
+  const sent = scaled(values, scale);
+  const codes =
+    random && dtype !== 'float32'
+      ? encodeStochastic(sent, dtype, random, true)
+      : encode(sent, dtype, { saturate: true });
+  return { dtype, codes, scaleInv };
 }
 
 const decoded = ({ codes, dtype, scaleInv }: Stored) => load(codes, dtype, scaleInv);
 
-describe.each(STATES)('m %s, v %s, master %s', (mType, vType, wType) => {
+/** Streams end at 2^32, the optimizer's lie below: the position of a state of some parameter at step t. */
+const randomAt = (t: number): RandomPosition => ({ seed: 2 ** 40 + 5, stream: 0xffe00007, step: t });
+const CASES = STATES.flatMap((state) => [false, true].map((stochastic) => [...state, stochastic] as const));
+
+describe.each(CASES)('m %s, v %s, master %s, stochastic: %s', (mType, vType, wType, stochastic) => {
   it.each(SIZES)(`%i elements, ${STEPS} steps`, (size) => {
     const random = new Random(size);
     const grads = Array.from({ length: STEPS }, () => random.wide(size, -20, 2));
@@ -70,7 +80,9 @@ describe.each(STATES)('m %s, v %s, master %s', (mType, vType, wType) => {
     const start = { m, v, w };
     const history = grads.map((grad, i) => {
       const next = mirror(grad, decoded(m), decoded(v), decoded(w), hyperOf(stepAt(i + 1)));
-      [m, v, w] = [stored(next.m, mType), stored(next.v, vType), stored(next.w, wType)];
+      const random = stochastic ? randomAt(i + 1) : undefined;
+      const at = (offset: number) => random && { ...random, stream: random.stream + offset };
+      [m, v, w] = [stored(next.m, mType, at(0)), stored(next.v, vType, at(1)), stored(next.w, wType, at(2))];
       return { m, v, w };
     });
     onEveryBuild((engine, name) => {
@@ -78,7 +90,8 @@ describe.each(STATES)('m %s, v %s, master %s', (mType, vType, wType) => {
         place(engine, { dtype, codes, shape: [size], values: new Float32Array(0) }, scaleInv);
       let state: ParameterState = { master: lay(start.w), firstMoment: lay(start.m), secondMoment: lay(start.v) };
       history.forEach((expected, i) => {
-        state = adamw(engine, state, floatTensor(engine, grads[i], [size]), stepAt(i + 1));
+        const random = stochastic ? randomAt(i + 1) : undefined;
+        state = adamw(engine, state, floatTensor(engine, grads[i], [size]), stepAt(i + 1), random);
         for (const [key, tensor] of [
           ['m', state.firstMoment],
           ['v', state.secondMoment],

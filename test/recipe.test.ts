@@ -28,6 +28,7 @@ describe('the named recipes', () => {
       masterWeight: 'float16',
       firstMoment: 'float8_e4m3fn',
       secondMoment: 'float8_e5m2',
+      stateRounding: 'stochastic',
     });
     expect(RECIPES['fp8-plain']).toEqual({ ...RECIPES.fp8, name: 'fp8-plain', swiglu: 'plain' });
   });

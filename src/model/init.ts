@@ -7,6 +7,8 @@ import { countOf, type Parameter } from './params.js';
 export const DATA_STREAM = 0xffff0000;
 export const SAMPLE_STREAM = 0xffff0001;
 const INIT_STREAM = 0xfff00000;
+/** The optimizer's roundings: ADAMW_STREAMS for each parameter of the table from here on. */
+export const OPTIMIZER_STREAM = 0xffe00000;
 
 const TWO_32 = 4294967296;
 

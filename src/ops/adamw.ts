@@ -2,7 +2,8 @@
 
 import type { Runtime } from '../engine/runtime.js';
 import { ADAMW_ELEMENTS } from '../engine/units.js';
-import { type DType, formatSpec } from '../formats/index.js';
+import { type DType, formatSpec, STOCHASTIC, TIES_TO_EVEN } from '../formats/index.js';
+import type { RandomPosition } from './quantize.js';
 import { floatOfBits, fullRangeScale } from './scale.js';
 import { idOf, sizeOf, type Tensor } from './tensor.js';
 
@@ -26,13 +27,26 @@ export interface AdamwStep {
   readonly gradScale: number;
 }
 
-const SCRATCH = 4 * ADAMW_ELEMENTS * 4;
+/** The gradient and three states in float32, and as many random words, filled by 16. */
+const SCRATCH = 5 * ADAMW_ELEMENTS * 4 + 64;
 
 const scaled = (dtype: DType) => formatSpec(dtype).bits < 32 && dtype !== 'bfloat16';
 const inverse = (t: Tensor) => t.scaleInv as number;
 
-/** One update of one parameter by its float32 gradient. */
-export function adamw(rt: Runtime, state: ParameterState, grad: Tensor, step: AdamwStep): ParameterState {
+/** Streams of random words a parameter takes: one for each of its states. */
+export const ADAMW_STREAMS = 3;
+
+/**
+ * One update of one parameter by its float32 gradient. The new states are rounded to nearest, or, with `random`, stochastically with the
+ * words of its stream and the two after it.
+ */
+export function adamw(
+  rt: Runtime,
+  state: ParameterState,
+  grad: Tensor,
+  step: AdamwStep,
+  random?: RandomPosition,
+): ParameterState {
   const { master, firstMoment, secondMoment } = state;
   const total = sizeOf(master.shape);
   const units = Math.ceil(total / ADAMW_ELEMENTS);
@@ -63,7 +77,13 @@ export function adamw(rt: Runtime, state: ParameterState, grad: Tensor, step: Ad
     });
   }
   const [m, v, w] = scales;
-  rt.parallel('adamwUpdate', units, SCRATCH, ...common, m.scale, v.scale, w.scale);
+  const { seed, stream, step: time } = random ?? { seed: 0, stream: 0, step: 0 };
+  const mode = random ? STOCHASTIC : TIES_TO_EVEN;
+  // biome-ignore format: one line per group of the kernel's signature
+  rt.parallel(
+    'adamwUpdate', units, SCRATCH, ...common, m.scale, v.scale, w.scale,
+    mode, stream, time, seed >>> 0, Math.floor(seed / 0x100000000),
+  );
   return {
     firstMoment: { ...firstMoment, scaleInv: m.scaleInv },
     secondMoment: { ...secondMoment, scaleInv: v.scaleInv },

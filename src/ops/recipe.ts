@@ -18,6 +18,8 @@ export interface Recipe {
   readonly masterWeight: DType;
   readonly firstMoment: DType;
   readonly secondMoment: DType;
+  /** How new optimizer state is rounded to these formats. */
+  readonly stateRounding: 'tiesToEven' | 'stochastic';
 }
 
 const fp8: Recipe = {
@@ -30,6 +32,7 @@ const fp8: Recipe = {
   masterWeight: 'float16',
   firstMoment: 'float8_e4m3fn',
   secondMoment: 'float8_e5m2',
+  stateRounding: 'stochastic',
 };
 
 const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
@@ -42,6 +45,7 @@ const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
   masterWeight: 'float32',
   firstMoment: 'float32',
   secondMoment: 'float32',
+  stateRounding: 'tiesToEven',
 });
 
 /** The named recipes. `fp8`: "Scaling FP8 training to trillion-token LLMs" (Fishman et al., ICLR 2025), with the authors' formats. */

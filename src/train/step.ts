@@ -1,8 +1,9 @@
 /** One optimizer step: weights to operands, forward and backward over the batches, clip, update, new scales. */
 import type { Runtime } from '../engine/runtime.js';
 import { type RoleHealth, TrainingCasts } from '../model/casts.js';
+import { OPTIMIZER_STREAM } from '../model/init.js';
 import { backward, forward, type Gradients, type Model } from '../model/transformer.js';
-import { adamw } from '../ops/adamw.js';
+import { ADAMW_STREAMS, adamw } from '../ops/adamw.js';
 import { crossEntropy } from '../ops/loss.js';
 import { integerPower } from '../ops/math.js';
 import { globalNorm } from '../ops/reduce.js';
@@ -90,11 +91,13 @@ function update(
     beta2Power: integerPower(beta2, step),
     gradScale: gradClip > 0 && gradNorm > gradClip ? gradClip / gradNorm : 1,
   };
-  for (const { name, decay } of state.table) {
-    const parameter = state.parameters.get(name)!;
-    const next = adamw(rt, parameter, gradients.get(name)!, { ...shared, weightDecay: decay ? weightDecay : 0 });
-    state.parameters.set(name, next);
-  }
+  const { recipe, seed } = settings;
+  state.table.forEach(({ name, decay }, i) => {
+    const hyper = { ...shared, weightDecay: decay ? weightDecay : 0 };
+    const stream = OPTIMIZER_STREAM + ADAMW_STREAMS * i;
+    const random = recipe.stateRounding === 'stochastic' ? { seed, stream, step } : undefined;
+    state.parameters.set(name, adamw(rt, state.parameters.get(name)!, gradients.get(name)!, hyper, random));
+  });
 }
 
 /** Which gradient went wrong first, in the order of the table. */

@@ -45,11 +45,12 @@ export function encodeStochastic(
   values: Float32Array,
   dtype: DType,
   { seed, stream, step }: { seed: number; stream: number; step: number },
+  saturate?: boolean,
 ): Codes {
   const spec = formatSpec(dtype);
   const codes = Array.from(values, (x, i) => {
     const random = (philoxWord(i, stream, step, seed) >>> 8) / 2 ** 24;
-    return encodeValue(x, spec, { rounding: 'stochastic', random });
+    return encodeValue(x, spec, { rounding: 'stochastic', random, saturate });
   });
   return spec.bits === 8 ? Uint8Array.from(codes) : Uint16Array.from(codes);
 }
