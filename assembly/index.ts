@@ -11,4 +11,5 @@ export { attentionForward, attentionBackward, attentionScratch } from './attenti
 export { swigluForward, swigluBackward } from './swiglu';
 export { crossEntropy } from './loss';
 export { adamwAmax, adamwUpdate } from './adamw';
+export { encodeRange, differing } from './verify';
 export { sumSquares, sumRows, digest } from './reduce';

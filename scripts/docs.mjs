@@ -110,6 +110,7 @@ const FOLDERS = [
   ['src/interop', /\.ts$/],
   ['src/model', /\.ts$/],
   ['src/train', /\.ts$/],
+  ['src/verify', /\.ts$/],
   ['src/cli', /\.ts$/],
   ['scripts', /\.(mjs|py)$/],
 ];
@@ -151,6 +152,7 @@ const PARTS = {
     'generate-flags': flagsOf('generate'),
     'eval-flags': flagsOf('eval'),
     'inspect-flags': flagsOf('inspect'),
+    'verify-flags': flagsOf('verify'),
   },
 };
 

@@ -65,15 +65,28 @@ function checkNode() {
   }
 }
 
+function install(folder, ...flags) {
+  execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...flags], {
+    cwd: at(folder),
+    stdio: ['ignore', 'ignore', 'inherit'],
+    shell: process.platform === 'win32',
+  });
+}
+
+/** What the tests compare with, kept out of the other packages: it is large, and only the tests need it. */
+export async function setupOracles() {
+  await unlessCurrent('test/oracles/node_modules/.octavo-setup', ['test/oracles/package-lock.json'], () => {
+    say('Installing what the tests compare with (onnxruntime-node) ...');
+    // Its install script would download GPU libraries; the CPU ones are in the package.
+    install('test/oracles', '--ignore-scripts');
+  });
+}
+
 export async function setup() {
   checkNode();
   await unlessCurrent('node_modules/.octavo-setup', ['package-lock.json'], () => {
     say('Installing packages (npm ci) ...');
-    execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
-      cwd: ROOT,
-      stdio: ['ignore', 'ignore', 'inherit'],
-      shell: process.platform === 'win32',
-    });
+    install('.');
   });
   await unlessCurrent(
     'build/.octavo-setup',

@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Command } from 'commander';
 import ts from 'typescript';
@@ -16,6 +16,7 @@ import { generateCommand } from '../src/cli/generate.js';
 import { inspectCommand } from '../src/cli/inspect.js';
 import { withDashes } from '../src/cli/options.js';
 import { trainCommand } from '../src/cli/train.js';
+import { verifyCommand } from '../src/cli/verify.js';
 import { MOBY } from './helpers/training.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -56,6 +57,7 @@ const OCTAVO: Readonly<Record<string, () => Command>> = {
   generate: generateCommand,
   eval: evalCommand,
   inspect: inspectCommand,
+  verify: verifyCommand,
 };
 
 /** Arguments of an octavo command, parsed by its own parser and not run. */
@@ -184,6 +186,7 @@ describe('what the README says to type', () => {
     // docs/training.md: what a run reports is what eval measures on the same bytes.
     expect(texts.get('eval')).toContain(bits);
     expect(texts.get('inspect')).toMatch(/q_proj\.weight +F8_E4M3/);
+    expect(texts.get('verify')).toMatch(/^0 mismatches$/m);
   });
 });
 
@@ -246,14 +249,17 @@ describe('docs/training.md, against the run the README makes', () => {
   });
 });
 
-describe('the examples of the README', () => {
-  const examples = fences(read('README.md'), 'ts');
+describe.each([
+  ['README.md', ['octavo', 'octavo/formats', 'octavo/train']],
+  ['docs/formats.md', ['octavo/formats']],
+] as const)('the examples of %s', (document, entries) => {
+  const examples = fences(read(document), 'ts');
   const entryOf = (specifier: string) => PACKAGE.exports[`.${specifier.slice('octavo'.length)}`];
 
-  it('are one for each of three entry points', () => {
+  it('are of its entry points', () => {
     const imported = examples.flatMap((code) => [...code.matchAll(/from '(octavo[^']*)'/g)].map(([, name]) => name));
-    expect(new Set(imported)).toEqual(new Set(['octavo', 'octavo/formats', 'octavo/train']));
-    expect(examples.length).toBe(3);
+    expect(new Set(imported)).toEqual(new Set(entries));
+    expect(examples.length).toBeGreaterThanOrEqual(entries.length);
   });
 
   it.each(examples.map((code, i) => [i + 1, code] as const))('number %i runs and prints what it says', (i, code) => {
@@ -266,14 +272,14 @@ describe('the examples of the README', () => {
     const linked = outputText.replace(/from '(octavo[^']*)'/g, (_, name: string) => {
       return `from '${pathToFileURL(join(ROOT, entryOf(name).default))}'`;
     });
-    const file = join(folder, `example-${i}.mjs`);
+    const file = join(folder, `${basename(document)}-${i}.mjs`);
     writeFileSync(file, linked);
     expect(node(file).trimEnd().split('\n')).toEqual(expected);
   });
 
   it('have the types they use', () => {
     const files = examples.map((code, i) => {
-      const file = join(folder, `typed-${i}.ts`);
+      const file = join(folder, `${basename(document)}-${i}.ts`);
       writeFileSync(file, code);
       return file;
     });
@@ -346,4 +352,12 @@ describe('links and paths', () => {
     expect(brokenLinks('README.md', links.join(' '))).toEqual(['docs/none.md', 'docs/numerics.md#none', '#none']);
     expect(brokenPaths('`src/index.ts` `src/none.ts`')).toEqual(['src/none.ts']);
   });
+});
+
+it('docs/formats.md names every value octavo/formats exports', async () => {
+  const exported = Object.keys(await import('../src/formats/index.js'));
+  // The integers the kernels know formats and modes by, for those who call kernels.
+  const text = read('docs/formats.md');
+  const missing = exported.filter((name) => !/^[A-Z0-9_]+$/.test(name) && !text.includes(name));
+  expect(missing).toEqual([]);
 });

@@ -8,6 +8,7 @@ import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
 import { withDashes } from './options.js';
 import { trainCommand } from './train.js';
+import { verifyCommand } from './verify.js';
 
 /** A failed run is 1; what the caller can put right is 2. */
 function exitCodeOf(error: unknown): number {
@@ -25,7 +26,7 @@ function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'octavo: ')) })
     .showSuggestionAfterError();
-  for (const make of [trainCommand, generateCommand, evalCommand, inspectCommand]) {
+  for (const make of [trainCommand, generateCommand, evalCommand, inspectCommand, verifyCommand]) {
     const command = make();
     command.copyInheritedSettings(octavo);
     octavo.addCommand(command);

@@ -9,6 +9,8 @@ export const EMBEDDING_CHANNELS = 16;
 export const ADAMW_ELEMENTS = 4096;
 export const REDUCE_ELEMENTS = 4096;
 export const DIGEST_BYTES = 65536;
+/** float32 inputs in a unit of an exhaustive verification. */
+export const VERIFY_ELEMENTS = 16384;
 /** A tile of the GEMM: rows and columns of C it computes at once. */
 export const TILE_ROWS = 6;
 export const TILE_COLUMNS = 8;
