@@ -1,6 +1,6 @@
 /** Codes to float32: four lanes, and whole rows. Exact for every format here. */
 import { facts, format, kind } from './formats';
-import { lanes } from './lanes';
+import { lanes, quad } from './lanes';
 
 export abstract class decode {
   /** Four codes, zero-extended to 32 bits, from p. Reads four codes whatever the caller keeps: buffers are padded for that. */
@@ -153,12 +153,117 @@ export abstract class decode {
     }
   }
 
+  /**
+   * `loop` for one-byte formats with a sign, sixteen codes at a time as BF16 in 16-bit lanes, widened last; n is a multiple of 16. A code's
+   * magnitude m becomes (m << (7 - manBits)) + rebias, and for the subnormals (16 at most) + what the tables say, whose index past their
+   * end gives 0. False where it met infinity or NaN, which it does not know.
+   *
+   * A function of its own, of which there are two calls, for the reason given at `sixteens` in encode.ts: 4 times as fast on V8 11.
+   */
+  private static sixteens(
+    src: usize, dst: usize, n: i32, k: v128, magnitudes: v128, weight: v128, tableLow: v128, tableHigh: v128, rebiasLow: v128,
+    rebiasHigh: v128, negative: v128, maxCode: v128, nanCode: v128,
+  ): bool {
+    const zero = i32x4.splat(0);
+    let beyond = zero;
+    const end = src + n;
+    while (src < end) {
+      const codes = v128.load(src);
+      const m = v128.and(codes, magnitudes);
+      beyond = v128.or(beyond, v128.or(i8x16.gt_s(m, maxCode), i8x16.eq(codes, nanCode)));
+      const sign = v128.andnot(negative, i8x16.eq(m, codes));
+      const addLow = i8x16.add(i8x16.swizzle(tableLow, m), rebiasLow);
+      const addHigh = i8x16.add(i8x16.add(i8x16.swizzle(tableHigh, m), rebiasHigh), sign);
+      const low = i16x8.add(i16x8.mul(i16x8.extend_low_i8x16_u(m), weight), quad.lowBytes(addLow, addHigh));
+      const high = i16x8.add(i16x8.mul(i16x8.extend_high_i8x16_u(m), weight), quad.highBytes(addLow, addHigh));
+      v128.store(dst, f32x4.mul(quad.lowPairs(zero, low), k));
+      v128.store(dst, f32x4.mul(quad.highPairs(zero, low), k), 16);
+      v128.store(dst, f32x4.mul(quad.lowPairs(zero, high), k), 32);
+      v128.store(dst, f32x4.mul(quad.highPairs(zero, high), k), 48);
+      src += 16;
+      dst += 64;
+    }
+    return !v128.any_true(beyond);
+  }
+
+  /** As much of a row as `sixteens` does right, from its start; the rest is for `loop`. */
+  private static bytesRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): i32 {
+    const manBits = format.manBits(dtype);
+    const bias = format.bias(dtype);
+    const rebias = (127 - bias) << 7;
+    const subnormals: i32 = 1 << manBits;
+    const step: i32 = 1 << (7 - manBits);
+    const magnitude: i32 = (1 << (format.expBits(dtype) + manBits)) - 1;
+    const whole = n & ~15;
+    if (whole === 0) return 0;
+    const rebiasLow = i8x16.splat(<i8>rebias);
+    const rebiasHigh = i8x16.splat(<i8>(rebias >> 8));
+    const isSubnormal = i8x16.lt_s(i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), i8x16.splat(<i8>subnormals));
+    const first = decode.corrections(i32x4(0, 1, 2, 3), i32x4(4, 5, 6, 7), manBits, bias);
+    const second = decode.corrections(i32x4(8, 9, 10, 11), i32x4(12, 13, 14, 15), manBits, bias);
+    const lowBytes = i8x16.narrow_i16x8_u(v128.and(first, i16x8.splat(255)), v128.and(second, i16x8.splat(255)));
+    const highBytes = i8x16.narrow_i16x8_u(i16x8.shr_u(first, 8), i16x8.shr_u(second, 8));
+    // rebias is added to both bytes in the loop, without a carry: so it is taken off them without one.
+    const tableLow = v128.and(i8x16.sub(lowBytes, rebiasLow), isSubnormal);
+    const tableHigh = v128.and(i8x16.sub(highBytes, rebiasHigh), isSubnormal);
+    const magnitudes = i8x16.splat(<i8>magnitude);
+    const negative = i8x16.splat(-128);
+    const weight = i16x8.splat(<i16>step);
+    const maxCode = i8x16.splat(<i8>format.maxCode(dtype));
+    const nanCode = i8x16.splat(<i8>format.nanCode(dtype));
+    const k = f32x4.splat(factor);
+    if (!decode.sixteens(src, dst, whole, k, magnitudes, weight, tableLow, tableHigh, rebiasLow, rebiasHigh, negative, maxCode, nanCode)) {
+      return 0;
+    }
+    if (whole === n) return n;
+    // The last sixteen once more, so that the row has no tail.
+    src += n - 16;
+    dst += <usize>(n - 16) << 2;
+    return decode.sixteens(src, dst, 16, k, magnitudes, weight, tableLow, tableHigh, rebiasLow, rebiasHigh, negative, maxCode, nanCode)
+      ? n
+      : whole;
+  }
+
+  /** For eight magnitudes, were they subnormal: BF16 bits of the value less what every code contributes, (m << (7 - manBits)). */
+  @inline private static corrections(low: v128, high: v128, manBits: i32, bias: i32): v128 {
+    const quantum = f32x4.splat(reinterpret<f32>((128 - bias - manBits) << 23));
+    const a = i32x4.sub(i32x4.shr_u(f32x4.mul(f32x4.convert_i32x4_s(low), quantum), 16), i32x4.shl(low, 7 - manBits));
+    const b = i32x4.sub(i32x4.shr_u(f32x4.mul(f32x4.convert_i32x4_s(high), quantum), 16), i32x4.shl(high, 7 - manBits));
+    return i16x8.narrow_i32x4_u(v128.and(a, i32x4.splat(0xffff)), v128.and(b, i32x4.splat(0xffff)));
+  }
+
+  /** BF16, eight at a time; n is a multiple of 8. */
+  private static eights(src: usize, dst: usize, n: i32, factor: f32): void {
+    const zero = i32x4.splat(0);
+    const k = f32x4.splat(factor);
+    const end = src + (<usize>n << 1);
+    while (src < end) {
+      const codes = v128.load(src);
+      v128.store(dst, f32x4.mul(quad.lowPairs(zero, codes), k));
+      v128.store(dst, f32x4.mul(quad.highPairs(zero, codes), k), 16);
+      src += 16;
+      dst += 32;
+    }
+  }
+
   static row(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): void {
     const how = kind.of(dtype);
+    const bytes = format.bytes(dtype);
+    let done = 0;
+    if (how === kind.upper) {
+      done = n & ~7;
+      decode.eights(src, dst, done, factor);
+    } else if (how === kind.narrow && bytes === 1) {
+      done = decode.bytesRow(dtype, src, dst, n, factor);
+    }
+    if (done === n) return;
+    src += done * bytes;
+    dst += <usize>done << 2;
+    n -= done;
     if (how === kind.whole) decode.loop(kind.whole, 4, dtype, src, dst, n, factor);
     else if (how === kind.upper) decode.loop(kind.upper, 2, dtype, src, dst, n, factor);
     else if (how === kind.powers) decode.loop(kind.powers, 1, dtype, src, dst, n, factor);
-    else if (format.bytes(dtype) === 2) decode.loop(kind.narrow, 2, dtype, src, dst, n, factor);
+    else if (bytes === 2) decode.loop(kind.narrow, 2, dtype, src, dst, n, factor);
     else decode.loop(kind.narrow, 1, dtype, src, dst, n, factor);
   }
 }

@@ -46,7 +46,13 @@ export abstract class lanes {
 
 /** Shuffles of pairs of vectors, and the steps of a 4 x 4 transpose. */
 export abstract class quad {
-  // Interleaved 16-bit lanes of the lower and of the upper halves.
+  // Interleaved bytes, and 16-bit lanes, of the lower and of the upper halves.
+  @inline static lowBytes(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  }
+  @inline static highBytes(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  }
   @inline static lowPairs(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
   }
