@@ -21,6 +21,8 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const TARGETS = ['simd', 'relaxed', 'simd-threads', 'relaxed-threads'];
 const MINIMUM_NODE = [20, 19];
+/** Where Debian's package puts it. */
+export const CHROMIUM = '/usr/bin/chromium';
 
 const at = (...parts) => join(ROOT, ...parts);
 const say = (text) => process.stderr.write(`${text}\n`);
@@ -73,13 +75,30 @@ function install(folder, ...flags) {
   });
 }
 
-/** What the tests compare with, kept out of the other packages: it is large, and only the tests need it. */
-export async function setupOracles() {
-  await unlessCurrent('test/oracles/node_modules/.octavo-setup', ['test/oracles/package-lock.json'], () => {
-    say('Installing what the tests compare with (onnxruntime-node) ...');
-    // Its install script would download GPU libraries; the CPU ones are in the package.
-    install('test/oracles', '--ignore-scripts');
-  });
+/** Packages only the tests need, large and so kept out of the others; without install scripts, which would download more. */
+const TEST_PACKAGES = {
+  'test/oracles': 'what the tests compare with (onnxruntime-node)',
+  'test/runtimes': 'runtimes to test in (Bun, Deno, a driver for Chromium)',
+};
+
+export async function setupTests() {
+  for (const [folder, what] of Object.entries(TEST_PACKAGES)) {
+    await unlessCurrent(`${folder}/node_modules/.octavo-setup`, [`${folder}/package-lock.json`], () => {
+      say(`Installing ${what} ...`);
+      install(folder, '--ignore-scripts');
+    });
+  }
+  if (existsSync(CHROMIUM)) return;
+  say('Installing Chromium, for the tests in a browser (apt-get install chromium) ...');
+  const apt = (...args) => execFileSync('apt-get', ['-qq', ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+  try {
+    apt('update');
+    apt('install', '--yes', '--no-install-recommends', 'chromium');
+  } catch (error) {
+    say(
+      `Chromium: expected apt-get to install it, got ${error.message}. Its tests will fail until ${CHROMIUM} exists.`,
+    );
+  }
 }
 
 export async function setup() {

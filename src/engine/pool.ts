@@ -98,11 +98,10 @@ export class Pool {
  * heard of, and browsers start one from this thread's event loop.
  */
 async function startWorker(start: WorkerStart): Promise<Thread> {
-  const url = new URL('./worker.js', import.meta.url);
   if (hasNodeModules()) {
     const { Worker } = await import('node:worker_threads');
     // The program's own flags are not for the worker: with --input-type it would not even start.
-    const worker = new Worker(url, { workerData: start, execArgv: [] });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start, execArgv: [] });
     await new Promise((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
@@ -111,7 +110,8 @@ async function startWorker(start: WorkerStart): Promise<Thread> {
     worker.unref();
     return worker;
   }
-  const worker = new Worker(url, { type: 'module' });
+  // In this form bundlers find the file.
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   worker.postMessage(start);
   await new Promise((resolve, reject) => {
     worker.onmessage = resolve;

@@ -56,9 +56,8 @@ export class Runtime {
     const features = detectFeatures();
     const build = chooseBuild(options.build ?? 'auto', features);
     const threads = await threadCount(options.threads, features.sharedMemory);
-    const name = threads > 1 ? `${build}-threads` : build;
     const arena = new Arena(threads > 1);
-    const module = await compileKernels(name, options.wasm);
+    const module = await compileKernels(threads > 1 ? `${build}-threads` : build, options.wasm);
     const kernels = instantiateKernels(module, arena.memory);
     const scratchSlots = arena.alloc(4 * MAX_THREADS);
     const pool = threads > 1 ? await Pool.start(threads, module, kernels, arena, scratchSlots) : undefined;

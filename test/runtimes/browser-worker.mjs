@@ -1,0 +1,6 @@
+/** The page's worker: runs the conformance checks when it is told the numbers of threads. */
+import { conform } from './conform.mjs';
+
+addEventListener('message', ({ data }) =>
+  conform(data).then(postMessage, (error) => postMessage({ error: String(error?.stack ?? error) })),
+);
