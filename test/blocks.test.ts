@@ -56,11 +56,11 @@ describe.each(MX)('%s', (_, options) => {
 
   it('codes are those of value / scale, saturating, and decode gives code x scale', () => {
     for (const mode of SCALE_MODES) {
-      const values = new Random(2).wide(4 * 70, -20, 20);
-      const t = encodeBlocks(values, [4, 70], { ...options, mode });
+      const values = new Random(2).wide(4 * 96, -20, 20);
+      const t = encodeBlocks(values, [4, 96], { ...options, mode });
       expect(t.scales.length).toBe(4 * 3);
       const scales = decode(t.scales, 'float8_e8m0fnu');
-      const scaleOf = (i: number) => scales[Math.floor(i / 70) * 3 + Math.floor((i % 70) / 32)];
+      const scaleOf = (i: number) => scales[Math.floor(i / 32)];
       const quotients = Array.from(values, (x, i) => x / scaleOf(i));
       expect(t.codes).toEqual(encode(quotients, options.dtype, { saturate: true }));
       const elements = decode(t.codes, options.dtype);
@@ -170,7 +170,22 @@ it('what does not fit is refused by name', () => {
   expect(() => encodeBlocks(values, [2, 33], options)).toThrow(
     /^values: expected 66 numbers for shape \[2, 33\], got 64$/,
   );
-  expect(() => encodeBlocks(['1'] as unknown as number[], [1, 1], options)).toThrow(TypeError);
+  expect(() => encodeBlocks(Array(32).fill('1'), [1, 32], options)).toThrow(TypeError);
+  expect(() => encodeBlocks(values, [4, 16], options)).toThrow(
+    /^shape: expected whole blocks of \[1,32\], got \[4,16\]$/,
+  );
+  expect(() => encodeBlocks(values, [8, 8], BLOCK_FORMATS.nvfp4)).toThrow(RangeError);
   const t = encodeBlocks(values, [2, 32], options);
+  expect(() => decodeBlocks({ ...t, shape: [4, 16] })).toThrow(/^shape: expected whole blocks/);
+  const scaled = encodeBlocks(values, [2, 32], { ...options, scale: 'float32' });
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    expect(() => decodeBlocks({ ...scaled, scales: Float32Array.of(1, bad) })).toThrow(
+      `scales[1]: expected a finite number, got ${bad}`,
+    );
+    expect(() => decodeBlocks({ ...t, tensorScale: bad })).toThrow(/^tensorScale: expected a finite number/);
+    expect(() => encodeBlocks([bad], [1, 1], { ...options, scale: 'float32' })).toThrow(
+      `values[0]: expected a finite number for float32 scales, got ${bad}`,
+    );
+  }
   expect(() => decodeBlocks({ ...t, scales: new Uint8Array(1) })).toThrow(/expected 64 codes and 2 scales/);
 });

@@ -14,7 +14,8 @@
  *          training recipe, arXiv 2506.08027; Transformer Engine's float_to_e8m0)
  *   even   floor, of amax rounded to the codes' mantissa bits, halves up
  *
- * A block of zeros has the smallest scale there is, one with a NaN the scale NaN; infinity counts as the largest exponent.
+ * A block of zeros has the smallest scale there is. With E8M0 scales one with a NaN has the scale NaN, and infinity counts as the largest
+ * exponent; with the others what is not finite is refused.
  */
 
 import { checkArray, decodeValue, encodeValue } from './reference.js';
@@ -29,7 +30,10 @@ export type BlockScale = (typeof BLOCK_SCALES)[number];
 export interface BlockOptions {
   /** Format of the codes: at most 8 bits. */
   readonly dtype: string;
-  /** Rows and columns of a block. Blocks at the lower and right edge may be smaller. */
+  /**
+   * Rows and columns of a block. With float32 scales, powers of two or not, blocks at the lower and right edge may be smaller, as
+   * DeepSeek-V3's are; MX and NVFP4 know whole blocks only.
+   */
   readonly block: readonly [rows: number, columns: number];
   readonly scale: BlockScale;
   /** For 'float8_e8m0fnu' and 'power-of-two'. Default 'rceil'. */
@@ -69,8 +73,8 @@ function mx(dtype: DType): BlockOptions {
  *
  * @param values rows x columns numbers, row by row.
  * @throws {TypeError} for the wrong kind of argument or element.
- * @throws {RangeError} for an unknown format, scale or mode, sizes that are no positive integers, or a number of values that is not
- *   rows x columns.
+ * @throws {RangeError} for an unknown format, scale or mode, sizes that are no positive integers, a number of values that is not
+ *   rows x columns, a matrix that is not whole blocks where it has to be, or numbers that are not finite without E8M0 scales.
  */
 export function encodeBlocks(
   values: ArrayLike<number>,
@@ -94,6 +98,8 @@ export function encodeBlocks(
       `values: expected ${rows * columns} numbers for shape [${rows}, ${columns}], got ${values.length}`,
     );
   }
+  const scaleSpec = scaleFormat(scale);
+  if (scaleSpec) checkWhole([rows, columns], [blockRows, blockColumns]);
   const across = Math.ceil(columns / blockColumns);
   const count = Math.ceil(rows / blockRows) * across;
   const blockOf = (i: number) =>
@@ -103,14 +109,17 @@ export function encodeBlocks(
   for (let i = 0; i < values.length; i++) {
     const x = values[i];
     if (typeof x !== 'number') throw new TypeError(`values[${i}]: expected a number, got ${describe(x)}`);
+    // E8M0 has a NaN for such a block, the other scales have nothing.
+    if (scale !== 'float8_e8m0fnu' && !Number.isFinite(x)) {
+      throw new RangeError(`values[${i}]: expected a finite number for ${scale} scales, got ${x}`);
+    }
     const at = blockOf(i);
     // NaN stays: Math.max passes it on.
     largest[at] = Math.max(largest[at], Math.abs(x));
   }
 
   // NVFP4: the tensor's largest value takes the largest scale, so that scales use all of E4M3.
-  const scaleSpec = scale === 'float8_e8m0fnu' || scale === 'float8_e4m3fn' ? formatSpec(scale) : undefined;
-  const tensorLargest = largest.reduce((a, b) => (b <= Number.MAX_VALUE && b > a ? b : a), 0);
+  const tensorLargest = largest.reduce((a, b) => Math.max(a, b), 0);
   const tensorScale = scale === 'float8_e4m3fn' ? Math.fround(tensorLargest / (spec.max * scaleSpec!.max)) || 1 : 1;
   const chosen = Float64Array.from(largest, (amax) => {
     if (scale === 'float32') return Math.fround(amax / spec.max) || 1;
@@ -135,7 +144,11 @@ export function encodeBlocks(
   };
 }
 
-/** The values of a quantised matrix, row by row, each rounded once to float32. */
+/**
+ * The values of a quantised matrix, row by row, each rounded once to float32.
+ *
+ * @throws {RangeError} for numbers of codes or scales that do not fit the shape, or float32 scales that are not finite.
+ */
 export function decodeBlocks({
   dtype,
   shape,
@@ -146,7 +159,8 @@ export function decodeBlocks({
   tensorScale,
 }: BlockTensor): Float32Array<ArrayBuffer> {
   const spec = formatSpec(dtype);
-  const scaleSpec = scale === 'float8_e8m0fnu' || scale === 'float8_e4m3fn' ? formatSpec(scale) : undefined;
+  const scaleSpec = scaleFormat(scale);
+  if (scaleSpec) checkWhole(shape, block);
   const [rows, columns] = shape;
   const across = Math.ceil(columns / block[1]);
   const count = Math.ceil(rows / block[0]) * across;
@@ -155,6 +169,9 @@ export function decodeBlocks({
       `blocks: expected ${rows * columns} codes and ${count} scales for shape [${shape}], got ${codes.length} and ${scales.length}`,
     );
   }
+  const bad = scaleSpec ? -1 : scales.findIndex((s) => !Number.isFinite(s));
+  if (bad >= 0) throw new RangeError(`scales[${bad}]: expected a finite number, got ${scales[bad]}`);
+  if (!Number.isFinite(tensorScale)) throw new RangeError(`tensorScale: expected a finite number, got ${tensorScale}`);
   return Float32Array.from(codes, (code, i) => {
     const at = Math.floor(Math.floor(i / columns) / block[0]) * across + Math.floor((i % columns) / block[1]);
     const factor = scaleSpec ? decodeValue(scales[at], scaleSpec) : scales[at];
@@ -181,6 +198,16 @@ function scaleExponent(amax: number, spec: FormatSpec, mode: ScaleMode): number 
   // Rounding carries into the next power of two from half a unit of the last mantissa bit below it.
   const carries = mode === 'even' && significand >= 2 - powerOfTwo(-spec.manBits - 1);
   return (carries ? exponent + 1 : exponent) - emax;
+}
+
+/** The format of scales that are codes. */
+function scaleFormat(scale: BlockScale): FormatSpec | undefined {
+  return scale === 'float8_e8m0fnu' || scale === 'float8_e4m3fn' ? formatSpec(scale) : undefined;
+}
+
+function checkWhole(shape: readonly [number, number], block: readonly [number, number]): void {
+  if (shape[0] % block[0] === 0 && shape[1] % block[1] === 0) return;
+  throw new RangeError(`shape: expected whole blocks of [${block}], got [${shape}]`);
 }
 
 function checkOneOf(name: string, value: unknown, known: readonly string[]): void {
