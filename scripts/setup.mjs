@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const TARGETS = ['simd', 'relaxed', 'simd-threads', 'relaxed-threads'];
+const TARGETS = ['simd', 'relaxed', 'turbo', 'simd-threads', 'relaxed-threads', 'turbo-threads'];
 const MINIMUM_NODE = [20, 19];
 /** Where Debian's package puts it. */
 export const CHROMIUM = '/usr/bin/chromium';

@@ -33,6 +33,7 @@ describe('init', () => {
       build: 'simd',
       threads: 1,
       sharedMemory: false,
+      turbo: false,
       fused: false,
       runtime: `node ${process.versions.node}`,
     });
@@ -42,6 +43,15 @@ describe('init', () => {
     const own = await init();
     expect(own.info.build).toBe('relaxed');
     expect(own.info.threads).toBe((await import('node:os')).availableParallelism());
+    own.dispose();
+  });
+
+  it('says why there is no turbo, and goes on without', async () => {
+    const own = await init({ turbo: true, threads: 1 });
+    const [major] = process.versions.node.split('.').map(Number);
+    // In Node 24 and newer there is: test/runtimes.test.ts.
+    expect(own.info.turbo).toBe(major >= 24);
+    if (major < 24) expect(own.info.turboRefusal).toBe(`expected Node 24 or newer, got ${own.info.runtime}`);
     own.dispose();
   });
 

@@ -25,17 +25,21 @@ export function number(text: string): number {
 export interface EngineFlags {
   threads?: number;
   build: string;
+  turbo?: boolean;
 }
 
 export const engineOptions = (command: Command): Command =>
   command
     .option('--threads <n>', 'threads in all; 1 starts no workers (default: one for each core)', number)
-    .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'; the results have the same bits", 'auto');
+    .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'; the results have the same bits", 'auto')
+    .option('--turbo', '256-bit vectors in Node 24 and newer, relaxed SIMD in Node 20; the results have the same bits');
 
 /** An engine for a command. Asking for 'relaxed' turns on the V8 flag that Node 20 still wants for it: this process is ours. */
-export function openEngine({ threads, build }: EngineFlags): Promise<Engine> {
+export async function openEngine({ threads, build, turbo }: EngineFlags): Promise<Engine> {
   if (build === 'relaxed' && !detectFeatures().relaxedSimd) setFlagsFromString('--experimental-wasm-relaxed-simd');
-  return Engine.create({ threads, build: build as Build | 'auto' });
+  const engine = await Engine.create({ threads, build: build as Build | 'auto', turbo });
+  if (engine.info.turboRefusal) process.stderr.write(`turbo is off: ${engine.info.turboRefusal}\n`);
+  return engine;
 }
 
 /** A text file's bytes, with the path in any refusal. */

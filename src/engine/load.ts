@@ -34,7 +34,16 @@ export function chooseBuild(wanted: Build | 'auto', features: Features): Build {
   return wanted;
 }
 
-export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
-  const { exports } = instantiateSync(module, { env: { memory } } as never);
-  return exports as unknown as Kernels;
+/**
+ * Kernels over a memory. With `wide`, a module of the turbo build, the products are its; its constant tables lie behind those of the other
+ * builds, so that both may be there.
+ */
+export function instantiateKernels(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  wide?: WebAssembly.Module,
+): Kernels {
+  const exportsOf = (each: WebAssembly.Module) =>
+    instantiateSync(each, { env: { memory } } as never).exports as unknown as Kernels;
+  return wide ? { ...exportsOf(module), gemm: exportsOf(wide).gemm } : exportsOf(module);
 }

@@ -46,7 +46,7 @@ export class Pool {
 
   static async start(
     threads: number,
-    module: WebAssembly.Module,
+    modules: Pick<WorkerStart, 'module' | 'wide'>,
     kernels: Kernels,
     arena: Arena,
     scratchSlots: number,
@@ -54,7 +54,7 @@ export class Pool {
     const command = arena.alloc(COMMAND_BYTES);
     new Uint8Array(arena.buffer, command, COMMAND_BYTES).fill(0);
     const starts = Array.from({ length: threads - 1 }, (_, i) =>
-      startWorker({ module, memory: arena.memory, command, scratchSlot: scratchSlots + 4 * (i + 1) }),
+      startWorker({ ...modules, memory: arena.memory, command, scratchSlot: scratchSlots + 4 * (i + 1) }),
     );
     const workers = await Promise.all(starts);
     return new Pool(kernels, workers, arena, command);

@@ -12,12 +12,18 @@ import {
   type ParallelKernel,
 } from './load.js';
 import { Pool } from './pool.js';
+import { compileWide } from './turbo.js';
 
 export interface InitOptions {
   /** Threads in all, the caller's included. Default: one for each core, or 1 without shared memory. */
   threads?: number;
   /** 'auto' (default) takes 'relaxed' where the engine has relaxed SIMD. The bits of every result are the same. */
   build?: Build | 'auto';
+  /**
+   * V8's 256-bit vectors in Node 24 and newer, relaxed SIMD in Node 20: sets V8's flags for the process. The bits of every result are the
+   * same, which is checked before the engine is handed out. Where it cannot be had, `info.turboRefusal` says why.
+   */
+  turbo?: boolean;
   /** Kernels from elsewhere: URL, bytes or a compiled module, of the build and threading that the other options select. */
   wasm?: WasmSource;
 }
@@ -26,6 +32,10 @@ export interface EngineInfo {
   build: Build;
   threads: number;
   sharedMemory: boolean;
+  /** Whether the wide tile runs on V8's 256-bit vectors. */
+  turbo: boolean;
+  /** Why turbo was asked for and is not on. */
+  turboRefusal?: string;
   /** Whether exact-product kernels fuse multiply and add here: faster, never different. */
   fused: boolean;
   runtime: string;
@@ -52,16 +62,19 @@ export class Runtime {
   /** The parts of a runtime, for the constructors of this class and its subclasses. */
   protected static async open(
     options: InitOptions = {},
+    turbo = false,
   ): Promise<[EngineInfo, Arena, Kernels, Pool | undefined, number]> {
     const features = detectFeatures();
     const build = chooseBuild(options.build ?? 'auto', features);
     const threads = await threadCount(options.threads, features.sharedMemory);
     const arena = new Arena(threads > 1);
+    const wide = turbo ? await compileWide(arena, threads > 1) : undefined;
     const module = await compileKernels(threads > 1 ? `${build}-threads` : build, options.wasm);
-    const kernels = instantiateKernels(module, arena.memory);
+    const kernels = instantiateKernels(module, arena.memory, wide);
     const scratchSlots = arena.alloc(4 * MAX_THREADS);
-    const pool = threads > 1 ? await Pool.start(threads, module, kernels, arena, scratchSlots) : undefined;
-    const info = { build, threads, sharedMemory: threads > 1, fused: build === 'relaxed', runtime: runtimeName() };
+    const pool = threads > 1 ? await Pool.start(threads, { module, wide }, kernels, arena, scratchSlots) : undefined;
+    const fused = build === 'relaxed';
+    const info = { build, threads, sharedMemory: threads > 1, turbo, fused, runtime: runtimeName() };
     return [info, arena, kernels, pool, scratchSlots];
   }
 

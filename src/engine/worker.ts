@@ -17,14 +17,16 @@ import { instantiateKernels, type Kernels } from './load.js';
 
 export interface WorkerStart {
   module: WebAssembly.Module;
+  /** Kernels that take the place of the module's. */
+  wide?: WebAssembly.Module;
   memory: WebAssembly.Memory;
   command: number;
   /** Address of the word that holds this thread's scratch address. */
   scratchSlot: number;
 }
 
-function serve({ module, memory, command, scratchSlot }: WorkerStart, ready: () => void): void {
-  const kernels = instantiateKernels(module, memory);
+function serve({ module, wide, memory, command, scratchSlot }: WorkerStart, ready: () => void): void {
+  const kernels = instantiateKernels(module, memory, wide);
   const names = kernelNames(kernels);
   const buffer = memory.buffer;
   const words = new Int32Array(buffer, command, ARGUMENTS_AT / 4);

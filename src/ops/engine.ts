@@ -1,10 +1,12 @@
 /** The front of the library: what `init()` returns. Tensors live in the engine's memory until freed. */
 
 import { type InitOptions, Runtime } from '../engine/runtime.js';
+import { prepareTurbo } from '../engine/turbo.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
 import { describe } from '../formats/spec.js';
 import { matmul } from './matmul.js';
 import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
+import { firstDifference, results } from './self-check.js';
 import { bytes, checkShape, empty, floats, matrixShape, sizeOf, type Tensor } from './tensor.js';
 
 export interface CastOptions {
@@ -22,8 +24,22 @@ export interface QuantizeTensorOptions extends CastOptions {
 }
 
 export class Engine extends Runtime {
-  static async create(options?: InitOptions): Promise<Engine> {
-    return new Engine(...(await Runtime.open(options)));
+  static async create(options: InitOptions = {}): Promise<Engine> {
+    if (!options.turbo) return new Engine(...(await Runtime.open(options)));
+    const refusal = await prepareTurbo();
+    if (refusal) return Engine.withoutTurbo(options, refusal);
+    const engine = new Engine(...(await Runtime.open({ ...options, build: 'relaxed' }, true)));
+    const strict = new Engine(...(await Runtime.open({ build: 'simd', threads: 1 })));
+    const difference = firstDifference(results(strict), results(engine));
+    strict.dispose();
+    if (!difference) return engine;
+    engine.dispose();
+    return Engine.withoutTurbo(options, `expected the bits of the strict build, got others in ${difference}`);
+  }
+
+  private static async withoutTurbo(options: InitOptions, turboRefusal: string): Promise<Engine> {
+    const [info, ...rest] = await Runtime.open(options);
+    return new Engine({ ...info, turboRefusal }, ...rest);
   }
 
   /** A resident tensor of any dtype, unscaled. */

@@ -19,7 +19,7 @@ function around(x: number): number[] {
 }
 
 function codesOf({ bits: width }: FormatSpec): Codes {
-  const codes = width <= 8 ? new Uint8Array(2 ** width) : new Uint16Array(2 ** width);
+  const codes = width <= 8 ? new Uint8Array(1 << width) : new Uint16Array(1 << width);
   return codes.map((_, code) => code);
 }
 
