@@ -21,13 +21,11 @@ export abstract class octets {
   }
 
   @inline static get magnitudes(): v128 { return octets.splat(0x7f); }
-  @inline static get signs(): v128 { return octets.splat(0x80); }
 
   /** How far a magnitude goes up to its place in BF16. */
   @inline static shift<F>(): i32 { return 7 - facts.about<F>().manBits; }
-  /** What the lower byte keeps of a code that was shifted together with its neighbour; likewise the upper byte. */
+  /** What the lower byte keeps of a code that was shifted together with its neighbour; the upper byte keeps the rest. */
   @inline static lowMask<F>(): v128 { return octets.splat((0xff << octets.shift<F>()) & 0xff); }
-  @inline static highMask<F>(): v128 { return octets.splat(0x7f >> (8 - octets.shift<F>())); }
   /** Upper byte of the difference of the biases; the lower one is 0, since each of these biases is odd. */
   @inline static rebias<F>(): v128 { return octets.splat((127 - facts.about<F>().bias) >> 1); }
 
@@ -35,8 +33,16 @@ export abstract class octets {
   @inline static low<F>(codes: v128, mask: v128): v128 {
     return v128.and(i16x8.shl(codes, octets.shift<F>()), mask);
   }
-  @inline static high<F>(codes: v128, mask: v128, rebias: v128): v128 {
-    return i8x16.add(v128.and(i16x8.shr_u(codes, 8 - octets.shift<F>()), mask), rebias);
+  @inline static high<F>(magnitudes: v128, lowMask: v128, rebias: v128): v128 {
+    return i8x16.add(v128.andnot(i16x8.shr_u(magnitudes, 8 - octets.shift<F>()), lowMask), rebias);
+  }
+
+  /** BF16 bytes of sixteen codes; `magnitudes` are theirs. */
+  @inline static lowBytes<F>(codes: v128, magnitudes: v128, mask: v128, table: v128): v128 {
+    return i8x16.add(octets.low<F>(codes, mask), i8x16.swizzle(table, magnitudes));
+  }
+  @inline static highBytes<F>(codes: v128, magnitudes: v128, mask: v128, lowMask: v128, rebias: v128, table: v128): v128 {
+    return v128.or(i8x16.add(octets.high<F>(magnitudes, lowMask, rebias), i8x16.swizzle(table, magnitudes)), v128.andnot(codes, mask));
   }
 
   /** Corrections for codes 0 to 7, among which are all subnormals, and nothing for 8 to 15. */
@@ -50,7 +56,7 @@ export abstract class octets {
     const first = octets.first<F>();
     const codes = octets.firstEight();
     const right = i8x16.shuffle(first, first, 1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15);
-    return octets.lowerHalf(i8x16.sub(right, octets.high<F>(codes, octets.highMask<F>(), octets.rebias<F>())));
+    return octets.lowerHalf(i8x16.sub(right, octets.high<F>(codes, octets.lowMask<F>(), octets.rebias<F>())));
   }
 
   /** BF16 bits of codes 0 to 7. */

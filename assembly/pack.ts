@@ -173,7 +173,7 @@ export abstract class pack {
     v128.store(dst, decode.high(fours), 32);
   }
 
-  private static bHalfWide<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
+  static bHalfWide<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     let p0 = pack.clamped(src, ld, first, valid);
     let p1 = pack.clamped(src, ld, first + 1, valid);
@@ -220,16 +220,21 @@ export abstract class pack {
     }
   }
 
+  /** n operands in a row. Writes up to 3 floats past them. */
+  static row<F>(dst: usize, src: usize, n: i32): void {
+    for (let i = 0; i < n; i += 4) v128.store(dst + (i << 2), decode.operand<F>(decode.load<F>(src + i * facts.about<F>().bytes)));
+  }
+
   /**
    * Sixteen codes, eight for each of two k, to a panel of `width` floats a k. Eight floats are written for each k: in an A panel the next k
    * covers two of them. Returns the codes' magnitudes.
    */
   @inline private static two<F>(
-    dst: usize, codes: v128, magnitudes: v128, signs: v128, lowMask: v128, highMask: v128, rebias: v128, lowTable: v128, highTable: v128, width: i32,
+    dst: usize, codes: v128, magnitudes: v128, lowMask: v128, rebias: v128, lowTable: v128, highTable: v128, width: i32,
   ): v128 {
     const mag = v128.and(codes, magnitudes);
-    const low = i8x16.add(octets.low<F>(codes, lowMask), i8x16.swizzle(lowTable, mag));
-    const high = v128.or(i8x16.add(octets.high<F>(codes, highMask, rebias), i8x16.swizzle(highTable, mag)), v128.and(codes, signs));
+    const low = octets.lowBytes<F>(codes, mag, lowMask, lowTable);
+    const high = octets.highBytes<F>(codes, mag, magnitudes, lowMask, rebias, highTable);
     const first = quad.lowBytes(low, high);
     const second = quad.highBytes(low, high);
     v128.store(dst, decode.low(first));
@@ -242,9 +247,7 @@ export abstract class pack {
   /** A panel of one-byte codes along rows; true where it met an infinity or a NaN and must be packed again. */
   @inline private static bytesAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32, width: i32): bool {
     const magnitudes = octets.magnitudes;
-    const signs = octets.signs;
     const lowMask = octets.lowMask<F>();
-    const highMask = octets.highMask<F>();
     const rebias = octets.rebias<F>();
     const lowTable = octets.lowTable<F>();
     const highTable = octets.highTable<F>();
@@ -268,10 +271,10 @@ export abstract class pack {
       const odd = quad.lowBytes(r15, r37);
       const evenHigh = quad.highBytes(r04, r26);
       const oddHigh = quad.highBytes(r15, r37);
-      seen = i8x16.max_u(seen, pack.two<F>(dst, quad.lowBytes(even, odd), magnitudes, signs, lowMask, highMask, rebias, lowTable, highTable, width));
-      seen = i8x16.max_u(seen, pack.two<F>(dst + 2 * row, quad.highBytes(even, odd), magnitudes, signs, lowMask, highMask, rebias, lowTable, highTable, width));
-      seen = i8x16.max_u(seen, pack.two<F>(dst + 4 * row, quad.lowBytes(evenHigh, oddHigh), magnitudes, signs, lowMask, highMask, rebias, lowTable, highTable, width));
-      seen = i8x16.max_u(seen, pack.two<F>(dst + 6 * row, quad.highBytes(evenHigh, oddHigh), magnitudes, signs, lowMask, highMask, rebias, lowTable, highTable, width));
+      seen = i8x16.max_u(seen, pack.two<F>(dst, quad.lowBytes(even, odd), magnitudes, lowMask, rebias, lowTable, highTable, width));
+      seen = i8x16.max_u(seen, pack.two<F>(dst + 2 * row, quad.highBytes(even, odd), magnitudes, lowMask, rebias, lowTable, highTable, width));
+      seen = i8x16.max_u(seen, pack.two<F>(dst + 4 * row, quad.lowBytes(evenHigh, oddHigh), magnitudes, lowMask, rebias, lowTable, highTable, width));
+      seen = i8x16.max_u(seen, pack.two<F>(dst + 6 * row, quad.highBytes(evenHigh, oddHigh), magnitudes, lowMask, rebias, lowTable, highTable, width));
       p0 += 8;
       p1 += 8;
       p2 += 8;
@@ -296,9 +299,7 @@ export abstract class pack {
   /** Likewise, from kc memory rows of 6 or 8 consecutive codes. */
   @inline private static bytesAcross<F>(dst: usize, src: usize, ld: usize, kc: i32, width: i32): bool {
     const magnitudes = octets.magnitudes;
-    const signs = octets.signs;
     const lowMask = octets.lowMask<F>();
-    const highMask = octets.highMask<F>();
     const rebias = octets.rebias<F>();
     const lowTable = octets.lowTable<F>();
     const highTable = octets.highTable<F>();
@@ -306,7 +307,7 @@ export abstract class pack {
     let seen = i32x4.splat(0);
     for (let k = 0; k < whole; k += 2) {
       const codes = v128.load64_lane(src + ld, v128.load64_zero(src), 1);
-      seen = i8x16.max_u(seen, pack.two<F>(dst, codes, magnitudes, signs, lowMask, highMask, rebias, lowTable, highTable, width));
+      seen = i8x16.max_u(seen, pack.two<F>(dst, codes, magnitudes, lowMask, rebias, lowTable, highTable, width));
       src += 2 * ld;
       dst += width << 3;
     }

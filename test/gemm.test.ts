@@ -198,6 +198,17 @@ describe('the ends of the range', () => {
       const wide = ofCodes(every(dtype), [1, every(dtype).length], dtype);
       const one = sample([1, 1, 1], [3, 1], dtype);
       check('every code', { m: 3, n: wide.shape[1], k: 1 }, one, wide, new Random(9), plain('float32'));
+      // One row times weights, and enough rows for panels: either way sixteen codes are decoded at once.
+      const weights = ofCodes(every(dtype), [every(dtype).length / 16, 16], dtype);
+      for (const m of [1, 2, 7]) {
+        const rows = sample(new Array(m * 16).fill(1), [m, 16], dtype);
+        const options = { ...plain('float32'), transposeB: true };
+        check('every code', { m, n: weights.shape[0], k: 16 }, rows, weights, new Random(11), options);
+        const turned = { ...plain('float32'), transposeA: true, transposeB: true };
+        const columns = sample(new Array(m * 16).fill(1), [16, m], dtype);
+        check('every code', { m: weights.shape[0], n: m, k: 16 }, weights, rows, new Random(12), options);
+        check('every code', { m, n: weights.shape[0], k: 16 }, columns, weights, new Random(13), turned);
+      }
     }
   });
 

@@ -25,6 +25,10 @@ const MAX_COLUMN_BLOCK = 512;
 /** Bytes of decoded B held at a time; wider products go by ranges of columns. */
 const MAX_PANEL_BYTES = 1 << 25;
 
+/** Rows of C up to which B's weights are decoded in registers, once for each row (beyond, panels for all rows take less time); columns of a unit. */
+const FEW_ROWS = 2;
+const VECTOR_COLUMNS = 64;
+
 /** Formats the kernels multiply; the others are for storage and exchange. */
 const OPERANDS: ReadonlySet<DType> = new Set([
   'float32',
@@ -92,8 +96,42 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
   const exact = a.dtype !== 'float32' && b.dtype !== 'float32' ? 1 : 0;
   const outBytes = formatSpec(out.dtype).bytes;
   const bBytes = formatSpec(b.dtype).bytes;
+  const addendAt = addend?.ptr ?? 0;
+  const outScale = 1 / out.scaleInv;
   let largest = 0;
+  const gather = (amax: number, units: number) => {
+    for (const bits of new Uint32Array(rt.arena.buffer, amax, units)) if (bits > largest) largest = bits;
+  };
   rt.scoped(() => {
+    // One row of a transposed A lies as one row of A.
+    if (m <= FEW_ROWS && transposeB && bBytes === 1 && (m === 1 || !transposeA)) {
+      const units = Math.ceil(n / VECTOR_COLUMNS);
+      const amax = rt.arena.alloc(units * 4);
+      rt.parallel(
+        'gemv',
+        units,
+        rt.kernels.gemvScratch(k, VECTOR_COLUMNS),
+        m,
+        n,
+        k,
+        idOf(a.dtype),
+        a.ptr,
+        idOf(b.dtype),
+        b.ptr,
+        exact,
+        VECTOR_COLUMNS,
+        out.ptr,
+        idOf(out.dtype),
+        alpha,
+        rowScale,
+        columnScale,
+        addendAt,
+        outScale,
+        amax,
+      );
+      gather(amax, units);
+      return;
+    }
     const range = Math.max(TILE_COLUMNS, Math.floor(MAX_PANEL_BYTES / (32 * k)) * TILE_COLUMNS);
     const panels = rt.arena.alloc(roundUp(Math.min(n, range), TILE_COLUMNS) * k * 4);
     for (let first = 0; first < n; first += range) {
@@ -136,11 +174,11 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
         alpha,
         rowScale,
         columnScale && columnScale + 4 * first,
-        addend ? addend.ptr + first * outBytes : 0,
-        1 / (out.scaleInv as number),
+        addendAt && addendAt + first * outBytes,
+        outScale,
         amax,
       );
-      for (const bits of new Uint32Array(rt.arena.buffer, amax, units)) if (bits > largest) largest = bits;
+      gather(amax, units);
     }
   });
   return floatOfBits(largest);

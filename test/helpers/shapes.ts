@@ -35,6 +35,10 @@ const EDGES: readonly GemmShape[] = [
   { m: 96, n: 512, k: 9 },
   { m: 192, n: 64, k: 33 },
   { m: 289, n: 3, k: 17 },
+  { m: 1, n: 64, k: 8 },
+  { m: 1, n: 65, k: 9 },
+  { m: 1, n: 127, k: 23 },
+  { m: 2, n: 129, k: 1040 },
 ];
 
 /** `count` shapes: the edges first, then sizes of the lists above, paired at random. */
