@@ -7,6 +7,7 @@
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
+import { blocks } from './blocks';
 import { encodeRow } from './encode';
 import { finishRow, writeTile } from './finish';
 import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
@@ -32,24 +33,31 @@ abstract class blocking {
   }
 }
 
-/** Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N (else N x K). ld in elements. */
+/**
+ * Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N (else N x K). ld in elements. src is column
+ * `from` of N. Where `scales` is not 0, blocks of blockRows x blockColumns of the stored matrix have float32 scales there, powers of two.
+ */
 export function packB(
   begin: i32, end: i32, _scratch: usize,
-  dtype: i32, src: usize, ld: i32, across: i32, columns: i32, depth: i32, dst: usize,
+  dtype: i32, src: usize, ld: i32, across: i32, columns: i32, depth: i32, dst: usize, from: i32, scales: usize, blockRows: i32, blockColumns: i32,
 ): void {
   const bytes = bytesOf(dtype);
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
     const valid = min(TILE_COLUMNS, columns - first);
-    const from = src + <usize>(across ? first : first * ld) * bytes;
+    const at = src + <usize>(across ? first : first * ld) * bytes;
     const to = dst + <usize>panel * depth * 32;
     const stride = <usize>ld * bytes;
-    if (dtype === facts.about<F32>().id) pack.b<F32>(to, from, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<BF16>().id) pack.b<BF16>(to, from, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<F16>().id) pack.b<F16>(to, from, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<E4M3FN>().id) pack.b<E4M3FN>(to, from, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<E5M2>().id) pack.b<E5M2>(to, from, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<E4M3>().id) pack.b<E4M3>(to, from, stride, across !== 0, valid, depth);
+    if (dtype === facts.about<F32>().id) pack.b<F32>(to, at, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<BF16>().id) pack.b<BF16>(to, at, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<F16>().id) pack.b<F16>(to, at, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<E4M3FN>().id) pack.b<E4M3FN>(to, at, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<E5M2>().id) pack.b<E5M2>(to, at, stride, across !== 0, valid, depth);
+    else if (dtype === facts.about<E4M3>().id) pack.b<E4M3>(to, at, stride, across !== 0, valid, depth);
+    if (scales) {
+      const scaleColumns = (ld + blockColumns - 1) / blockColumns;
+      blocks.scale(to, TILE_COLUMNS, depth, 0, from + first, valid, across !== 0, scales, scaleColumns, blockRows, blockColumns);
+    }
   }
 }
 
@@ -73,13 +81,14 @@ export function gemmScratch(rowBlock: i32, columnBlock: i32): i32 {
 /**
  * Units: blocks of C in row-major order of blocks. rowBlock is a multiple of 6, columnBlock of 8. A is M x K, or K x M where `across`.
  * rowScale (M float32), columnScale (N float32), addend (like C, may be C itself) and amax (one u32 per unit: bits of the largest
- * |value| before outScale) may be 0. `exact`: neither operand is float32. An FP8 output is value * outScale, saturating, nearest-even.
+ * |value| before outScale) may be 0, as may `scales`, which are A's block scales (see packB). `exact`: neither operand is float32. An FP8 output is value * outScale, saturating, nearest-even.
  */
 export function gemm(
   begin: i32, end: i32, scratch: usize,
   rows: i32, columns: i32, depth: i32, aDtype: i32, a: usize, lda: i32, across: i32, bPanels: usize, exact: i32,
   rowBlock: i32, columnBlock: i32, out: usize, outDtype: i32, ldOut: i32,
   alpha: f32, rowScale: usize, columnScale: usize, addend: usize, outScale: f32, amax: usize,
+  scales: usize, blockRows: i32, blockColumns: i32,
 ): void {
   const aBytes = bytesOf(aDtype);
   const slice = blocking.sliceOf(depth);
@@ -104,7 +113,13 @@ export function gemm(
       for (let i = 0; i < mPanels; i++) {
         const row = firstRow + i * TILE_ROWS;
         const from = a + <usize>(across ? k * lda + row : row * lda + k) * aBytes;
-        packA(aDtype, aPanels + <usize>(i * kc * TILE_ROWS) * 4, from, <usize>lda * aBytes, across !== 0, min(TILE_ROWS, rows - row), kc);
+        const panel = aPanels + <usize>(i * kc * TILE_ROWS) * 4;
+        const valid = min(TILE_ROWS, rows - row);
+        packA(aDtype, panel, from, <usize>lda * aBytes, across !== 0, valid, kc);
+        if (scales) {
+          const scaleColumns = (lda + blockColumns - 1) / blockColumns;
+          blocks.scale(panel, TILE_ROWS, kc, k, row, valid, across !== 0, scales, scaleColumns, blockRows, blockColumns);
+        }
       }
       for (let j = 0; j < nPanels; j++) {
         const column = firstColumn + j * TILE_COLUMNS;

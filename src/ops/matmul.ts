@@ -4,7 +4,7 @@ import type { Runtime } from '../engine/runtime.js';
 import { TILE_COLUMNS, TILE_ROWS } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { floatOfBits } from './scale.js';
-import { idOf, matrixShape, type Tensor } from './tensor.js';
+import { type BlockScales, idOf, matrixShape, type Tensor } from './tensor.js';
 
 export interface MatmulOptions {
   /** A is stored K x M. */
@@ -41,15 +41,22 @@ const OPERANDS: ReadonlySet<DType> = new Set([
 
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple;
 
-/** The operand's scale split into one factor, a factor per row of the stored matrix, or neither. */
-function scalesOf(name: string, t: Tensor, alongRows: boolean): { factor: number; vector: number } {
-  if (typeof t.scaleInv === 'number') return { factor: t.scaleInv, vector: 0 };
+const NO_BLOCKS: BlockScales = { blocks: 0, block: [1, 1] };
+
+/** The operand's scale: one factor, the address of a factor per row of the stored matrix, or blocks. */
+function scalesOf(
+  name: string,
+  t: Tensor,
+  alongRows: boolean,
+): { factor: number; vector: number; scaled: BlockScales } {
+  if (typeof t.scaleInv === 'number') return { factor: t.scaleInv, vector: 0, scaled: NO_BLOCKS };
+  if ('blocks' in t.scaleInv) return { factor: 1, vector: 0, scaled: t.scaleInv };
   if (!alongRows) {
     throw new RangeError(
       `matmul: expected ${name} with scales per row of the product, got scales that run along the summed dimension`,
     );
   }
-  return { factor: 1, vector: t.scaleInv.rows };
+  return { factor: 1, vector: t.scaleInv.rows, scaled: NO_BLOCKS };
 }
 
 function oneVector(what: string, a: number, b: number): number {
@@ -87,7 +94,7 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
     throw new RangeError(`matmul: expected out of shape [${m}, ${n}], got [${outRows}, ${outColumns}]`);
   }
   if (addend) checkAddend(addend, out.dtype, m, n);
-  if (typeof out.scaleInv !== 'number') throw new RangeError('matmul: expected out with one scale, got one per row');
+  if (typeof out.scaleInv !== 'number') throw new RangeError('matmul: expected out with one scale, got several');
   const scaleA = scalesOf('A', a, !transposeA);
   const scaleB = scalesOf('B', b, transposeB);
   const rowScale = oneVector('row', scaleA.vector, options.rowFactor ?? 0);
@@ -104,7 +111,8 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
   };
   rt.scoped(() => {
     // One row of a transposed A lies as one row of A.
-    if (m <= FEW_ROWS && transposeB && bBytes === 1 && (m === 1 || !transposeA)) {
+    const blocked = scaleA.scaled.blocks !== 0 || scaleB.scaled.blocks !== 0;
+    if (!blocked && m <= FEW_ROWS && transposeB && bBytes === 1 && (m === 1 || !transposeA)) {
       const units = Math.ceil(n / VECTOR_COLUMNS);
       const amax = rt.arena.alloc(units * 4);
       rt.parallel(
@@ -149,6 +157,9 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
         columns,
         k,
         panels,
+        first,
+        scaleB.scaled.blocks,
+        ...scaleB.scaled.block,
       );
       const { rowBlock, columnBlock } = blocksFor(m, columns, rt.info.threads);
       const units = Math.ceil(m / rowBlock) * Math.ceil(columns / columnBlock);
@@ -177,6 +188,8 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
         addendAt && addendAt + first * outBytes,
         outScale,
         amax,
+        scaleA.scaled.blocks,
+        ...scaleA.scaled.block,
       );
       gather(amax, units);
     }
