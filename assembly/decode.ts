@@ -48,52 +48,19 @@ export abstract class decode {
     return f.expBits === 8 && f.manBits === 7 ? decode.flushed(value) : value;
   }
 
-  /** Whether `eight` knows the format: one byte, or BF16. Each value of these is a BF16 value. */
-  @inline static narrow<F>(): bool {
-    const f = facts.about<F>();
-    return f.bytes === 1 || (f.bytes === 2 && f.expBits === 8);
-  }
-
-  /**
-   * Eight GEMM operands as BF16 lanes: half the work of `operand`, since eight 16-bit lanes take the place of four 32-bit ones
-   * (whole GEMMs of the demo's shapes from E4M3: 1.08 times as fast, Node 20). The first eight codes, which hold all subnormals, come from a table.
-   */
-  @inline static eight<F>(p: usize, firstCodes: v128): v128 {
-    const f = facts.about<F>();
-    if (f.bytes === 2) {
-      const value = v128.load(p);
-      const mag = v128.and(value, i16x8.splat(0x7fff));
-      return v128.and(value, i16x8.gt_s(mag, i16x8.splat(((127 - 60) << 7) - 1)));
-    }
-    const codes = v128.load_ext<u8>(p);
-    const magnitudeMask: i32 = (1 << (f.expBits + f.manBits)) - 1;
-    const mag = v128.and(codes, i16x8.splat(<i16>magnitudeMask));
-    const normal = i16x8.add(i16x8.shl(mag, 7 - f.manBits), i16x8.splat(<i16>((127 - f.bias) << 7)));
-    // Bytes 2 mag and 2 mag + 1 of the table; an index past its end gives 0 and is not chosen.
-    const index = i16x8.add(i16x8.mul(mag, i16x8.splat(0x0202)), i16x8.splat(0x0100));
-    let value = v128.bitselect(i8x16.swizzle(firstCodes, index), normal, i16x8.lt_s(mag, i16x8.splat(8)));
-    if (f.infCode < 0) {
-      value = v128.or(value, v128.and(i16x8.eq(mag, i16x8.splat(<i16>f.nanCode)), i16x8.splat(0x7fc0)));
-    } else {
-      value = v128.or(value, v128.and(i16x8.ge_s(mag, i16x8.splat(<i16>f.infCode)), i16x8.splat(0x7f80)));
-      value = v128.or(value, v128.and(i16x8.gt_s(mag, i16x8.splat(<i16>f.infCode)), i16x8.splat(0x7fc0)));
-    }
-    return v128.or(value, v128.and(i16x8.shl(codes, 8), i16x8.splat(<i16>0x8000)));
-  }
-
-  /** The table `eight` wants: BF16 bits of codes 0 to 7. */
-  @inline static firstCodes<F>(): v128 {
-    const low = decode.four<F>(i32x4(0, 1, 2, 3));
-    const high = decode.four<F>(i32x4(4, 5, 6, 7));
-    return i8x16.shuffle(low, high, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+  /** Eight BF16 codes as GEMM operands: 16-bit lanes, half the work of `operand`. */
+  @inline static eight(p: usize): v128 {
+    const value = v128.load(p);
+    const mag = v128.and(value, i16x8.splat(0x7fff));
+    return v128.and(value, i16x8.gt_s(mag, i16x8.splat(((127 - 60) << 7) - 1)));
   }
 
   /** The lower and the upper four of eight BF16 lanes as float32. */
   @inline static low(eight: v128): v128 {
-    return i32x4.shl(i32x4.extend_low_i16x8_u(eight), 16);
+    return quad.lowPairs(i32x4.splat(0), eight);
   }
   @inline static high(eight: v128): v128 {
-    return i32x4.shl(i32x4.extend_high_i16x8_u(eight), 16);
+    return quad.highPairs(i32x4.splat(0), eight);
   }
 
   /** Four codes of bytes each, zero-extended. */

@@ -4,6 +4,7 @@
  */
 export { quantize, quantizeScratch, dequantize, amax } from './quantize';
 export { packB, gemm, gemmScratch } from './gemm';
+export { gemv, gemvScratch } from './gemv';
 export { embeddingForward, embeddingBackward } from './embedding';
 export { normForward, normBackward } from './norm';
 export { rope } from './rope';

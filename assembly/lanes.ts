@@ -1,4 +1,4 @@
-/** v128 helpers. `madd` is the only reader of ASC_FEATURE_RELAXED_SIMD. */
+/** v128 helpers. `fuses` is the only reader of ASC_FEATURE_RELAXED_SIMD. */
 import { facts } from './formats';
 
 export abstract class lanes {
@@ -7,8 +7,12 @@ export abstract class lanes {
    * float32 (at most 12 significand bits each): then fused and unfused round once, at the same place, and give the same bits.
    */
   @inline static madd<F>(a: v128, b: v128, acc: v128): v128 {
-    if (ASC_FEATURE_RELAXED_SIMD && facts.about<F>().manBits < 12) return f32x4.relaxed_madd(a, b, acc);
+    if (lanes.fuses<F>()) return f32x4.relaxed_madd(a, b, acc);
     return f32x4.add(f32x4.mul(a, b), acc);
+  }
+
+  @inline static fuses<F>(): bool {
+    return ASC_FEATURE_RELAXED_SIMD && facts.about<F>().manBits < 12;
   }
 
   /** (l0 + l1) + (l2 + l3): the one order of a horizontal sum. */
@@ -46,13 +50,14 @@ export abstract class lanes {
 
 /** Shuffles of pairs of vectors, and the steps of a 4 x 4 transpose. */
 export abstract class quad {
-  // Interleaved bytes, and 16-bit lanes, of the lower and of the upper halves.
+  // Interleaved bytes of the lower and of the upper halves.
   @inline static lowBytes(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   }
   @inline static highBytes(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   }
+  // Interleaved 16-bit lanes of the lower and of the upper halves.
   @inline static lowPairs(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
   }

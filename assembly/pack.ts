@@ -9,9 +9,11 @@
  * their results are never stored.
  */
 
+import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { decode } from './decode';
 import { facts } from './formats';
 import { quad } from './lanes';
+import { octets } from './octets';
 
 export abstract class pack {
   /** Row `row` of a panel, or the last one there is. */
@@ -19,14 +21,16 @@ export abstract class pack {
     return src + <usize>min(row, valid - 1) * ld;
   }
 
-  /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. */
+  /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. Of bytes, it also writes 8 bytes past its end. */
   static aAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
-    if (!decode.narrow<F>()) {
-      pack.aWide<F>(dst, src, ld, valid, kc);
-      return;
-    }
+    if (facts.about<F>().bytes === 1) {
+      if (pack.bytesAlong<F>(dst, src, ld, valid, kc, TILE_ROWS)) pack.aWide<F>(dst, src, ld, valid, kc);
+    } else if (facts.about<F>().expBits === 8 && facts.about<F>().bytes === 2) pack.aUpper<F>(dst, src, ld, valid, kc);
+    else pack.aWide<F>(dst, src, ld, valid, kc);
+  }
+
+  private static aUpper<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
-    const table = decode.firstCodes<F>();
     const whole = kc & ~7;
     let p0 = src;
     let p1 = pack.clamped(src, ld, 1, valid);
@@ -35,12 +39,12 @@ export abstract class pack {
     let p4 = pack.clamped(src, ld, 4, valid);
     let p5 = pack.clamped(src, ld, 5, valid);
     for (let k = 0; k < whole; k += 8) {
-      const a0 = decode.eight<F>(p0, table);
-      const a1 = decode.eight<F>(p1, table);
-      const a2 = decode.eight<F>(p2, table);
-      const a3 = decode.eight<F>(p3, table);
-      const a4 = decode.eight<F>(p4, table);
-      const a5 = decode.eight<F>(p5, table);
+      const a0 = decode.eight(p0);
+      const a1 = decode.eight(p1);
+      const a2 = decode.eight(p2);
+      const a3 = decode.eight(p3);
+      const a4 = decode.eight(p4);
+      const a5 = decode.eight(p5);
       // Transposed as pairs, then as fours, and widened last.
       const l01 = quad.lowPairs(a0, a1);
       const h01 = quad.highPairs(a0, a1);
@@ -118,22 +122,13 @@ export abstract class pack {
     }
   }
 
-  /** One A panel from kc memory rows, ld bytes apart, of 6 consecutive codes. */
+  /** One A panel from kc memory rows, ld bytes apart, of 6 consecutive codes. Of bytes, it also writes 8 bytes past its end. */
   static aAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
-    if (decode.narrow<F>()) {
-      const table = decode.firstCodes<F>();
-      for (let k = 0; k < kc; k++) {
-        const eight = decode.eight<F>(src, table);
-        v128.store(dst, decode.low(eight));
-        v128.store64_lane(dst, decode.high(eight), 0, 16);
-        src += ld;
-        dst += 24;
-      }
-      return;
-    }
+    if (facts.about<F>().bytes === 1 && !pack.bytesAcross<F>(dst, src, ld, kc, TILE_ROWS)) return;
+    const bytes = facts.about<F>().bytes;
     for (let k = 0; k < kc; k++) {
       v128.store(dst, decode.operand<F>(decode.load<F>(src)));
-      v128.store64_lane(dst, decode.operand<F>(decode.load<F>(src + 4 * facts.about<F>().bytes)), 0, 16);
+      v128.store64_lane(dst, decode.operand<F>(decode.load<F>(src + 4 * bytes)), 0, 16);
       src += ld;
       dst += 24;
     }
@@ -141,22 +136,21 @@ export abstract class pack {
 
   /** Four of the eight columns of a B panel; `dst` points at the first of them. */
   private static bHalf<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
-    if (!decode.narrow<F>()) {
+    if (facts.about<F>().expBits !== 8 || facts.about<F>().bytes !== 2) {
       pack.bHalfWide<F>(dst, src, ld, first, valid, kc);
       return;
     }
     const bytes = facts.about<F>().bytes;
-    const table = decode.firstCodes<F>();
     const whole = kc & ~7;
     let p0 = pack.clamped(src, ld, first, valid);
     let p1 = pack.clamped(src, ld, first + 1, valid);
     let p2 = pack.clamped(src, ld, first + 2, valid);
     let p3 = pack.clamped(src, ld, first + 3, valid);
     for (let k = 0; k < whole; k += 8) {
-      const a0 = decode.eight<F>(p0, table);
-      const a1 = decode.eight<F>(p1, table);
-      const a2 = decode.eight<F>(p2, table);
-      const a3 = decode.eight<F>(p3, table);
+      const a0 = decode.eight(p0);
+      const a1 = decode.eight(p1);
+      const a2 = decode.eight(p2);
+      const a3 = decode.eight(p3);
       const l01 = quad.lowPairs(a0, a1);
       const h01 = quad.highPairs(a0, a1);
       const l23 = quad.lowPairs(a2, a3);
@@ -179,7 +173,7 @@ export abstract class pack {
     v128.store(dst, decode.high(fours), 32);
   }
 
-  private static bHalfWide<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
+  static bHalfWide<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     let p0 = pack.clamped(src, ld, first, valid);
     let p1 = pack.clamped(src, ld, first + 1, valid);
@@ -210,29 +204,120 @@ export abstract class pack {
 
   /** One B panel from `valid` (1 to 8) rows of kc codes each, ld bytes apart. */
   static bAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
+    if (facts.about<F>().bytes === 1 && !pack.bytesAlong<F>(dst, src, ld, valid, kc, TILE_COLUMNS)) return;
     pack.bHalf<F>(dst, src, ld, 0, valid, kc);
     pack.bHalf<F>(dst + 16, src, ld, 4, valid, kc);
   }
 
   /** One B panel from kc memory rows, ld bytes apart, of 8 consecutive codes. */
   static bAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
-    if (decode.narrow<F>()) {
-      const table = decode.firstCodes<F>();
-      for (let k = 0; k < kc; k++) {
-        const eight = decode.eight<F>(src, table);
-        v128.store(dst, decode.low(eight));
-        v128.store(dst, decode.high(eight), 16);
-        src += ld;
-        dst += 32;
-      }
-      return;
-    }
+    if (facts.about<F>().bytes === 1 && !pack.bytesAcross<F>(dst, src, ld, kc, TILE_COLUMNS)) return;
     for (let k = 0; k < kc; k++) {
       v128.store(dst, decode.operand<F>(decode.load<F>(src)));
       v128.store(dst, decode.operand<F>(decode.load<F>(src + 4 * facts.about<F>().bytes)), 16);
       src += ld;
       dst += 32;
     }
+  }
+
+  /** n operands in a row. Writes up to 3 floats past them. */
+  static row<F>(dst: usize, src: usize, n: i32): void {
+    for (let i = 0; i < n; i += 4) v128.store(dst + (i << 2), decode.operand<F>(decode.load<F>(src + i * facts.about<F>().bytes)));
+  }
+
+  /**
+   * Sixteen codes, eight for each of two k, to a panel of `width` floats a k. Eight floats are written for each k: in an A panel the next k
+   * covers two of them. Returns the codes' magnitudes.
+   */
+  @inline private static two<F>(
+    dst: usize, codes: v128, magnitudes: v128, lowMask: v128, rebias: v128, lowTable: v128, highTable: v128, width: i32,
+  ): v128 {
+    const mag = v128.and(codes, magnitudes);
+    const low = octets.lowBytes<F>(codes, mag, lowMask, lowTable);
+    const high = octets.highBytes<F>(codes, mag, magnitudes, lowMask, rebias, highTable);
+    const first = quad.lowBytes(low, high);
+    const second = quad.highBytes(low, high);
+    v128.store(dst, decode.low(first));
+    v128.store(dst, decode.high(first), 16);
+    v128.store(dst + (width << 2), decode.low(second));
+    v128.store(dst + (width << 2), decode.high(second), 16);
+    return mag;
+  }
+
+  /** A panel of one-byte codes along rows; true where it met an infinity or a NaN and must be packed again. */
+  @inline private static bytesAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32, width: i32): bool {
+    const magnitudes = octets.magnitudes;
+    const lowMask = octets.lowMask<F>();
+    const rebias = octets.rebias<F>();
+    const lowTable = octets.lowTable<F>();
+    const highTable = octets.highTable<F>();
+    const row = width << 2;
+    const whole = kc & ~7;
+    let seen = i32x4.splat(0);
+    let p0 = src;
+    let p1 = pack.clamped(src, ld, 1, valid);
+    let p2 = pack.clamped(src, ld, 2, valid);
+    let p3 = pack.clamped(src, ld, 3, valid);
+    let p4 = pack.clamped(src, ld, 4, valid);
+    let p5 = pack.clamped(src, ld, 5, valid);
+    let p6 = pack.clamped(src, ld, 6, valid);
+    let p7 = pack.clamped(src, ld, 7, valid);
+    for (let k = 0; k < whole; k += 8) {
+      const r04 = quad.lowBytes(v128.load64_zero(p0), v128.load64_zero(p4));
+      const r26 = quad.lowBytes(v128.load64_zero(p2), v128.load64_zero(p6));
+      const r15 = quad.lowBytes(v128.load64_zero(p1), v128.load64_zero(p5));
+      const r37 = quad.lowBytes(v128.load64_zero(p3), v128.load64_zero(p7));
+      const even = quad.lowBytes(r04, r26);
+      const odd = quad.lowBytes(r15, r37);
+      const evenHigh = quad.highBytes(r04, r26);
+      const oddHigh = quad.highBytes(r15, r37);
+      seen = i8x16.max_u(seen, pack.two<F>(dst, quad.lowBytes(even, odd), magnitudes, lowMask, rebias, lowTable, highTable, width));
+      seen = i8x16.max_u(seen, pack.two<F>(dst + 2 * row, quad.highBytes(even, odd), magnitudes, lowMask, rebias, lowTable, highTable, width));
+      seen = i8x16.max_u(seen, pack.two<F>(dst + 4 * row, quad.lowBytes(evenHigh, oddHigh), magnitudes, lowMask, rebias, lowTable, highTable, width));
+      seen = i8x16.max_u(seen, pack.two<F>(dst + 6 * row, quad.highBytes(evenHigh, oddHigh), magnitudes, lowMask, rebias, lowTable, highTable, width));
+      p0 += 8;
+      p1 += 8;
+      p2 += 8;
+      p3 += 8;
+      p4 += 8;
+      p5 += 8;
+      p6 += 8;
+      p7 += 8;
+      dst += 8 * row;
+    }
+    if (octets.special<F>(seen)) return true;
+    if (whole < kc) {
+      if (width === TILE_ROWS) pack.aWide<F>(dst, p0, ld, valid, kc - whole);
+      else {
+        pack.bHalfWide<F>(dst, p0, ld, 0, valid, kc - whole);
+        pack.bHalfWide<F>(dst + 16, p0, ld, 4, valid, kc - whole);
+      }
+    }
+    return false;
+  }
+
+  /** Likewise, from kc memory rows of 6 or 8 consecutive codes. */
+  @inline private static bytesAcross<F>(dst: usize, src: usize, ld: usize, kc: i32, width: i32): bool {
+    const magnitudes = octets.magnitudes;
+    const lowMask = octets.lowMask<F>();
+    const rebias = octets.rebias<F>();
+    const lowTable = octets.lowTable<F>();
+    const highTable = octets.highTable<F>();
+    const whole = kc & ~1;
+    let seen = i32x4.splat(0);
+    for (let k = 0; k < whole; k += 2) {
+      const codes = v128.load64_lane(src + ld, v128.load64_zero(src), 1);
+      seen = i8x16.max_u(seen, pack.two<F>(dst, codes, magnitudes, lowMask, rebias, lowTable, highTable, width));
+      src += 2 * ld;
+      dst += width << 3;
+    }
+    if (octets.special<F>(seen)) return true;
+    if (whole < kc) {
+      v128.store(dst, decode.operand<F>(decode.load<F>(src)));
+      if (width === TILE_ROWS) v128.store64_lane(dst, decode.operand<F>(decode.load<F>(src + 4)), 0, 16);
+      else v128.store(dst, decode.operand<F>(decode.load<F>(src + 4)), 16);
+    }
+    return false;
   }
 
   @inline static a<F>(dst: usize, src: usize, ld: usize, across: bool, valid: i32, kc: i32): void {

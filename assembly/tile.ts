@@ -1,7 +1,13 @@
 /**
- * The one microkernel: a 6 x 8 tile of C += A B from packed panels, summed over k in ascending order for each element.
- * 12 accumulators + 2 vectors of B + 1 broadcast of A fill 15 of 16 registers. Measured (K = 256, one core, GFLOP/s on Node 26 / 20):
- * 6x8 61 / 56 fused; refused: 8x8 47 (spills), 4x16 46, 4x12 49 / 39, 12x8 49. Panels and a tile in C are 16-byte aligned.
+ * The one microkernel: a 6 x 8 tile of C += A B from packed panels, summed over k in ascending order for each element. Panels and a tile
+ * in C are 16-byte aligned.
+ *
+ * Fused, 12 accumulators + 2 vectors of B + 1 broadcast of A fill the 15 registers that V8 allocates. Measured (share of the madd ceiling with
+ * panels in L1, Zen 5, Node 26 / 20): 101 / 101 %; refused: unrolled by 2 69 / 67 %, by 4 83 / 84 %, 4 x 8 unrolled by 2 94 / 92 %, and
+ * before that 8x8 (spills), 4x16, 4x12, 12x8.
+ * A product apart from its sum needs a register more, and an accumulator that V8 spills waits for memory on every k: 52 / 51 % for the same
+ * loop. So there the tile is two halves of 3 x 8, unrolled by 2: 94 / 95 %. Refused: 6x8 unrolled by 2 81 / 85 %, 3x8 unrolled by 4 62 / 69 %,
+ * 4x12 51 / 52 %; 5x8 gives 96 / 99 % but wants A panels of its own.
  */
 import { lanes } from './lanes';
 
@@ -13,6 +19,18 @@ export const TILE = 48;
  * F tells whether the products are exact (lanes.madd).
  */
 export function tile<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
+  if (lanes.fuses<F>()) {
+    whole<F>(a, b, kc, c, resume);
+  } else {
+    const even = kc & ~1;
+    half<F>(a, b, even, c, resume);
+    half<F>(a + 12, b, even, c + 96, resume);
+    // In the same function it would cost Node 20 more than half of the speed.
+    if (even < kc) whole<F>(a + <usize>even * 24, b + <usize>even * 32, 1, c, true);
+  }
+}
+
+function whole<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
   let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
   let c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
   if (resume) {
@@ -66,4 +84,50 @@ export function tile<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): vo
   v128.store(c, c41, 144);
   v128.store(c, c50, 160);
   v128.store(c, c51, 176);
+}
+
+/** Rows 0 to 2 of the tile, or with a + 12 and c + 96 rows 3 to 5; kc is even. */
+function half<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
+  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
+  if (resume) {
+    c00 = v128.load(c);
+    c01 = v128.load(c, 16);
+    c10 = v128.load(c, 32);
+    c11 = v128.load(c, 48);
+    c20 = v128.load(c, 64);
+    c21 = v128.load(c, 80);
+  }
+  const end = b + (<usize>kc << 5);
+  while (b < end) {
+    let b0 = v128.load(b);
+    let b1 = v128.load(b, 16);
+    let x = v128.load32_splat(a);
+    c00 = lanes.madd<F>(x, b0, c00);
+    c01 = lanes.madd<F>(x, b1, c01);
+    x = v128.load32_splat(a, 4);
+    c10 = lanes.madd<F>(x, b0, c10);
+    c11 = lanes.madd<F>(x, b1, c11);
+    x = v128.load32_splat(a, 8);
+    c20 = lanes.madd<F>(x, b0, c20);
+    c21 = lanes.madd<F>(x, b1, c21);
+    b0 = v128.load(b, 32);
+    b1 = v128.load(b, 48);
+    x = v128.load32_splat(a, 24);
+    c00 = lanes.madd<F>(x, b0, c00);
+    c01 = lanes.madd<F>(x, b1, c01);
+    x = v128.load32_splat(a, 28);
+    c10 = lanes.madd<F>(x, b0, c10);
+    c11 = lanes.madd<F>(x, b1, c11);
+    x = v128.load32_splat(a, 32);
+    c20 = lanes.madd<F>(x, b0, c20);
+    c21 = lanes.madd<F>(x, b1, c21);
+    a += 48;
+    b += 64;
+  }
+  v128.store(c, c00);
+  v128.store(c, c01, 16);
+  v128.store(c, c10, 32);
+  v128.store(c, c11, 48);
+  v128.store(c, c20, 64);
+  v128.store(c, c21, 80);
 }

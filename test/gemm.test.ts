@@ -3,15 +3,19 @@
  * choices. FP8, BF16 and FP16 products are exact, so fused and unfused agree; with a float32 operand the strict kernel is used.
  */
 import { describe, expect, it } from 'vitest';
+import { type BlockOptions, decodeBlocks, encodeBlocks } from '../src/formats/blocks.js';
 import { type Codes, type DType, encode, formatSpec } from '../src/formats/index.js';
+import type { BlockScaling } from '../src/ops/blocks.js';
+import type { QuantizeTensorOptions } from '../src/ops/engine.js';
 import { matmul } from '../src/ops/matmul.js';
+import { amaxOf } from '../src/ops/quantize.js';
 import { useBuilds } from './helpers/builds.js';
 import { finiteCodes, floatTensor, ofCodes, place, placeFloats, type Sample, sample } from './helpers/cases.js';
 import { expectSameBytes, expectSameNumber } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
 import { type GemmShape, gemmShapes } from './helpers/shapes.js';
 import { operands } from './reference/codes.js';
-import { finish, sums } from './reference/gemm.js';
+import { blockOperands, finish, sums } from './reference/gemm.js';
 
 const onEveryBuild = useBuilds();
 
@@ -198,6 +202,17 @@ describe('the ends of the range', () => {
       const wide = ofCodes(every(dtype), [1, every(dtype).length], dtype);
       const one = sample([1, 1, 1], [3, 1], dtype);
       check('every code', { m: 3, n: wide.shape[1], k: 1 }, one, wide, new Random(9), plain('float32'));
+      // One row times weights, and enough rows for panels: either way sixteen codes are decoded at once.
+      const weights = ofCodes(every(dtype), [every(dtype).length / 16, 16], dtype);
+      for (const m of [1, 2, 7]) {
+        const rows = sample(new Array(m * 16).fill(1), [m, 16], dtype);
+        const options = { ...plain('float32'), transposeB: true };
+        check('every code', { m, n: weights.shape[0], k: 16 }, rows, weights, new Random(11), options);
+        const turned = { ...plain('float32'), transposeA: true, transposeB: true };
+        const columns = sample(new Array(m * 16).fill(1), [16, m], dtype);
+        check('every code', { m: weights.shape[0], n: m, k: 16 }, weights, rows, new Random(12), options);
+        check('every code', { m, n: weights.shape[0], k: 16 }, columns, weights, new Random(13), turned);
+      }
     }
   });
 
@@ -210,6 +225,80 @@ describe('the ends of the range', () => {
     const factors = { ...plain('bfloat16'), withAddend: true, rows: 'factor', columns: 'factor' } as const;
     check('wide', { m, n, k }, a, b(true), random, { ...factors, transposeB: true, columns: 'scale' });
     check('wide', { m, n, k }, a, b(false), random, factors);
+  });
+});
+
+describe('block scales', () => {
+  const SCALINGS: readonly { scaling: BlockScaling; options: Omit<BlockOptions, 'dtype'> }[] = [
+    { scaling: 'mx', options: { block: [1, 32], scale: 'float8_e8m0fnu' } },
+    { scaling: { block: [1, 128] }, options: { block: [1, 128], scale: 'power-of-two' } },
+    { scaling: { block: [128, 128] }, options: { block: [128, 128], scale: 'power-of-two' } },
+  ];
+  const SHAPES: readonly GemmShape[] = [
+    { m: 1, n: 1, k: 1 },
+    { m: 1, n: 9, k: 33 },
+    { m: 7, n: 5, k: 127 },
+    { m: 13, n: 17, k: 256 },
+    { m: 130, n: 135, k: 131 },
+    { m: 5, n: 11, k: 1025 },
+    { m: 97, n: 8, k: 64 },
+    { m: 3, n: 521, k: 40 },
+  ];
+  /** Numbers of about 1; or so far apart that scaled operands fall below 2^-60. */
+  const values = (random: Random, count: number) =>
+    random.uniform() < 0.5 ? random.normals(count) : random.wide(count, -80, 20);
+
+  it.each(['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3'] as const)('%s equals the mirror, on every build', (dtype) => {
+    const random = new Random(dtype.length);
+    for (const { m, n, k } of SHAPES) {
+      for (const { scaling, options } of SCALINGS) {
+        const [transposeA, transposeB] = [random.word() < 2 ** 31, random.word() < 2 ** 31];
+        const shapeA = stored(m, k, transposeA);
+        const shapeB = stored(k, n, transposeB);
+        const other = random.pick(['same', 'float8_e5m2', 'bfloat16', 'float32'] as const);
+        const first = values(random, m * k);
+        const second = values(random, k * n);
+        const a = encodeBlocks(first, shapeA, { dtype, ...options });
+        const b =
+          other === 'same' ? encodeBlocks(second, shapeB, { dtype, ...options }) : sample(second, shapeB, other);
+        const bScale = other === 'same' ? 1 : scale(random);
+        const outType = random.pick(OUTPUTS.filter((type) => formatSpec(type).bits > 8));
+        const product = sums({
+          ...{ m, n, k, transposeA, transposeB, a: blockOperands(a) },
+          b: 'block' in b ? blockOperands(b) : operands(b.codes, b.dtype),
+        });
+        const expected = finish(product, n, { alpha: bScale, outScale: 1 });
+        onEveryBuild((engine, name) => {
+          const where = `${name} [${m}, ${n}, ${k}] ${JSON.stringify([scaling, transposeA, transposeB, other, outType])}`;
+          const placed = engine.quantize(first, shapeA, { dtype, scaling });
+          const partner = 'block' in b ? engine.quantize(second, shapeB, { dtype, scaling }) : place(engine, b, bScale);
+          expectSameBytes(engine.codes(placed), a.codes, `${where}: codes`);
+          expectSameBytes(engine.read(placed), decodeBlocks(a), `${where}: values`);
+          const out = engine.empty([m, n], outType);
+          expectSameNumber(matmul(engine, placed, partner, { transposeA, transposeB, out }), expected.amax, where);
+          expectSameBytes(engine.codes(out), encode(expected.values, outType), where);
+          const before = engine.arena.bytesInUse;
+          const spare = engine.quantize(second, shapeB, { dtype, scaling });
+          engine.free(spare);
+          expect(engine.arena.bytesInUse).toBe(before);
+        });
+      }
+    }
+  });
+
+  it('are refused by name where there are none', () => {
+    onEveryBuild((engine) => {
+      const quantize = (options: Partial<QuantizeTensorOptions>) => () =>
+        engine.quantize([1, 2], [1, 2], { dtype: 'float8_e4m3fn', scaling: 'mx', ...options });
+      expect(quantize({ scaling: { block: [2, 64] } })).toThrow(/scaling: expected a block of .* got \[2,64\]/);
+      expect(quantize({ scaling: 'column' as 'row' })).toThrow(RangeError);
+      expect(quantize({ rounding: 'towardZero' })).toThrow(/rounding: expected 'tiesToEven'/);
+      expect(quantize({ saturate: false })).toThrow(/saturate/);
+      expect(quantize({ dtype: 'bfloat16' })).toThrow(/dtype: expected a format of 8 bits/);
+      expect(() => amaxOf(engine, quantize({})())).toThrow(/one scale, got one with several/);
+      const blocked = quantize({})();
+      expect(() => engine.matmul(blocked, blocked, { transposeB: true, out: blocked })).toThrow(RangeError);
+    });
   });
 });
 

@@ -4,10 +4,11 @@ import { type InitOptions, Runtime } from '../engine/runtime.js';
 import { prepareTurbo } from '../engine/turbo.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
 import { describe } from '../formats/spec.js';
+import { type BlockScaling, quantizeBlocks } from './blocks.js';
 import { matmul } from './matmul.js';
 import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
 import { firstDifference, results } from './self-check.js';
-import { bytes, checkShape, empty, floats, matrixShape, sizeOf, type Tensor } from './tensor.js';
+import { bytes, checkShape, empty, floats, matrixShape, scalesAt, sizeOf, type Tensor } from './tensor.js';
 
 export interface CastOptions {
   readonly dtype: string;
@@ -19,8 +20,11 @@ export interface CastOptions {
 }
 
 export interface QuantizeTensorOptions extends CastOptions {
-  /** One power-of-two scale for the tensor (default) or one for each row. */
-  readonly scaling?: 'tensor' | 'row';
+  /**
+   * One power-of-two scale for the tensor (default), for each row, for each block of [1, 128] or [128, 128], or for 32 numbers of a row ('mx').
+   * Blocks are encoded to nearest-even and saturate.
+   */
+  readonly scaling?: 'tensor' | 'row' | BlockScaling;
 }
 
 export class Engine extends Runtime {
@@ -54,8 +58,18 @@ export class Engine extends Runtime {
   quantize(values: ArrayLike<number>, shape: readonly number[], options: QuantizeTensorOptions): Tensor {
     checkLength(values, shape);
     const { scaling = 'tensor' } = options;
+    if (isBlockScaling(scaling)) {
+      const { dtype, rounding, saturate } = cast(options);
+      if (rounding !== 'tiesToEven') {
+        throw new RangeError(`rounding: expected 'tiesToEven' for blocks, got ${JSON.stringify(rounding)}`);
+      }
+      if (saturate === false) throw new RangeError('saturate: expected true for blocks, got false');
+      return this.scope(() => quantizeBlocks(this, values, shape, dtype, scaling));
+    }
     if (scaling !== 'tensor' && scaling !== 'row') {
-      throw new RangeError(`scaling: expected 'tensor' or 'row', got ${JSON.stringify(scaling)}`);
+      throw new RangeError(
+        `scaling: expected 'tensor', 'row', 'mx' or { block: [rows, columns] }, got ${JSON.stringify(scaling)}`,
+      );
     }
     return this.fromFloats(values, shape, { ...cast(options), scale: scaling === 'row' ? 'row' : undefined });
   }
@@ -125,7 +139,7 @@ export class Engine extends Runtime {
 
   free(t: Tensor): void {
     this.arena.free(t.ptr);
-    if (typeof t.scaleInv !== 'number') this.arena.free(t.scaleInv.rows);
+    if (scalesAt(t)) this.arena.free(scalesAt(t));
   }
 
   /** Runs `f` and frees every tensor made inside, except one that it returns. */
@@ -145,7 +159,11 @@ export class Engine extends Runtime {
 }
 
 const isTensor = (x: unknown): x is Tensor => typeof x === 'object' && x !== null && 'ptr' in x && 'dtype' in x;
-const addressesOf = (t: Tensor) => (typeof t.scaleInv === 'number' ? [t.ptr] : [t.ptr, t.scaleInv.rows]);
+const addressesOf = (t: Tensor) => (scalesAt(t) ? [t.ptr, scalesAt(t)] : [t.ptr]);
+
+const isBlockScaling = (scaling: unknown): scaling is BlockScaling =>
+  scaling === 'mx' ||
+  (typeof scaling === 'object' && scaling !== null && Array.isArray((scaling as { block?: unknown }).block));
 
 function checkLength(values: ArrayLike<number>, shape: readonly number[]): void {
   checkValues(values);

@@ -4,7 +4,7 @@ import type { Runtime } from '../engine/runtime.js';
 import { TILE_COLUMNS, TILE_ROWS } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { floatOfBits } from './scale.js';
-import { idOf, matrixShape, type Tensor } from './tensor.js';
+import { type BlockScales, idOf, matrixShape, type Tensor } from './tensor.js';
 
 export interface MatmulOptions {
   /** A is stored K x M. */
@@ -25,6 +25,10 @@ const MAX_COLUMN_BLOCK = 512;
 /** Bytes of decoded B held at a time; wider products go by ranges of columns. */
 const MAX_PANEL_BYTES = 1 << 25;
 
+/** Rows of C up to which B's weights are decoded in registers, once for each row (beyond, panels for all rows take less time); columns of a unit. */
+const FEW_ROWS = 2;
+const VECTOR_COLUMNS = 64;
+
 /** Formats the kernels multiply; the others are for storage and exchange. */
 const OPERANDS: ReadonlySet<DType> = new Set([
   'float32',
@@ -37,15 +41,22 @@ const OPERANDS: ReadonlySet<DType> = new Set([
 
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple;
 
-/** The operand's scale split into one factor, a factor per row of the stored matrix, or neither. */
-function scalesOf(name: string, t: Tensor, alongRows: boolean): { factor: number; vector: number } {
-  if (typeof t.scaleInv === 'number') return { factor: t.scaleInv, vector: 0 };
+const NO_BLOCKS: BlockScales = { blocks: 0, block: [1, 1] };
+
+/** The operand's scale: one factor, the address of a factor per row of the stored matrix, or blocks. */
+function scalesOf(
+  name: string,
+  t: Tensor,
+  alongRows: boolean,
+): { factor: number; vector: number; scaled: BlockScales } {
+  if (typeof t.scaleInv === 'number') return { factor: t.scaleInv, vector: 0, scaled: NO_BLOCKS };
+  if ('blocks' in t.scaleInv) return { factor: 1, vector: 0, scaled: t.scaleInv };
   if (!alongRows) {
     throw new RangeError(
       `matmul: expected ${name} with scales per row of the product, got scales that run along the summed dimension`,
     );
   }
-  return { factor: 1, vector: t.scaleInv.rows };
+  return { factor: 1, vector: t.scaleInv.rows, scaled: NO_BLOCKS };
 }
 
 function oneVector(what: string, a: number, b: number): number {
@@ -83,7 +94,7 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
     throw new RangeError(`matmul: expected out of shape [${m}, ${n}], got [${outRows}, ${outColumns}]`);
   }
   if (addend) checkAddend(addend, out.dtype, m, n);
-  if (typeof out.scaleInv !== 'number') throw new RangeError('matmul: expected out with one scale, got one per row');
+  if (typeof out.scaleInv !== 'number') throw new RangeError('matmul: expected out with one scale, got several');
   const scaleA = scalesOf('A', a, !transposeA);
   const scaleB = scalesOf('B', b, transposeB);
   const rowScale = oneVector('row', scaleA.vector, options.rowFactor ?? 0);
@@ -92,8 +103,43 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
   const exact = a.dtype !== 'float32' && b.dtype !== 'float32' ? 1 : 0;
   const outBytes = formatSpec(out.dtype).bytes;
   const bBytes = formatSpec(b.dtype).bytes;
+  const addendAt = addend?.ptr ?? 0;
+  const outScale = 1 / out.scaleInv;
   let largest = 0;
+  const gather = (amax: number, units: number) => {
+    for (const bits of new Uint32Array(rt.arena.buffer, amax, units)) if (bits > largest) largest = bits;
+  };
   rt.scoped(() => {
+    // One row of a transposed A lies as one row of A.
+    const blocked = scaleA.scaled.blocks !== 0 || scaleB.scaled.blocks !== 0;
+    if (!blocked && m <= FEW_ROWS && transposeB && bBytes === 1 && (m === 1 || !transposeA)) {
+      const units = Math.ceil(n / VECTOR_COLUMNS);
+      const amax = rt.arena.alloc(units * 4);
+      rt.parallel(
+        'gemv',
+        units,
+        rt.kernels.gemvScratch(k, VECTOR_COLUMNS),
+        m,
+        n,
+        k,
+        idOf(a.dtype),
+        a.ptr,
+        idOf(b.dtype),
+        b.ptr,
+        exact,
+        VECTOR_COLUMNS,
+        out.ptr,
+        idOf(out.dtype),
+        alpha,
+        rowScale,
+        columnScale,
+        addendAt,
+        outScale,
+        amax,
+      );
+      gather(amax, units);
+      return;
+    }
     const range = Math.max(TILE_COLUMNS, Math.floor(MAX_PANEL_BYTES / (32 * k)) * TILE_COLUMNS);
     const panels = rt.arena.alloc(roundUp(Math.min(n, range), TILE_COLUMNS) * k * 4);
     for (let first = 0; first < n; first += range) {
@@ -111,6 +157,9 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
         columns,
         k,
         panels,
+        first,
+        scaleB.scaled.blocks,
+        ...scaleB.scaled.block,
       );
       const { rowBlock, columnBlock } = blocksFor(m, columns, rt.info.threads);
       const units = Math.ceil(m / rowBlock) * Math.ceil(columns / columnBlock);
@@ -136,11 +185,13 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
         alpha,
         rowScale,
         columnScale && columnScale + 4 * first,
-        addend ? addend.ptr + first * outBytes : 0,
-        1 / (out.scaleInv as number),
+        addendAt && addendAt + first * outBytes,
+        outScale,
         amax,
+        scaleA.scaled.blocks,
+        ...scaleA.scaled.block,
       );
-      for (const bits of new Uint32Array(rt.arena.buffer, amax, units)) if (bits > largest) largest = bits;
+      gather(amax, units);
     }
   });
   return floatOfBits(largest);

@@ -3,8 +3,9 @@
 import type { Runtime } from '../engine/runtime.js';
 import { QUANTIZE_ROWS } from '../engine/units.js';
 import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
+import { dequantizeBlocks } from './blocks.js';
 import { floatOfBits, powerOfTwoScale } from './scale.js';
-import { empty, floatsAt, idOf, type ScaleInv, sizeOf, type Tensor } from './tensor.js';
+import { empty, floatsAt, idOf, sizeOf, type Tensor } from './tensor.js';
 
 /** Where random words come from: a position in the counter space of Philox, so that nothing but numbers is ever saved. */
 export interface RandomPosition {
@@ -53,7 +54,7 @@ function rowsOf(src: Tensor, byRow: boolean): { columns: number; total: number; 
 
 function tensorScale(src: Tensor): number {
   if (typeof src.scaleInv !== 'number') {
-    throw new RangeError('quantize: expected a source with one scale, got one with a scale per row');
+    throw new RangeError('quantize: expected a source with one scale, got one with several');
   }
   return src.scaleInv;
 }
@@ -152,10 +153,10 @@ export function readHealth(rt: Runtime, stats: number, units: number, total: num
 
 /** The values of a tensor as float32, in a new tensor. */
 export function dequantize(rt: Runtime, src: Tensor): Tensor {
-  const perRow = typeof src.scaleInv !== 'number';
-  const { columns, total, units } = rowsOf(src, perRow);
+  const { scaleInv } = src;
+  if (typeof scaleInv !== 'number' && 'blocks' in scaleInv) return dequantizeBlocks(rt, src, scaleInv);
+  const { columns, total, units } = rowsOf(src, typeof scaleInv !== 'number');
   const out = empty(rt, src.shape, 'float32');
-  const scaleInv: ScaleInv = src.scaleInv;
   rt.parallel(
     'dequantize',
     units,

@@ -3,8 +3,18 @@
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, formatSpec } from '../formats/index.js';
 
-/** One factor for the whole tensor, or one float32 per row at an address. */
-export type ScaleInv = number | { readonly rows: number };
+/** One float32 power of two for each block of `block` rows and columns, at an address, row of blocks by row of blocks. */
+export interface BlockScales {
+  readonly blocks: number;
+  readonly block: readonly [rows: number, columns: number];
+}
+
+/** One factor for the whole tensor, one float32 per row at an address, or one per block. */
+export type ScaleInv = number | { readonly rows: number } | BlockScales;
+
+/** The address of a tensor's scales; 0 where it has only one. */
+export const scalesAt = ({ scaleInv }: Tensor): number =>
+  typeof scaleInv === 'number' ? 0 : 'rows' in scaleInv ? scaleInv.rows : scaleInv.blocks;
 
 export interface Tensor {
   readonly dtype: DType;

@@ -8,7 +8,7 @@ export interface GemmShape {
   readonly k: number;
 }
 
-/** Sizes around the tile (6 x 8), vectors of 4, blocks (96 rows, 512 columns, 24 x 64 when split over threads) and the slice of K (256). */
+/** Sizes around the tile (6 x 8), vectors of 4, blocks (96 rows, 512 columns, 24 x 64 when split over threads) and slices of K (1024). */
 const M = [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 23, 24, 25, 31, 48, 53, 95, 96, 97, 101];
 const N = [1, 2, 3, 4, 5, 7, 8, 9, 13, 15, 16, 17, 31, 37, 61, 63, 64, 65, 71, 127];
 const K = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 31, 32, 33, 61, 64, 97, 127, 128, 131];
@@ -17,13 +17,13 @@ const K = [1, 2, 3, 4, 5, 7, 8, 11, 13, 16, 17, 31, 32, 33, 61, 64, 97, 127, 128
 const EDGES: readonly GemmShape[] = [
   { m: 1, n: 1, k: 1 },
   { m: 1, n: 1, k: 1031 },
-  { m: 7, n: 9, k: 255 },
-  { m: 7, n: 9, k: 256 },
-  { m: 7, n: 9, k: 257 },
-  { m: 13, n: 17, k: 511 },
-  { m: 13, n: 17, k: 512 },
+  { m: 7, n: 9, k: 1023 },
+  { m: 7, n: 9, k: 1024 },
+  { m: 7, n: 9, k: 1025 },
+  { m: 13, n: 17, k: 2047 },
+  { m: 13, n: 17, k: 2049 },
   { m: 5, n: 11, k: 513 },
-  { m: 6, n: 8, k: 769 },
+  { m: 6, n: 8, k: 3077 },
   { m: 3, n: 511, k: 19 },
   { m: 3, n: 512, k: 19 },
   { m: 3, n: 513, k: 19 },
@@ -35,6 +35,10 @@ const EDGES: readonly GemmShape[] = [
   { m: 96, n: 512, k: 9 },
   { m: 192, n: 64, k: 33 },
   { m: 289, n: 3, k: 17 },
+  { m: 1, n: 64, k: 8 },
+  { m: 1, n: 65, k: 9 },
+  { m: 1, n: 127, k: 23 },
+  { m: 2, n: 129, k: 1040 },
 ];
 
 /** `count` shapes: the edges first, then sizes of the lists above, paired at random. */

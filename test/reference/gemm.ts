@@ -1,4 +1,7 @@
 /** assembly/gemm.ts in its own order: each element summed over k upwards in float32, then the scales, the addend, and one rounding. */
+import { type BlockTensor, decodeBlocks } from '../../src/formats/blocks.js';
+import { encode } from '../../src/formats/index.js';
+import { operands } from './codes.js';
 import { add, amax, mul } from './lanes.js';
 
 export interface Product {
@@ -48,6 +51,10 @@ export function sums({ m, n, k, a, b, transposeA, transposeB }: Product): Float3
   }
   return out;
 }
+
+/** Operands with a power of two for each block: BF16 numbers, and read as such. */
+export const blockOperands = (blocks: BlockTensor): Float32Array<ArrayBuffer> =>
+  operands(encode(decodeBlocks(blocks), 'bfloat16'), 'bfloat16');
 
 export interface Epilogue {
   readonly alpha: number;

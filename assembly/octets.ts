@@ -1,0 +1,79 @@
+/**
+ * One-byte codes to float32 sixteen at a time. Every value of such a format is a BF16 value, so a code has two bytes to become: this is
+ * byte arithmetic, with a table lookup for the subnormals, and float32 only by the last interleaving.
+ *
+ *   BF16 bits of a normal code = (magnitude << shift) + bias, carried out in each of the two bytes
+ *   a subnormal's bytes        = the same + a correction from a table of 16, which gives 0 from index 16 on
+ *
+ * Infinity and NaN come out wrong: callers keep the largest magnitude (`octets.seen`) and decode again by `decode.operand` where one occurs.
+ * The constants are read from memory because V8 14 makes a constant vector anew at each use, and keeps a loaded one in a register.
+ */
+import { decode } from './decode';
+import { facts } from './formats';
+
+/** A zero the compiler cannot see. */
+const ZERO = memory.data<i64>([0], 8);
+
+export abstract class octets {
+  /** Sixteen times a byte. */
+  @inline static splat(byte: i32): v128 {
+    return i8x16.splat(<i8>(byte | load<i32>(ZERO)));
+  }
+
+  @inline static get magnitudes(): v128 { return octets.splat(0x7f); }
+
+  /** How far a magnitude goes up to its place in BF16. */
+  @inline static shift<F>(): i32 { return 7 - facts.about<F>().manBits; }
+  /** What the lower byte keeps of a code that was shifted together with its neighbour; the upper byte keeps the rest. */
+  @inline static lowMask<F>(): v128 { return octets.splat((0xff << octets.shift<F>()) & 0xff); }
+  /** Upper byte of the difference of the biases; the lower one is 0, since each of these biases is odd. */
+  @inline static rebias<F>(): v128 { return octets.splat((127 - facts.about<F>().bias) >> 1); }
+
+  /** Lower and upper bytes by the rule for normal codes. */
+  @inline static low<F>(codes: v128, mask: v128): v128 {
+    return v128.and(i16x8.shl(codes, octets.shift<F>()), mask);
+  }
+  @inline static high<F>(magnitudes: v128, lowMask: v128, rebias: v128): v128 {
+    return i8x16.add(v128.andnot(i16x8.shr_u(magnitudes, 8 - octets.shift<F>()), lowMask), rebias);
+  }
+
+  /** BF16 bytes of sixteen codes; `magnitudes` are theirs. */
+  @inline static lowBytes<F>(codes: v128, magnitudes: v128, mask: v128, table: v128): v128 {
+    return i8x16.add(octets.low<F>(codes, mask), i8x16.swizzle(table, magnitudes));
+  }
+  @inline static highBytes<F>(codes: v128, magnitudes: v128, mask: v128, lowMask: v128, rebias: v128, table: v128): v128 {
+    return v128.or(i8x16.add(octets.high<F>(magnitudes, lowMask, rebias), i8x16.swizzle(table, magnitudes)), v128.andnot(codes, mask));
+  }
+
+  /** Corrections for codes 0 to 7, among which are all subnormals, and nothing for 8 to 15. */
+  @inline static lowTable<F>(): v128 {
+    const first = octets.first<F>();
+    const codes = octets.firstEight();
+    const right = i8x16.shuffle(first, first, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
+    return octets.lowerHalf(i8x16.sub(right, octets.low<F>(codes, octets.lowMask<F>())));
+  }
+  @inline static highTable<F>(): v128 {
+    const first = octets.first<F>();
+    const codes = octets.firstEight();
+    const right = i8x16.shuffle(first, first, 1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15);
+    return octets.lowerHalf(i8x16.sub(right, octets.high<F>(codes, octets.lowMask<F>(), octets.rebias<F>())));
+  }
+
+  /** BF16 bits of codes 0 to 7. */
+  @inline private static first<F>(): v128 {
+    const low = decode.four<F>(i32x4(0, 1, 2, 3));
+    const high = decode.four<F>(i32x4(4, 5, 6, 7));
+    return i8x16.shuffle(low, high, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+  }
+  @inline private static firstEight(): v128 {
+    return i64x2.splat(0x0706050403020100 | load<i64>(ZERO));
+  }
+  @inline private static lowerHalf(v: v128): v128 {
+    return i64x2.replace_lane(v, 1, load<i64>(ZERO));
+  }
+
+  /** Whether magnitudes up to `seen` (the largest in each lane) include infinity or NaN. */
+  @inline static special<F>(seen: v128): bool {
+    return v128.any_true(i8x16.gt_u(seen, i8x16.splat(<i8>facts.about<F>().maxCode)));
+  }
+}
