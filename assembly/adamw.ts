@@ -12,35 +12,61 @@
 
 import { ADAMW_ELEMENTS } from '../src/engine/units';
 import { loadRow } from './decode';
-import { amaxRow, encodeRow } from './encode';
+import { encodeRow } from './encode';
 import { bytesOf, rounding } from './formats';
+import { lanes } from './lanes';
 import { fillRandom } from './random';
 
-/** New m, v, w of n elements from `first`, as three rows of scratch. */
-function step(
-  scratch: usize, first: i32, n: i32, grad: usize, gradScale: f32,
-  m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
-  beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32,
-): void {
-  const vs = scratch + ADAMW_ELEMENTS * 4;
-  const ws = vs + ADAMW_ELEMENTS * 4;
-  const gs = ws + ADAMW_ELEMENTS * 4;
-  loadRow(mDtype, m + <usize>first * bytesOf(mDtype), scratch, n, mInv);
-  loadRow(vDtype, v + <usize>first * bytesOf(vDtype), vs, n, vInv);
-  loadRow(wDtype, w + <usize>first * bytesOf(wDtype), ws, n, wInv);
-  loadRow(0, grad + (<usize>first << 2), gs, n, gradScale);
-  const b1 = f32x4.splat(beta1);
-  const b2 = f32x4.splat(beta2);
-  const c1 = f32x4.splat(1 - beta1);
-  const c2 = f32x4.splat(1 - beta2);
-  for (let i = 0; i < n << 2; i += 16) {
-    const g = v128.load(gs + i);
-    const mi = f32x4.add(f32x4.mul(v128.load(scratch + i), b1), f32x4.mul(g, c1));
-    const vi = f32x4.add(f32x4.mul(v128.load(vs + i), b2), f32x4.mul(f32x4.mul(g, g), c2));
-    const update = f32x4.div(f32x4.mul(mi, f32x4.splat(rate)), f32x4.add(f32x4.sqrt(vi), f32x4.splat(eps)));
-    v128.store(scratch + i, mi);
-    v128.store(vs + i, vi);
-    v128.store(ws + i, f32x4.sub(f32x4.mul(v128.load(ws + i), f32x4.splat(decay)), update));
+abstract class update {
+  /**
+   * New m, v, w of n elements from `first`, as three rows of scratch; or, where `out` is not 0, the bits of the largest of each magnitude as
+   * three words there.
+   */
+  @inline static run(
+    scratch: usize, first: i32, n: i32, grad: usize, gradScale: f32,
+    m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
+    beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, out: usize,
+  ): void {
+    const vs = scratch + ADAMW_ELEMENTS * 4;
+    const ws = vs + ADAMW_ELEMENTS * 4;
+    const gs = grad + (<usize>first << 2);
+    loadRow(mDtype, m + <usize>first * bytesOf(mDtype), scratch, n, mInv);
+    loadRow(vDtype, v + <usize>first * bytesOf(vDtype), vs, n, vInv);
+    loadRow(wDtype, w + <usize>first * bytesOf(wDtype), ws, n, wInv);
+    const k = f32x4.splat(gradScale);
+    const b1 = f32x4.splat(beta1);
+    const b2 = f32x4.splat(beta2);
+    const c1 = f32x4.splat(1 - beta1);
+    const c2 = f32x4.splat(1 - beta2);
+    const r4 = f32x4.splat(rate);
+    const e4 = f32x4.splat(eps);
+    const d4 = f32x4.splat(decay);
+    let mMost = i32x4.splat(0);
+    let vMost = mMost;
+    let wMost = mMost;
+    for (let i = 0; i < n << 2; i += 16) {
+      const g = f32x4.mul(v128.load(gs + i), k);
+      const mi = f32x4.add(f32x4.mul(v128.load(scratch + i), b1), f32x4.mul(g, c1));
+      const vi = f32x4.add(f32x4.mul(v128.load(vs + i), b2), f32x4.mul(f32x4.mul(g, g), c2));
+      const wi = f32x4.sub(f32x4.mul(v128.load(ws + i), d4), f32x4.div(f32x4.mul(mi, r4), f32x4.add(f32x4.sqrt(vi), e4)));
+      if (out) {
+        // The last vector may reach past the end: bytes of the next row, or none of the tensor's.
+        const left = n - (i >> 2);
+        const inside = left < 4 ? i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(left)) : i32x4.splat(-1);
+        mMost = i32x4.max_u(mMost, v128.and(lanes.abs(mi), inside));
+        vMost = i32x4.max_u(vMost, v128.and(lanes.abs(vi), inside));
+        wMost = i32x4.max_u(wMost, v128.and(lanes.abs(wi), inside));
+      } else {
+        v128.store(scratch + i, mi);
+        v128.store(vs + i, vi);
+        v128.store(ws + i, wi);
+      }
+    }
+    if (out) {
+      store<u32>(out, lanes.maxU32(mMost));
+      store<u32>(out, lanes.maxU32(vMost), 4);
+      store<u32>(out, lanes.maxU32(wMost), 8);
+    }
   }
 }
 
@@ -54,12 +80,11 @@ export function adamwAmax(
   for (let unit = begin; unit < end; unit++) {
     const first = unit * ADAMW_ELEMENTS;
     const n = min(ADAMW_ELEMENTS, total - first);
-    step(scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay);
     const slot = out + (unit << 4);
-    store<u32>(slot, amaxRow(scratch, n));
-    store<u32>(slot, amaxRow(scratch + ADAMW_ELEMENTS * 4, n), 4);
-    store<u32>(slot, amaxRow(scratch + ADAMW_ELEMENTS * 8, n), 8);
     store<u32>(slot, 0, 12);
+    update.run(
+      scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay, slot,
+    );
   }
 }
 
@@ -76,12 +101,12 @@ export function adamwUpdate(
 ): void {
   const vs = scratch + ADAMW_ELEMENTS * 4;
   const ws = vs + ADAMW_ELEMENTS * 4;
-  const words = ws + ADAMW_ELEMENTS * 8;
+  const words = ws + ADAMW_ELEMENTS * 4;
   const random = mode === rounding.stochastic;
   for (let unit = begin; unit < end; unit++) {
     const first = unit * ADAMW_ELEMENTS;
     const n = min(ADAMW_ELEMENTS, total - first);
-    step(scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay);
+    update.run(scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay, 0);
     if (random) fillRandom(words, first, n, stream, time, seedLow, seedHigh);
     encodeRow(mDtype, scratch, m + <usize>first * bytesOf(mDtype), n, mScale, words, mode, true, 0);
     if (random) fillRandom(words, first, n, stream + 1, time, seedLow, seedHigh);

@@ -11,7 +11,7 @@
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
-import { decode, loadRow } from './decode';
+import { loadRow } from './decode';
 import { storeRow } from './encode';
 import { BF16, F32, facts } from './formats';
 import { lanes, quad } from './lanes';
@@ -22,8 +22,21 @@ import { TILE, tile } from './tile';
 /** Queries of a panel: the columns of a tile. A key's row of a panel has 32 bytes. */
 const PANEL = TILE_COLUMNS;
 
+const LOG2E: f64 = 1.4426950408889634;
+
 /** Queries whose shares of dK and dV are summed in one product; whole panels. */
 const BLOCK = 6 * PANEL;
+
+/** Constants of the loops over scores, four lanes each; see math.ts. */
+const CONSTANTS = memory.data<u32>([
+  1, 1, 1, 1,
+  0x7fff, 0x7fff, 0x7fff, 0x7fff,
+  0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000,
+  0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff,
+  0x217fffff, 0x217fffff, 0x217fffff, 0x217fffff, // the bits before those of 2^-60
+  0xc2700000, 0xc2700000, 0xc2700000, 0xc2700000, // -60
+  0xc2fc0000, 0xc2fc0000, 0xc2fc0000, 0xc2fc0000, // -126
+], 16);
 
 abstract class block {
   /** n rounded up to a multiple. */
@@ -132,11 +145,22 @@ abstract class block {
     }
   }
 
-  /** Rounds float32 to an operand of F: BF16 nearest-even and flushed (no NaN or overflow reaches here un-noticed), or nothing. */
+  /** Probabilities below 2^least are zero: what float32 holds as normal numbers, what BF16 operands do not flush. */
+  @inline static least<F>(): v128 {
+    return facts.about<F>().bytes === 4 ? v128.load(CONSTANTS, 96) : v128.load(CONSTANTS, 80);
+  }
+
+  /** Rounds float32 to BF16, nearest-even, where F is BF16 (no NaN or overflow reaches here un-noticed). */
   @inline static rounded<F>(v: v128): v128 {
     if (facts.about<F>().bytes === 4) return v;
-    const odd = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
-    return decode.flushed(v128.and(i32x4.add(i32x4.add(v, i32x4.splat(0x7fff)), odd), i32x4.splat(0xffff0000)));
+    const odd = v128.and(i32x4.shr_u(v, 16), v128.load(CONSTANTS));
+    return v128.and(i32x4.add(i32x4.add(v, v128.load(CONSTANTS, 16)), odd), v128.load(CONSTANTS, 32));
+  }
+
+  /** Operands of F: decode.flushed where F is BF16. */
+  @inline static flushed<F>(v: v128): v128 {
+    if (facts.about<F>().bytes === 4) return v;
+    return v128.and(v, i32x4.gt_s(v128.and(v, v128.load(CONSTANTS, 48)), v128.load(CONSTANTS, 64)));
   }
 }
 
@@ -149,7 +173,8 @@ export function attentionScratch(headDim: i32, keys: i32): i32 {
 
 /**
  * out[b, i, h] = softmax(scale * q k^T) v. q, k, v, out in dtype; ld* are elements between rows, *Batch elements between batches.
- * lse (batch, heads, queries) float32 gets the log-sum-exp of each row. scale is positive.
+ * lse (batch, heads, queries) float32 gets the log-sum-exp of each row, in base 2.
+ * scale is positive.
  */
 export function attentionForward(
   begin: i32, end: i32, scratch: usize,
@@ -181,7 +206,9 @@ function forward<F>(
   const lines = o + <usize>d * 32;
   const sums = lines + <usize>d * 32;
   const group = heads / kvHeads;
-  const k4 = f32x4.splat(scale);
+  // Softmax in powers of two: e^(scale s - peak) = 2^(k s - k largest), k = scale log2 e.
+  const k4 = f32x4.splat(scale * <f32>LOG2E);
+  const least = block.least<F>();
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
     const kvHead = unit % kvHeads;
@@ -209,8 +236,10 @@ function forward<F>(
         let sum0 = f32x4.splat(0);
         let sum1 = sum0;
         for (let at = p; at < last; at += 32) {
-          const e0 = math.exp(f32x4.sub(f32x4.mul(v128.load(at), k4), peak0));
-          const e1 = math.exp(f32x4.sub(f32x4.mul(v128.load(at, 16), k4), peak1));
+          const x0 = f32x4.sub(f32x4.mul(v128.load(at), k4), peak0);
+          const x1 = f32x4.sub(f32x4.mul(v128.load(at, 16), k4), peak1);
+          const e0 = v128.andnot(math.exp2(x0, least), f32x4.lt(x0, least));
+          const e1 = v128.andnot(math.exp2(x1, least), f32x4.lt(x1, least));
           sum0 = f32x4.add(sum0, e0);
           sum1 = f32x4.add(sum1, e1);
           v128.store(at, block.rounded<F>(e0));
@@ -233,7 +262,7 @@ function forward<F>(
         for (let i = 0; i < m; i++) {
           const at = sums + <usize>(i << 2);
           const row = (batch * heads + head) * queries + first + i;
-          store<f32>(lse + (<usize>row << 2), load<f32>(at, 32) + <f32>Math.log(<f64>load<f32>(at)));
+          store<f32>(lse + (<usize>row << 2), load<f32>(at, 32) + <f32>(Math.log(<f64>load<f32>(at)) * LOG2E));
         }
       }
     }
@@ -300,8 +329,9 @@ function backward<F>(
   const deltas = lineDo + (<usize>d << 2);
   const offsets = deltas + PANEL * 4;
   const group = heads / kvHeads;
-  const k4 = f32x4.splat(scale);
-  const zero = f32x4.splat(0);
+  const k4 = f32x4.splat(scale * <f32>LOG2E);
+  const slope = f32x4.splat(scale);
+  const least = block.least<F>();
   memory.fill(lineO, 0, <usize>d << 3);
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
@@ -337,11 +367,13 @@ function backward<F>(
             const delta = v128.load(deltas + half);
             const offset = v128.load(offsets + half);
             for (let at = half; at < <usize>seen * 32; at += 32) {
-              const e = math.exp(f32x4.sub(f32x4.mul(v128.load(pPanel + at), k4), offset));
-              const g = f32x4.mul(f32x4.mul(e, f32x4.sub(v128.load(dsPanel + at), delta)), k4);
-              v128.store(pPanel + at, block.rounded<F>(e));
-              // A masked score has e = 0, but 0 * (a panel's padding) could be NaN: choose, do not multiply.
-              v128.store(dsPanel + at, v128.andnot(block.rounded<F>(g), f32x4.eq(e, zero)));
+              const x = f32x4.sub(f32x4.mul(v128.load(pPanel + at), k4), offset);
+              const e = math.exp2(x, least);
+              const g = f32x4.mul(f32x4.mul(e, f32x4.sub(v128.load(dsPanel + at), delta)), slope);
+              // Masked scores among them. Not by multiplying with 0: a panel's padding could be NaN.
+              const none = f32x4.lt(x, least);
+              v128.store(pPanel + at, v128.andnot(block.rounded<F>(e), none));
+              v128.store(dsPanel + at, v128.andnot(block.flushed<F>(block.rounded<F>(g)), none));
             }
           }
           // dQ = dS K

@@ -1,6 +1,7 @@
 /** Float32 rows to codes: one rounding, four lanes at a time. */
 import { format, kind, rounding } from './formats';
 import { lanes } from './lanes';
+import { stochastic } from './stochastic';
 
 /** Vectors of the loops below, which V8 14 would make anew at every use were they literals: all but the sign, exponent, 1, half a BF16 less 1. */
 const VECTORS = memory.data<u32>(
@@ -379,18 +380,21 @@ abstract class encode {
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
     const how = kind.of(dtype);
-    if (mode === rounding.tiesToEven) {
-      let done = 0;
+    let done = 0;
+    if (mode === rounding.stochastic) {
+      if (saturate || format.nanCode(dtype) < 0) done = stochastic.row(dtype, src, dst, n, scale, words, stats);
+    } else if (mode === rounding.tiesToEven) {
       if (how === kind.upper && !saturate && !stats) {
         if (encode.eights(src, dst, n & ~7, scale)) done = n & ~7;
       } else if (how === kind.narrow && format.bytes(dtype) === 1 && (saturate || format.nanCode(dtype) < 0)) {
         done = encode.bytesNearest(dtype, src, dst, n, scale, stats);
       }
-      if (done === n) return;
-      src += <usize>done << 2;
-      dst += <usize>done * format.bytes(dtype);
-      n -= done;
     }
+    if (done === n) return;
+    src += <usize>done << 2;
+    dst += <usize>done * format.bytes(dtype);
+    words += <usize>done << 2;
+    n -= done;
     if (how === kind.narrow) encode.narrowRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
     else if (how === kind.upper) encode.upperRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
     else if (how === kind.whole) encode.wholeRow(dtype, src, dst, n, scale, saturate, stats);

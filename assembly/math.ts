@@ -12,12 +12,13 @@ const EXP = memory.data<f32>([
   // ln 2 in two parts: the first has 15 significand bits, so an integer below 2^9 times it is exact.
   0.693145751953125, 0.693145751953125, 0.693145751953125, 0.693145751953125,
   1.42860677e-6, 1.42860677e-6, 1.42860677e-6, 1.42860677e-6,
-  1.98412698e-4, 1.98412698e-4, 1.98412698e-4, 1.98412698e-4, // 1/7!
-  1.38888889e-3, 1.38888889e-3, 1.38888889e-3, 1.38888889e-3, // 1/6!
-  8.33333333e-3, 8.33333333e-3, 8.33333333e-3, 8.33333333e-3, // 1/5!
-  4.16666667e-2, 4.16666667e-2, 4.16666667e-2, 4.16666667e-2, // 1/4!
-  0.166666667, 0.166666667, 0.166666667, 0.166666667, // 1/3!
-  0.5, 0.5, 0.5, 0.5,
+  0.693147181, 0.693147181, 0.693147181, 0.693147181, // ln 2
+  // e^r - 1 - r = r^2 (a + b r + c r^2 + ...), coefficients from the last.
+  1.38145401e-3, 1.38145401e-3, 1.38145401e-3, 1.38145401e-3,
+  8.3687452e-3, 8.3687452e-3, 8.3687452e-3, 8.3687452e-3,
+  4.16683908e-2, 4.16683908e-2, 4.16683908e-2, 4.16683908e-2,
+  0.166665204, 0.166665204, 0.166665204, 0.166665204,
+  0.499999934, 0.499999934, 0.499999934, 0.499999934,
   1.0, 1.0, 1.0, 1.0,
 ], 16);
 
@@ -26,9 +27,8 @@ const ONE = EXP + 12 * 16;
 
 export abstract class math {
   /**
-   * e^x. Error below 1.06 ulp on [-87, 88] (measured: every float32 with |x| >= 2^-12; test/math.test.ts samples); exactly 0 below -87, where
-   * softmax masks with -infinity; clamped at 88.37; NaN stays NaN.
-   * x = n ln 2 + r with |r| <= 0.347, e^r by its Taylor sum to r^7 (remainder 5e-9), times 2^n.
+   * e^x. Error below 1 ulp on [-87, 88] (measured: every float32 with |x| >= 2^-12; test/math.test.ts samples); exactly 0 below -87;
+   * clamped at 88.37; NaN stays NaN. x = n ln 2 + r with |r| <= 0.347.
    */
   @inline static exp(x: v128): v128 {
     const least = v128.load(EXP);
@@ -38,8 +38,28 @@ export abstract class math {
     const n = f32x4.sub(shifted, magic);
     let r = f32x4.sub(clamped, f32x4.mul(n, v128.load(EXP, 64)));
     r = f32x4.sub(r, f32x4.mul(n, v128.load(EXP, 80)));
-    let p = v128.load(EXP, 96);
-    p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 112));
+    // A NaN passes the clamp (pmin and pmax keep their first operand where the comparison is false), so it survives here.
+    return v128.andnot(math.scaled(r, shifted), f32x4.lt(x, least));
+  }
+
+  /**
+   * 2^x for x in [least, 127], least of -126 or more; 2^least below that; NaN stays NaN. Error below 1.01 ulp (measured likewise). It needs
+   * no reduction in two parts and no upper clamp: attention is 1.1 (D = 64) to 1.15 (D = 32) times as fast as with `exp`.
+   */
+  @inline static exp2(x: v128, least: v128): v128 {
+    const clamped = f32x4.pmax(x, least);
+    const magic = v128.load(EXP, 48);
+    const shifted = f32x4.add(clamped, magic);
+    const r = f32x4.mul(f32x4.sub(clamped, f32x4.sub(shifted, magic)), v128.load(EXP, 96));
+    return math.scaled(r, shifted);
+  }
+
+  /**
+   * e^r 2^n for |r| <= 0.347, n in the low bits of `shifted`. The polynomial of degree 6 with the smallest relative error, 3.1e-9;
+   * Taylor's of degree 7 has 5e-9.
+   */
+  @inline static scaled(r: v128, shifted: v128): v128 {
+    let p = v128.load(EXP, 112);
     p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 128));
     p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 144));
     p = f32x4.add(f32x4.mul(p, r), v128.load(EXP, 160));
@@ -48,9 +68,7 @@ export abstract class math {
     const one = v128.load(ONE);
     p = f32x4.add(p, one);
     // n's low bits moved to the exponent; the rest of `shifted` falls out at the top.
-    const power = i32x4.add(i32x4.shl(shifted, 23), one);
-    // A NaN passes the clamp (pmin and pmax keep their first operand where the comparison is false), so it survives here.
-    return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, least));
+    return f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), one));
   }
 
   /** 1 / (1 + e^-x). */

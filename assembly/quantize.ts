@@ -28,7 +28,7 @@ export function quantize(
   dst1: usize, format1: i32, scale1: f32, mode: i32, saturate: i32, dst2: usize, format2: i32, scale2: f32,
   scaleInv: usize, max1: f32, stats: usize, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
 ): void {
-  const words = scratch + (<usize>(columns + 4) << 2);
+  const words = scratch + (<usize>(columns + 8) << 2);
   const rows = (total + columns - 1) / columns;
   for (let unit = begin; unit < end; unit++) {
     const slot = stats + (unit << 4);
@@ -55,9 +55,9 @@ export function quantize(
   }
 }
 
-/** Bytes of scratch for `quantize`: one float32 row and its random words. */
+/** Bytes of scratch for `quantize`: one float32 row and its random words, filled by 64. */
 export function quantizeScratch(columns: i32): i32 {
-  return (2 * columns + 64) << 2;
+  return (2 * columns + 8 + 64) << 2;
 }
 
 /** Codes to float32, times scaleInv and, where not 0, rowScaleInv[row]. Units of QUANTIZE_ROWS rows. */

@@ -1,52 +1,85 @@
 /** Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random bits as a pure function of a position. */
 
+/** The two multipliers, four times each, and the lanes' numbers. Loaded, since V8 builds a v128 constant anew at every use. */
+const CONSTANTS = memory.data<u32>([
+  0xd2511f53, 0xd2511f53, 0xd2511f53, 0xd2511f53,
+  0xcd9e8d57, 0xcd9e8d57, 0xcd9e8d57, 0xcd9e8d57,
+  0, 1, 2, 3,
+  4, 4, 4, 4,
+  0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000,
+], 16);
+
 abstract class philox {
-  /** High 32 bits of four unsigned products a * m, m the same in each lane. */
-  @inline static mulhi(a: v128, m: v128): v128 {
-    const low = i64x2.extmul_low_i32x4_u(a, m);
-    const high = i64x2.extmul_high_i32x4_u(a, m);
+  /** High 32 bits of four unsigned products. */
+  @inline static high(a: v128, b: v128): v128 {
+    const low = i64x2.extmul_low_i32x4_u(a, b);
+    const high = i64x2.extmul_high_i32x4_u(a, b);
     return i8x16.shuffle(low, high, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
   }
-}
 
-/**
- * Fills dst with `count` 32-bit words, rounded up to 16: words number first, first + 1, ... of the stream. Word i is word i & 3 of
- * Philox(key = seed, counter = (i >> 2, stream, step, 0)). `first` must be a multiple of 4.
- */
-export function fillRandom(dst: usize, first: u32, count: i32, stream: u32, step: u32, seedLow: u32, seedHigh: u32): void {
-  const m0 = i32x4.splat(0xd2511f53);
-  const m1 = i32x4.splat(0xcd9e8d57);
-  let block = first >> 2;
-  for (let i = 0; i < count; i += 16) {
-    // Lane j holds the state of counter block + j.
-    let c0 = i32x4.add(i32x4.splat(block), i32x4(0, 1, 2, 3));
-    let c1 = i32x4.splat(stream);
-    let c2 = i32x4.splat(step);
-    let c3 = i32x4.splat(0);
-    let k0 = seedLow;
-    let k1 = seedHigh;
-    for (let round = 0; round < 10; round++) {
-      const hi0 = philox.mulhi(c0, m0);
-      const lo0 = i32x4.mul(c0, m0);
-      const hi1 = philox.mulhi(c2, m1);
-      const lo1 = i32x4.mul(c2, m1);
-      c0 = v128.xor(v128.xor(hi1, c1), i32x4.splat(k0));
-      c1 = lo1;
-      c2 = v128.xor(v128.xor(hi0, c3), i32x4.splat(k1));
-      c3 = lo0;
-      k0 += 0x9e3779b9;
-      k1 += 0xbb67ae85;
-    }
+  /** The 32 halves of the words of four counters, in order, each as the upper half of a word. Lane j of c0 is word 0 of counter j. */
+  @inline static store(p: usize, c0: v128, c1: v128, c2: v128, c3: v128): void {
     // Four counters of four words each, transposed into word order.
     const a = i8x16.shuffle(c0, c1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const b = i8x16.shuffle(c0, c1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     const c = i8x16.shuffle(c2, c3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const d = i8x16.shuffle(c2, c3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-    const p = dst + (i << 2);
-    v128.store(p, i8x16.shuffle(a, c, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-    v128.store(p, i8x16.shuffle(a, c, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 16);
-    v128.store(p, i8x16.shuffle(b, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23), 32);
-    v128.store(p, i8x16.shuffle(b, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31), 48);
-    block += 4;
+    philox.storeHalves(p, i8x16.shuffle(a, c, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
+    philox.storeHalves(p + 32, i8x16.shuffle(a, c, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+    philox.storeHalves(p + 64, i8x16.shuffle(b, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
+    philox.storeHalves(p + 96, i8x16.shuffle(b, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+  }
+
+  @inline static storeHalves(p: usize, words: v128): void {
+    const even = i32x4.shl(words, 16);
+    const odd = v128.and(words, v128.load(CONSTANTS, 64));
+    v128.store(p, i8x16.shuffle(even, odd, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23));
+    v128.store(p, i8x16.shuffle(even, odd, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31), 16);
+  }
+}
+
+/**
+ * Fills dst with the random halves of `count` elements, `first` (a multiple of 4) and those after it: one 32-bit word each, the half above
+ * 16 zeros. Element i has the half (i & 1), low then high, of word (i >> 1) & 3 of Philox(key = seed, counter = (i >> 3, stream, step, 0)).
+ * Writes whole groups of 64 elements from a multiple of 8: up to 16 bytes before dst, and 252 past the last element.
+ */
+export function fillRandom(dst: usize, first: u32, count: i32, stream: u32, step: u32, seedLow: u32, seedHigh: u32): void {
+  const m0 = v128.load(CONSTANTS);
+  const m1 = v128.load(CONSTANTS, 16);
+  const four = v128.load(CONSTANTS, 48);
+  const end = dst + (<usize>count << 2);
+  let counters = i32x4.add(i32x4.splat(first >> 3), v128.load(CONSTANTS, 32));
+  // Two times four counters at once: a round's products wait for those of the round before.
+  for (let p = dst - (<usize>(first & 7) << 2); p < end; p += 256) {
+    let a0 = counters;
+    let a1 = i32x4.splat(stream);
+    let a2 = i32x4.splat(step);
+    let a3 = i32x4.splat(0);
+    counters = i32x4.add(counters, four);
+    let b0 = counters;
+    let b1 = a1;
+    let b2 = a2;
+    let b3 = a3;
+    counters = i32x4.add(counters, four);
+    let k0 = seedLow;
+    let k1 = seedHigh;
+    for (let round = 0; round < 10; round++) {
+      const key0 = i32x4.splat(k0);
+      const key1 = i32x4.splat(k1);
+      const a = v128.xor(v128.xor(philox.high(a2, m1), a1), key0);
+      const b = v128.xor(v128.xor(philox.high(b2, m1), b1), key0);
+      a1 = i32x4.mul(a2, m1);
+      b1 = i32x4.mul(b2, m1);
+      a2 = v128.xor(v128.xor(philox.high(a0, m0), a3), key1);
+      b2 = v128.xor(v128.xor(philox.high(b0, m0), b3), key1);
+      a3 = i32x4.mul(a0, m0);
+      b3 = i32x4.mul(b0, m0);
+      a0 = a;
+      b0 = b;
+      k0 += 0x9e3779b9;
+      k1 += 0xbb67ae85;
+    }
+    philox.store(p, a0, a1, a2, a3);
+    philox.store(p + 128, b0, b1, b2, b3);
   }
 }

@@ -10,6 +10,7 @@ import {
   encodeValue,
   finfo,
   formatSpec,
+  philoxHalf,
   philoxWord,
   ROUNDING_IDS,
   type Rounding,
@@ -436,22 +437,39 @@ describe('stochastic rounding', () => {
     }
   });
 
-  it('uses the upper 24 bits of a word and no others', () => {
-    const words = Array.from({ length: 257 }, (_, i) => philoxWord(i, 0, 0, 11) >>> 8);
+  it('uses 16 bits, all of them', () => {
+    const halves = Array.from({ length: 257 }, (_, i) => philoxHalf(i, 0, 0, 11));
     const options: EncodeOptions = { rounding: 'stochastic', seed: 11 };
-    const at = words.map((r) => 1 + 0.125 * (r / 2 ** 24));
-    const above = words.map((r) => 1 + 0.125 * ((r + 2 ** -9) / 2 ** 24));
-    expect([...round(at, 'fp8', options)]).toEqual(words.map(() => 1));
-    expect([...round(above, 'fp8', options)]).toEqual(words.map(() => 1.125));
+    const at = halves.map((r) => 1 + 0.125 * (r / 2 ** 16));
+    const above = halves.map((r) => 1 + 0.125 * ((r + 2 ** -9) / 2 ** 16));
+    expect([...round(at, 'fp8', options)]).toEqual(halves.map(() => 1));
+    expect([...round(above, 'fp8', options)]).toEqual(halves.map(() => 1.125));
   });
 
-  it.each(SIGNED)('%s: element i uses word i of stream 0, step 0', (dtype) => {
+  it('has an expected value above q by less than 2^-16 quanta, and equal to q where the fraction has at most 16 bits', () => {
+    const spec = formatSpec('fp8');
+    const one = encodeValue(1, spec);
+    for (const fraction of [2 ** -16, 0.3, 0.5, 1 / 3, 2 ** -40, 1 - 2 ** -16, 1 - 2 ** -40, 0x5555 / 2 ** 16]) {
+      // All equally likely random numbers near the one that decides; those below go up, those above do not.
+      const first = Math.max(0, Math.floor(fraction * 65536) - 2);
+      let up = first;
+      for (let r = first; r < Math.min(65536, first + 5); r++) {
+        up += encodeValue(1 + 0.125 * fraction, spec, { rounding: 'stochastic', random: r / 65536 }) - one;
+      }
+      const bias = up / 65536 - fraction;
+      expect(bias, `${fraction}`).toBeGreaterThanOrEqual(0);
+      expect(bias, `${fraction}`).toBeLessThan(2 ** -16);
+      if (Number.isInteger(fraction * 65536)) expect(bias, `${fraction}`).toBe(0);
+    }
+  });
+
+  it.each(SIGNED)('%s: element i uses half i of stream 0, step 0', (dtype) => {
     const seed = 2 ** 40 + 17;
     const spec = formatSpec(dtype);
     const x = randomFloats(1001, -18, 10);
     const options: EncodeOptions = { rounding: 'stochastic', seed };
     const expected = x.map((value, i) => {
-      const random = (philoxWord(i, 0, 0, seed) >>> 8) * 2 ** -24;
+      const random = philoxHalf(i, 0, 0, seed) / 2 ** 16;
       const clamped = spec.saturates ? Math.max(-spec.max, Math.min(spec.max, value)) : value;
       let quantum = spec.smallestSubnormal;
       while (Math.abs(clamped) >= quantum * 2 ** (spec.manBits + 1)) quantum *= 2;

@@ -170,9 +170,20 @@ describe('float32: exp', () => {
     return Math.abs(mirror.exp(x) - t) / 2 ** (Math.max(Math.floor(Math.log2(t)), -126) - 23);
   };
 
-  it('is within 1.06 ulp on [-87, 88]', () => {
-    expectWorst(arguments32(-87, 88), error, 1.06);
-    expectWorst(arguments32(-1, 1), error, 1.06);
+  it('is within 1 ulp on [-87, 88]', () => {
+    expectWorst(arguments32(-87, 88), error, 1);
+    expectWorst(arguments32(-1, 1), error, 1);
+  });
+
+  it('exp2, through the bits of attention: within 1.01 ulp on [-126, 2]', () => {
+    const error2 = (x: number) => Math.abs(mirror.exp2(x, -126) - 2 ** x) / 2 ** (Math.max(Math.floor(x), -126) - 23);
+    expectWorst(arguments32(-126, 2), error2, 1.01);
+    expectWorst(arguments32(-1, 1), error2, 1.01);
+    // Both sides of every step of n = round(x).
+    const halves = Array.from({ length: 126 }, (_, n) => n - 125.5).flatMap((x) => [x, floatOf(bitsOf(x) + 1)]);
+    expectWorst(halves, error2, 1.01);
+    expect([mirror.exp2(0, -60), mirror.exp2(-60, -60), mirror.exp2(-61, -60)]).toEqual([1, 2 ** -60, 0]);
+    expect(mirror.exp2(Number.NaN, -60)).toBeNaN();
   });
 
   it('has its special values', () => {

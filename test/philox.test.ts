@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { philox4x32, philoxKey, philoxWord, type Words4 } from '../src/formats/index.js';
+import { philox4x32, philoxHalf, philoxKey, philoxWord, type Words4 } from '../src/formats/index.js';
 
 /** Random123 (D. E. Shaw Research), tests/kat_vectors, the lines "philox4x32 10": counter, key, expected. */
 const KNOWN_ANSWERS = [
@@ -37,6 +37,18 @@ describe('philox4x32', () => {
       expect(block).toEqual(philoxBigInt(counter, key));
       counter = block;
     }
+  });
+});
+
+describe('philoxHalf', () => {
+  it('is the low half of word index / 2 for an even index, the high half for an odd one', () => {
+    for (const index of [0, 1, 2, 7, 8, 9, 4097, 2 ** 32 - 1]) {
+      const word = philoxWord(Math.floor(index / 2), 7, 9, 2 ** 40 + 3);
+      const half = index % 2 === 0 ? word % 2 ** 16 : Math.floor(word / 2 ** 16);
+      expect(philoxHalf(index, 7, 9, 2 ** 40 + 3)).toBe(half);
+    }
+    expect(() => philoxHalf(2 ** 32, 0, 0, 0)).toThrow(/^index: /);
+    expect(() => philoxHalf(0, 0, 0, -1)).toThrow(/^seed: /);
   });
 });
 

@@ -49,7 +49,7 @@ export {
   TOWARD_ZERO,
 } from './constants.js';
 export { pack, unpack } from './packing.js';
-export { philox4x32, philoxKey, philoxWord, type Words4 } from './philox.js';
+export { philox4x32, philoxHalf, philoxKey, philoxWord, type Words4 } from './philox.js';
 export {
   type Codes,
   type CodesOf,

@@ -89,6 +89,22 @@ export function philoxWord(index: number, stream: number, step: number, seed: nu
   return philox4x32([block, checkWord('stream', stream), checkWord('step', step), 0], key)[index & 3];
 }
 
+/**
+ * The 16 random bits of element `index`, what stochastic rounding reads: the half `index & 1`, low then high, of word `index >>> 1`.
+ *
+ * @param index unsigned 32-bit integer; the others as in {@link philoxWord}, as is what it throws.
+ * @returns an integer from 0 to 65535, uniform.
+ */
+export function philoxHalf(index: number, stream: number, step: number, seed: number): number {
+  const block = checkWord('index', index) >>> 3;
+  return halfOf(philox4x32([block, checkWord('stream', stream), checkWord('step', step), 0], philoxKey(seed)), index);
+}
+
+/** The half of element `index` among the eight of its block. */
+export function halfOf(block: Readonly<Words4>, index: number): number {
+  return (block[(index >>> 1) & 3] >>> ((index & 1) * 16)) & 0xffff;
+}
+
 function checkWord(label: string, value: number): number {
   if (!(Number.isInteger(value) && value >= 0 && value < TWO_32)) {
     throw new RangeError(`${label}: expected an integer from 0 to 2^32 - 1, got ${describe(value)}`);

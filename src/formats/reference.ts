@@ -29,7 +29,7 @@
  */
 
 import { STOCHASTIC, TIES_TO_AWAY, TIES_TO_EVEN, TOWARD_ZERO } from './constants.js';
-import { philox4x32, philoxKey, type Words4 } from './philox.js';
+import { halfOf, philox4x32, philoxKey, type Words4 } from './philox.js';
 import { type DType, describe, exponentOf, type FormatSpec, finiteValue, formatSpec, powerOfTwo } from './spec.js';
 
 /** Rounding modes and the integers the kernels know them by. */
@@ -172,9 +172,9 @@ function checkSaturate(saturate: boolean): boolean {
 /**
  * Encode numbers into a format; the semantics are the table at the head of this file.
  *
- * Stochastic rounding: element i uses the random word w = philoxWord(i, 0, 0, seed) and r = (w >>> 8) / 2^24. With q = |x| / quantum
- * (quantum: the spacing of the format at |x|, the subnormal spacing below the smallest normal; |x| first clamped to max when saturating)
- * the magnitude becomes floor(q) + (r < q - floor(q) ? 1 : 0) quanta.
+ * Stochastic rounding: element i uses r = philoxHalf(i, 0, 0, seed) / 2^16. With q = |x| / quantum (the quantum is the spacing of the
+ * format at x, the subnormal spacing below the smallest normal; |x| is first clamped to max when saturating) the magnitude becomes
+ * floor(q) + (r < q - floor(q) ? 1 : 0) quanta.
  *
  * @param values numbers, rounded from float64; a typed array of floats or integers, or a plain array.
  * @param dtype name of the format, or an alias.
@@ -200,8 +200,8 @@ export function encode(values: ArrayLike<number>, dtype: string, options: Encode
   for (let i = 0; i < values.length; i++) {
     const x = values[i];
     if (typeof x !== 'number') throw new TypeError(`values[${i}]: expected a number, got ${describe(x)}`);
-    if (key && (i & 3) === 0) words = philox4x32([i >>> 2, 0, 0, 0], key);
-    codes[i] = codeOf(x, spec, mode, saturate, (words[i & 3] >>> 8) / 0x1000000);
+    if (key && (i & 7) === 0) words = philox4x32([i >>> 3, 0, 0, 0], key);
+    codes[i] = codeOf(x, spec, mode, saturate, halfOf(words, i) / 0x10000);
   }
   return codes instanceof Uint32Array ? new Float32Array(codes.buffer) : codes;
 }

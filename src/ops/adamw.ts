@@ -27,8 +27,8 @@ export interface AdamwStep {
   readonly gradScale: number;
 }
 
-/** The gradient and three states in float32, and as many random words, filled by 16. */
-const SCRATCH = 5 * ADAMW_ELEMENTS * 4 + 64;
+/** The three states in float32, and random words for one of them, filled by 64. */
+const SCRATCH = 4 * ADAMW_ELEMENTS * 4 + 256;
 
 const scaled = (dtype: DType) => formatSpec(dtype).bits < 32 && dtype !== 'bfloat16';
 const inverse = (t: Tensor) => t.scaleInv as number;

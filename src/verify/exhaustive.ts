@@ -9,8 +9,8 @@ import type { Engine } from '../ops/engine.js';
 import { digestOfBytes } from '../ops/reduce.js';
 import type { Finding, Row } from './rows.js';
 
-/** The random number of stochastic rounding: its upper 24 bits count, 0x555555 x 2^-24. */
-const WORD = 0x55555500;
+/** The random word of stochastic rounding: its upper half counts, 0x5555 x 2^-16. */
+const WORD = 0x55550000;
 const TWO_32 = 0x100000000;
 /** Inputs compared at a time: codes and expected codes stay in a core's cache. */
 export const CHUNK = 1 << 20;
@@ -28,7 +28,7 @@ interface Runs {
 /** The definition as runs of equal codes over the bits of float32. */
 export function runsOf({ dtype, rounding, saturate }: Row): Runs {
   const spec = formatSpec(dtype);
-  const random = rounding === 'stochastic' ? (WORD >>> 8) / 0x1000000 : undefined;
+  const random = rounding === 'stochastic' ? (WORD >>> 16) / 0x10000 : undefined;
   const codeAt = (pattern: number): number => {
     bits[0] = pattern;
     return encodeValue(floats[0], spec, { rounding, saturate, random });

@@ -1,7 +1,11 @@
 /** assembly/attention.ts: causal attention in the kernel's order. Keys ascend in every sum over keys, queries in every sum over queries. */
 import { type DType, round } from '../../src/formats/index.js';
 import type { AttentionShape } from '../../src/ops/attention.js';
-import { add, div, exp, f, laneSum, mul, sub } from './lanes.js';
+import { add, div, exp2, f, laneSum, mul, sub } from './lanes.js';
+
+/** Softmax is in powers of two; probabilities below 2^-60 (BF16) or 2^-126 are zero. */
+const LOG2E = f(Math.LOG2E);
+const leastOf = (dtype: DType): number => (dtype === 'float32' ? -126 : -60);
 
 /** P and dS become operands of the next product: BF16 by nearest-even, zero below 2^-60; float32 stays. */
 function operand(values: Float32Array, dtype: DType): Float32Array {
@@ -37,10 +41,11 @@ export function headsOf(
   return { kvHead, q: part(head), k: part(heads + kvHead), v: part(heads + kvHeads + kvHead) };
 }
 
-/** qkv (batch * time, ...) as the kernel reads it -> out before it is stored, and the log-sum-exp of each row. */
+/** qkv (batch * time, ...) as the kernel reads it -> out before it is stored, and the log-sum-exp of each row, in base 2. */
 export function attentionForward(qkv: Float32Array, dtype: DType, shape: AttentionShape) {
   const { batch, time, heads, headDim } = shape;
-  const scale = f(1 / Math.sqrt(headDim));
+  const scale = mul(f(1 / Math.sqrt(headDim)), LOG2E);
+  const least = leastOf(dtype);
   const out = new Float32Array(batch * time * heads * headDim);
   const lse = new Float32Array(batch * heads * time);
   for (let b = 0; b < batch; b++) {
@@ -49,10 +54,10 @@ export function attentionForward(qkv: Float32Array, dtype: DType, shape: Attenti
       for (let i = 0; i < time; i++) {
         const scores = Float32Array.from({ length: i + 1 }, (_, j) => mul(dot(q, i, k, j, headDim), scale));
         const peak = scores.reduce((x, y) => Math.max(x, y));
-        const powers = scores.map((s) => exp(sub(s, peak)));
+        const powers = scores.map((s) => exp2(sub(s, peak), least));
         const sum = powers.reduce(add);
         const inverse = div(1, sum);
-        lse[(b * heads + head) * time + i] = add(peak, f(Math.log(sum)));
+        lse[(b * heads + head) * time + i] = add(peak, f(Math.log(sum) * Math.LOG2E));
         const p = operand(powers, dtype);
         for (let d = 0; d < headDim; d++) {
           let o = 0;
@@ -79,6 +84,7 @@ export function attentionBackward(
 ): Float32Array<ArrayBuffer> {
   const { batch, time, heads, kvHeads, headDim } = shape;
   const scale = f(1 / Math.sqrt(headDim));
+  const [powerScale, least] = [mul(scale, LOG2E), leastOf(dtype)];
   const group = heads / kvHeads;
   const result = new Float32Array(qkv.length);
   for (let b = 0; b < batch; b++) {
@@ -94,7 +100,7 @@ export function attentionBackward(
         const powers = new Float32Array(i + 1);
         const slopes = new Float32Array(i + 1);
         for (let j = 0; j <= i; j++) {
-          powers[j] = exp(sub(mul(dot(q, i, k, j, headDim), scale), offset));
+          powers[j] = exp2(sub(mul(dot(q, i, k, j, headDim), powerScale), offset), least);
           slopes[j] = powers[j] === 0 ? 0 : mul(mul(powers[j], sub(dot(doRows, i, v, j, headDim), delta)), scale);
         }
         const [p, ds] = [operand(powers, dtype), operand(slopes, dtype)];

@@ -48,7 +48,7 @@ const LN2_HIGH = f(0.693145751953125);
 const LN2_LOW = f(1.42860677e-6);
 const LOG2E = f(Math.LOG2E);
 const CEILING = f(88.37);
-const TAYLOR = [5040, 720, 120, 24, 6, 2].map((n) => f(1 / n));
+const POLYNOMIAL = [1.38145401e-3, 8.3687452e-3, 4.16683908e-2, 0.166665204, 0.499999934].map(f);
 /** Adding and taking away 1.5 * 2^52 rounds a small float64 to an integer, ties to even. */
 const ROUND = 6755399441055744;
 
@@ -58,9 +58,20 @@ export function exp(x: number): number {
   if (Number.isNaN(x)) return x;
   const clamped = Math.min(x, CEILING);
   const n = mul(clamped, LOG2E) + ROUND - ROUND;
-  const r = sub(sub(clamped, mul(n, LN2_HIGH)), mul(n, LN2_LOW));
-  let p = TAYLOR[0];
-  for (let i = 1; i < TAYLOR.length; i++) p = add(mul(p, r), TAYLOR[i]);
+  return scaled(sub(sub(clamped, mul(n, LN2_HIGH)), mul(n, LN2_LOW)), n);
+}
+
+/** assembly/math.ts `exp2`, for x of at least `least`; 0 below it. */
+export function exp2(x: number, least: number): number {
+  if (x < least) return 0;
+  if (Number.isNaN(x)) return x;
+  const n = x + ROUND - ROUND;
+  return scaled(mul(sub(x, n), f(Math.LN2)), n);
+}
+
+function scaled(r: number, n: number): number {
+  let p = POLYNOMIAL[0];
+  for (let i = 1; i < POLYNOMIAL.length; i++) p = add(mul(p, r), POLYNOMIAL[i]);
   p = add(mul(mul(p, r), r), r);
   return mul(add(p, 1), powerOfTwo(n));
 }

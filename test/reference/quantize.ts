@@ -40,7 +40,7 @@ export function valuesOf(
   }) as Float32Array<ArrayBuffer>;
 }
 
-/** Codes of values times a scale, by stochastic rounding with the words of (stream, step, seed). */
+/** Codes of values times a scale, by stochastic rounding with the halves of the words of (stream, step, seed). */
 export function encodeStochastic(
   values: Float32Array,
   dtype: DType,
@@ -49,7 +49,8 @@ export function encodeStochastic(
 ): Codes {
   const spec = formatSpec(dtype);
   const codes = Array.from(values, (x, i) => {
-    const random = (philoxWord(i, stream, step, seed) >>> 8) / 2 ** 24;
+    const word = philoxWord(Math.floor(i / 2), stream, step, seed);
+    const random = (i % 2 === 0 ? word % 65536 : Math.floor(word / 65536)) / 65536;
     return encodeValue(x, spec, { rounding: 'stochastic', random, saturate });
   });
   return spec.bits === 8 ? Uint8Array.from(codes) : Uint16Array.from(codes);
