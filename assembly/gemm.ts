@@ -13,6 +13,7 @@ import { finishRow, writeTile } from './finish';
 import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
 import { lanes } from './lanes';
 import { pack } from './pack';
+import { pair } from './pair';
 import { TILE, tile } from './tile';
 
 abstract class blocking {
@@ -24,6 +25,12 @@ abstract class blocking {
   @inline static get slice(): i32 {
     if (isDefined(GEMM_KC)) return GEMM_KC;
     else return 1024;
+  }
+
+  /** Panels of B taken at once. */
+  @inline static get panels(): i32 {
+    if (isDefined(TURBO)) return 2;
+    else return 1;
   }
 
   /** The slice for a depth: as few slices as may be, of the same size. */
@@ -121,19 +128,33 @@ export function gemm(
           blocks.scale(panel, TILE_ROWS, kc, k, row, valid, across !== 0, scales, scaleColumns, blockRows, blockColumns);
         }
       }
-      for (let j = 0; j < nPanels; j++) {
+      for (let j = 0; j < nPanels; j += blocking.panels) {
         const column = firstColumn + j * TILE_COLUMNS;
+        const together = min(blocking.panels, nPanels - j);
         const panel = bPanels + <usize>(column / TILE_COLUMNS) * depth * 32 + <usize>k * 32;
         for (let i = 0; i < mPanels; i++) {
           const c = cTiles + (stays ? <usize>((j * mPanels + i) * TILE) * 4 : 0);
+          const apart = <usize>((stays ? mPanels : 1) * TILE) * 4;
           const aPanel = aPanels + <usize>(i * kc * TILE_ROWS) * 4;
-          if (exact) tile<BF16>(aPanel, panel, kc, c, k > 0);
+          if (together === 2) {
+            const next = panel + <usize>depth * 32;
+            // Two calls each, so that it stays a function of its own: V8 finds no wide vectors in one as large as this.
+            if (exact) {
+              if (k > 0) pair<BF16>(aPanel, panel, next, kc, c, c + apart, true);
+              else pair<BF16>(aPanel, panel, next, kc, c, c + apart, false);
+            } else if (k > 0) pair<F32>(aPanel, panel, next, kc, c, c + apart, true);
+            else pair<F32>(aPanel, panel, next, kc, c, c + apart, false);
+          } else if (exact) tile<BF16>(aPanel, panel, kc, c, k > 0);
           else tile<F32>(aPanel, panel, kc, c, k > 0);
           if (direct && k + kc === depth) {
             const row = firstRow + i * TILE_ROWS;
-            const at = <usize>(row * ldOut + column) << 2;
-            most = i32x4.max_u(most, writeTile(c, min(TILE_ROWS, rows - row), min(TILE_COLUMNS, columns - column), alpha,
-              rowScale ? rowScale + (row << 2) : 0, columnScale ? columnScale + (column << 2) : 0, addend ? addend + at : 0, out + at, <usize>ldOut << 2, line));
+            for (let p = 0; p < together; p++) {
+              const first = column + p * TILE_COLUMNS;
+              const at = <usize>(row * ldOut + first) << 2;
+              most = i32x4.max_u(most, writeTile(c + <usize>p * apart, min(TILE_ROWS, rows - row), min(TILE_COLUMNS, columns - first), alpha,
+                rowScale ? rowScale + (row << 2) : 0, columnScale ? columnScale + (first << 2) : 0, addend ? addend + at : 0, out + at,
+                <usize>ldOut << 2, line));
+            }
           }
         }
       }

@@ -51,7 +51,7 @@ function callEach({ gemm }: Kernels, arena: Arena): void {
   const [m, n, k, float32] = [6, 16, 16, 0];
   const [a, panels, out, scratch] = [4 * m * k, 4 * k * n, 4 * m * n, 1 << 16].map(zeros);
   for (const exact of [0, 1]) {
-    gemm(0, 1, scratch, m, n, k, float32, a, k, 0, panels, exact, m, n, out, float32, n, 1, 0, 0, 0, 1, 0);
+    gemm(0, 1, scratch, m, n, k, float32, a, k, 0, panels, exact, m, n, out, float32, n, 1, 0, 0, 0, 1, 0, 0, 0, 0);
   }
   arena.release(mark);
 }
