@@ -13,7 +13,7 @@ import { finishRow, writeTile } from './finish';
 import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
 import { lanes } from './lanes';
 import { pack } from './pack';
-import { TILE, tile } from './tile';
+import { TILE, tile, upperTile } from './tile';
 
 abstract class blocking {
   /**
@@ -127,8 +127,11 @@ export function gemm(
         for (let i = 0; i < mPanels; i++) {
           const c = cTiles + (stays ? <usize>((j * mPanels + i) * TILE) * 4 : 0);
           const aPanel = aPanels + <usize>(i * kc * TILE_ROWS) * 4;
-          if (exact) tile<BF16>(aPanel, panel, kc, c, k > 0);
-          else tile<F32>(aPanel, panel, kc, c, k > 0);
+          if (m - i * TILE_ROWS > TILE_ROWS / 2) {
+            if (exact) tile<BF16>(aPanel, panel, kc, c, k > 0);
+            else tile<F32>(aPanel, panel, kc, c, k > 0);
+          } else if (exact) upperTile<BF16>(aPanel, panel, kc, c, k > 0);
+          else upperTile<F32>(aPanel, panel, kc, c, k > 0);
           if (direct && k + kc === depth) {
             const row = firstRow + i * TILE_ROWS;
             const at = <usize>(row * ldOut + column) << 2;
