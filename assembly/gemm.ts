@@ -14,7 +14,7 @@ import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './
 import { lanes } from './lanes';
 import { pack } from './pack';
 import { pair } from './pair';
-import { TILE, tile } from './tile';
+import { TILE, tile, upperTile } from './tile';
 
 abstract class blocking {
   /**
@@ -77,6 +77,18 @@ function packA(dtype: i32, dst: usize, src: usize, stride: usize, across: bool, 
   else if (dtype === facts.about<E4M3>().id) pack.a<E4M3>(dst, src, stride, across, valid, kc);
 }
 
+/** One panel of A, of `rows` rows or 6, times one panel of B, or two together. */
+function multiply<F>(
+  a: usize, panel: usize, next: usize, together: i32, rows: i32, kc: i32, c: usize, d: usize, resume: bool,
+): void {
+  if (together === 2) {
+    // Two calls, so that it stays a function of its own.
+    if (resume) pair<F>(a, panel, next, kc, c, d, true);
+    else pair<F>(a, panel, next, kc, c, d, false);
+  } else if (rows > TILE_ROWS / 2) tile<F>(a, panel, kc, c, resume);
+  else upperTile<F>(a, panel, kc, c, resume);
+}
+
 /** Floats between two parts of the scratch: an A panel of bytes is written past its end. */
 const GAP = 16;
 
@@ -136,16 +148,9 @@ export function gemm(
           const c = cTiles + (stays ? <usize>((j * mPanels + i) * TILE) * 4 : 0);
           const apart = <usize>((stays ? mPanels : 1) * TILE) * 4;
           const aPanel = aPanels + <usize>(i * kc * TILE_ROWS) * 4;
-          if (together === 2) {
-            const next = panel + <usize>depth * 32;
-            // Two calls each, so that it stays a function of its own: V8 finds no wide vectors in one as large as this.
-            if (exact) {
-              if (k > 0) pair<BF16>(aPanel, panel, next, kc, c, c + apart, true);
-              else pair<BF16>(aPanel, panel, next, kc, c, c + apart, false);
-            } else if (k > 0) pair<F32>(aPanel, panel, next, kc, c, c + apart, true);
-            else pair<F32>(aPanel, panel, next, kc, c, c + apart, false);
-          } else if (exact) tile<BF16>(aPanel, panel, kc, c, k > 0);
-          else tile<F32>(aPanel, panel, kc, c, k > 0);
+          const next = panel + <usize>depth * 32;
+          if (exact) multiply<BF16>(aPanel, panel, next, together, m - i * TILE_ROWS, kc, c, c + apart, k > 0);
+          else multiply<F32>(aPanel, panel, next, together, m - i * TILE_ROWS, kc, c, c + apart, k > 0);
           if (direct && k + kc === depth) {
             const row = firstRow + i * TILE_ROWS;
             for (let p = 0; p < together; p++) {
