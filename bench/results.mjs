@@ -21,10 +21,12 @@ export function save(json, figures) {
   return file;
 }
 
-/** For each runtime, build and number of threads, the newest file. */
+/** For each runtime, build and number of threads, the newest file, unless its figures are those of --quick. */
 export function newestResults() {
   if (!existsSync(FOLDER)) return [];
   const files = readdirSync(FOLDER).filter((file) => file.endsWith('.json'));
   const newest = new Map(files.sort().map((file) => [file.slice('YYYY-MM-DD-'.length), file]));
-  return [...newest.values()].map((file) => JSON.parse(readFileSync(new URL(file, FOLDER), 'utf8')));
+  return [...newest.values()]
+    .map((file) => JSON.parse(readFileSync(new URL(file, FOLDER), 'utf8')))
+    .filter(({ quick }) => !quick);
 }

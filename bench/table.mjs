@@ -6,9 +6,9 @@ const UNITS = {
   token: { per: 1, name: 'tokens/s' },
 };
 
-const percent = (x) => `${(100 * x).toFixed(x < 0.1 ? 1 : 0)} %`;
+export const percent = (x) => `${(100 * x).toFixed(x < 0.1 ? 1 : 0)} %`;
 /** Three digits: more is noise. */
-const short = (x) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
+export const short = (x) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
 
 export const HEADER = [
   'rate: median over rounds; spread: between its quartiles; of ceiling, and speed against the first of its case: medians of ratios in a round; memory: peak of the process',
@@ -39,7 +39,7 @@ export function caseLines(name, { rows, ceilings }) {
   ];
 }
 
-function rateOf({ rate, unit }) {
+export function rateOf({ rate, unit }) {
   const { per, name } = UNITS[unit];
   return `${short(rate / per)} ${name.padEnd(8)}`;
 }

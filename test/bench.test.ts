@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkedRows } from '../bench/cases/gemm.mjs';
 import { allCases } from '../bench/cases.mjs';
 import { ceilingsOf, openCeiling } from '../bench/ceiling.mjs';
+import { lineChart } from '../bench/chart.mjs';
 import { environment, environmentLines } from '../bench/environment.mjs';
 import { check, quantile, runCase, scoped } from '../bench/harness.mjs';
 import { parseShapes, readShapes } from '../bench/shapes.mjs';
@@ -187,4 +188,33 @@ it('the environment names machine, runtime, build, commit and command', () => {
   const lines = environmentLines(about);
   expect(lines.map((line: string) => line.split(' ')[0])).toEqual(['machine', 'runtime', 'build', 'commit', 'command']);
   expect(lines.join()).not.toContain('undefined');
+});
+
+describe('charts', () => {
+  const ticks = [32, 64, 128].map((at) => ({ at, text: String(at) }));
+  const line = { name: 'a < b', points: [1, 30, 60].map((y, i) => [32 * 2 ** i, y]) };
+  const chart = (more: object) =>
+    lineChart({
+      title: 'T & U',
+      xTitle: 'n',
+      yTitle: 'GFLOP/s',
+      series: [line, { ...line, dashed: true }],
+      xTicks: ticks,
+      ...more,
+    });
+
+  it.each([{}, { yLog: true }])('are SVG without holes, text escaped (%o)', (more) => {
+    const svg = chart(more);
+    expect(svg).toMatch(/^<svg .*<\/svg>\n$/s);
+    expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+    expect(svg).toContain('a &lt; b');
+    expect(svg).toContain('T &amp; U');
+    expect(svg.match(/<circle/g)?.length).toBe(3);
+  });
+
+  it('put the largest value inside, and equal names apart', () => {
+    const ys = [...chart({}).matchAll(/<text x="580" y="([\d.]+)"/g)].map(([, y]) => Number(y));
+    expect(Math.abs(ys[0] - ys[1])).toBeGreaterThan(10);
+    expect(Math.min(...[...chart({}).matchAll(/cy="([\d.]+)"/g)].map(([, y]) => Number(y)))).toBeGreaterThan(39);
+  });
 });
