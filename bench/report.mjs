@@ -49,19 +49,18 @@ function products(file) {
   const withCeiling = (row) => (row ? `${giga(row)} (${percent(row.ofCeiling)})` : '');
   const rows = cases.map((each) => {
     const { m, n, k, name } = each;
-    const best = fastest(rivals.filter((rival) => !isNative(rival)).map((rival) => rivalRow(each, rival)));
+    const fp8 = ours(each, 'float8_e4m3fn');
+    const against = (row) => (row ? `${giga(row)} (${times(fp8, row)})` : '');
     return [
       `${m} x ${n} x ${k} ${name.split(' ').at(-1)}`,
       ...['float8_e4m3fn', 'bfloat16', 'float32'].map((operands) => withCeiling(ours(each, operands))),
-      ...rivals.map((rival) => giga(rivalRow(each, rival))),
-      ...(rivals.length > 0 ? [times(ours(each, 'float8_e4m3fn'), best)] : []),
+      ...rivals.map((rival) => against(rivalRow(each, rival))),
     ];
   });
   const head = [
     'M x N x K, GFLOP/s',
     ...['e4m3fn', 'bfloat16', 'float32'].map((name) => `${name} -> float32 (of its ceiling)`),
-    ...rivals.map((rival) => `${rival}, float32`),
-    ...(rivals.length > 0 ? ['e4m3fn against the best rival in WebAssembly'] : []),
+    ...rivals.map((rival) => `${rival}, float32 (our e4m3fn against it)`),
   ];
   return `#### Products of matrices\n\n${table(head, rows)}`;
 }
@@ -79,16 +78,11 @@ function codecs(file) {
     ...forms.slice(0, 3).map((form) => cell(find(decoding, dtype, form))),
   ]);
   for (const rival of rivalsIn([encoding, decoding])) {
-    rows.push([
-      `${rival}, e4m3fn`,
-      cell(rivalRow(encoding, rival)),
-      '',
-      '',
-      '',
-      cell(rivalRow(decoding, rival)),
-      '',
-      '',
-    ]);
+    const found = [encoding, decoding].map((each) => {
+      const row = rivalRow(each, rival);
+      return row ? `${giga(row)} (ours ${times(find(each, 'float8_e4m3fn', 'resident'), row)})` : '';
+    });
+    rows.push([`${rival}, e4m3fn`, found[0], '', '', '', found[1], '', '']);
   }
   const head = [
     'GB/s (of memory.copy)',
@@ -102,7 +96,8 @@ function steps(file) {
   const cases = ofKind(file, 'step').sort((a, b) => a.parameters - b.parameters);
   if (cases.length === 0) return '';
   const rows = cases.flatMap((each) => {
-    const jax = each.rows.find(({ rival }) => rival?.startsWith('jax'));
+    const find = (pattern) => each.rows.find(({ rival }) => pattern.test(rival ?? ''));
+    const [jax, torch] = [find(/^jax/), find(/^PyTorch/)];
     return each.rows.map((row) => [
       `${(each.parameters / 1e6).toFixed(1)} M`,
       row.name,
@@ -110,6 +105,7 @@ function steps(file) {
       short((6 * each.parameters * row.rate) / 1e9),
       times(row, each.rows[0]),
       times(row, jax),
+      times(row, torch),
       row.peakBytes ? short(row.peakBytes / 1e6) : '',
     ]);
   });
