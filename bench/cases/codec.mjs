@@ -35,8 +35,11 @@ export const codecCases = ({ elements }) => [
 
 /** Of deviation 1 about one in a hundred is subnormal in E4M3FN; none saturates. */
 const normals = (elements, deviation = 1) => new Random(1).normals(elements, deviation);
-/** Of a format's smallest normal as their deviation, two in three are subnormal. */
-const subnormals = (elements, dtype) => normals(elements, formatSpec(dtype).smallestNormal);
+/** With a format's smallest normal as their deviation two in three are subnormal. E8M0, which has no sign, has no such numbers. */
+function subnormalForms(elements, dtype, make) {
+  const { signCode, smallestNormal } = formatSpec(dtype);
+  return signCode ? [{ form: 'mostly subnormal', ...make(normals(elements, smallestNormal)) }] : [];
+}
 const bytesOf = (elements, dtype) => elements * (4 + formatSpec(dtype).bytes);
 
 const contenders = (elements, dtype, forms) =>
@@ -60,7 +63,7 @@ function encoders(engine, elements, dtype) {
   };
   const forms = [
     { form: 'resident', ...resident(values) },
-    { form: 'mostly subnormal', ...resident(subnormals(elements, dtype)) },
+    ...subnormalForms(elements, dtype, resident),
     {
       form: 'end to end',
       run: () => engine.encode(values, { dtype }),
@@ -85,7 +88,7 @@ function decoders(engine, elements, dtype) {
   };
   return contenders(elements, dtype, [
     { form: 'resident', ...resident(codes) },
-    { form: 'mostly subnormal', ...resident(encode(subnormals(elements, dtype), dtype)) },
+    ...subnormalForms(elements, dtype, (values) => resident(encode(values, dtype))),
     {
       form: 'end to end',
       run: () => engine.decode(codes, dtype),
