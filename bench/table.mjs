@@ -6,19 +6,19 @@ const UNITS = {
   token: { per: 1, name: 'tokens/s' },
 };
 
-const percent = (x) => `${(100 * x).toFixed(x < 0.1 ? 1 : 0)} %`;
+export const percent = (x) => `${(100 * x).toFixed(x < 0.1 ? 1 : 0)} %`;
 /** Three digits: more is noise. */
-const short = (x) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
+export const short = (x) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
 
 export const HEADER = [
-  'rate: median over rounds; spread: between its quartiles; of ceiling, and speed against the first of its case: medians of ratios in a round',
+  'rate: median over rounds; spread: between its quartiles; of ceiling, and speed against the first of its case: medians of ratios in a round; memory: peak of the process',
   '',
-  line('', 'rate', 'spread', 'of ceiling', 'speed'),
+  line('', 'rate', 'spread', 'of ceiling', 'speed', 'memory'),
 ].join('\n');
 
-function line(name, rate, spread, ceiling, speed) {
-  const cells = [rate.padStart(16), spread.padStart(8), ceiling.padStart(21), speed.padStart(8)];
-  return `  ${name.padEnd(40)}${cells.join('')}`.trimEnd();
+function line(name, rate, spread, ceiling, speed, memory) {
+  const cells = [rate.padStart(16), spread.padStart(8), ceiling.padStart(21), speed.padStart(9), memory.padStart(10)];
+  return `  ${name.padEnd(46)}${cells.join('')}`.trimEnd();
 }
 
 /** The lines of a case: its contenders, then the ceilings they were held against. */
@@ -32,13 +32,16 @@ export function caseLines(name, { rows, ceilings }) {
         percent(row.spread),
         `${percent(row.ofCeiling)} ${row.ceiling}`,
         `${short(row.speed)}x`,
+        row.peakBytes ? `${short(row.peakBytes / 1e6)} MB` : '',
       ),
     ),
-    ...ceilings.map((row) => line(`(${row.name})`, rateOf(row), percent(row.spread), '', '')),
+    ...ceilings.map((row) => line(`(${row.name})`, rateOf(row), percent(row.spread), '', '', '')),
   ];
 }
 
-function rateOf({ rate, unit }) {
+export function rateOf({ rate, unit }) {
   const { per, name } = UNITS[unit];
   return `${short(rate / per)} ${name.padEnd(8)}`;
 }
+
+export const rivalLines = (rivals) => rivals.map(({ name, includes }) => `rival    ${name}: ${includes}`);

@@ -4,9 +4,10 @@
  *     node scripts/docs.mjs            # write them; reads dist, so after npm run build
  *     node scripts/docs.mjs --check    # write nothing, name what is not current, exit code 1
  */
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { charts, tables } from '../bench/report.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (path) => readFileSync(join(ROOT, path), 'utf8');
@@ -144,8 +145,12 @@ function files() {
   return lists.join('\n\n');
 }
 
+const CHARTS = charts();
+const pictures = () => [...CHARTS].map(([path, { title }]) => `![${title}](${path})`).join('\n\n') || 'None yet.';
+
 const PARTS = {
   'docs/architecture.md': { files },
+  'docs/benchmarks.md': { charts: pictures, results: tables },
   'docs/numerics.md': { formats, overflow, recipes },
   'docs/training.md': {
     'train-flags': flagsOf('train'),
@@ -156,10 +161,14 @@ const PARTS = {
   },
 };
 
-export const DOCUMENTS = Object.keys(PARTS);
+/** Files that are generated whole. */
+const WHOLE = new Map([...CHARTS].map(([path, { svg }]) => [`docs/${path}`, svg]));
+
+export const DOCUMENTS = [...Object.keys(PARTS), ...WHOLE.keys()];
 
 /** A document with its generated parts made anew. */
 export async function rendered(path) {
+  if (WHOLE.has(path)) return WHOLE.get(path);
   let text = read(path);
   for (const [name, make] of Object.entries(PARTS[path])) {
     const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
@@ -174,10 +183,13 @@ async function main() {
   const check = process.argv.includes('--check');
   for (const path of DOCUMENTS) {
     const text = await rendered(path);
-    if (text === read(path)) continue;
+    if (existsSync(join(ROOT, path)) && text === read(path)) continue;
     console.log(check ? `${path}: not current; run node scripts/docs.mjs` : `${path}: written`);
     if (check) process.exitCode = 1;
-    else writeFileSync(join(ROOT, path), text);
+    else {
+      mkdirSync(dirname(join(ROOT, path)), { recursive: true });
+      writeFileSync(join(ROOT, path), text);
+    }
   }
 }
 

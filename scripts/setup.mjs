@@ -75,19 +75,27 @@ function install(folder, ...flags) {
   });
 }
 
-/** Packages only the tests need, large and so kept out of the others; without install scripts, which would download more. */
-const TEST_PACKAGES = {
+/** Other people's packages, large and so kept out of ours; without install scripts, which would download more. */
+const APART = {
   'test/oracles': 'what the tests compare with (onnxruntime-node)',
   'test/runtimes': 'runtimes to test in (Bun, Deno, a driver for Chromium)',
+  'bench/rivals': 'what the benchmarks compare with (onnxruntime-web, TensorFlow.js, jax-js)',
 };
 
-export async function setupTests() {
-  for (const [folder, what] of Object.entries(TEST_PACKAGES)) {
+async function setupApart(...folders) {
+  for (const folder of folders) {
     await unlessCurrent(`${folder}/node_modules/.octavo-setup`, [`${folder}/package-lock.json`], () => {
-      say(`Installing ${what} ...`);
+      say(`Installing ${APART[folder]} ...`);
       install(folder, '--ignore-scripts');
     });
   }
+}
+
+/** What `npm run bench -- --rivals` compares with. */
+export const setupRivals = () => setupApart('test/oracles', 'bench/rivals');
+
+export async function setupTests() {
+  await setupApart('test/oracles', 'test/runtimes');
   if (existsSync(CHROMIUM)) return;
   say('Installing Chromium, for the tests in a browser (apt-get install chromium) ...');
   const apt = (...args) => execFileSync('apt-get', ['-qq', ...args], { stdio: ['ignore', 'ignore', 'inherit'] });

@@ -3,8 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkedRows } from '../bench/cases/gemm.mjs';
 import { allCases } from '../bench/cases.mjs';
 import { ceilingsOf, openCeiling } from '../bench/ceiling.mjs';
+import { lineChart } from '../bench/chart.mjs';
 import { environment, environmentLines } from '../bench/environment.mjs';
-import { check, quantile, runCase } from '../bench/harness.mjs';
+import { check, quantile, runCase, scoped } from '../bench/harness.mjs';
 import { parseShapes, readShapes } from '../bench/shapes.mjs';
 import { caseLines } from '../bench/table.mjs';
 import { type Engine, init } from '../src/index.js';
@@ -14,8 +15,9 @@ type Seen = Record<string, unknown>;
 interface Contender {
   readonly name: string;
   readonly run: () => unknown;
-  readonly seen: (result: unknown) => Seen;
-  readonly expected: () => Seen;
+  readonly seen: (result: unknown) => Seen | Promise<Seen>;
+  readonly expected: () => Seen | Promise<Seen>;
+  readonly close?: () => unknown;
 }
 
 const TIMING = { rounds: 2, seconds: 0.001 };
@@ -60,27 +62,32 @@ function wrongs(seen: Seen, expected: Seen): [string, Seen][] {
   });
 }
 
+const context = () => ({ engine, baseline, rivals: [], threads: 2, build: engine.info.build });
+
 describe('every case', () => {
-  it.each(allCases(true))('$name', ({ name, prepare }) => {
-    engine.scoped(() =>
-      ceiling.scoped(() => {
-        const contenders: Contender[] = prepare({ engine, baseline });
+  it.each(allCases({ quick: true }))('$name', ({ name, prepare }) =>
+    scoped(engine, () =>
+      scoped(ceiling, async () => {
+        const contenders: Contender[] = await prepare(context());
         const bounds: Contender[] = [...ceilingsOf(ceiling, contenders).values()];
         for (const contender of [...contenders, ...bounds]) {
-          engine.scoped(() => {
-            const seen = contender.seen(contender.run());
-            const expected = contender.expected();
+          await scoped(engine, async () => {
+            const seen = await contender.seen(await contender.run());
+            const expected = await contender.expected();
             const fixed = { name: contender.name, run: () => undefined, expected: () => expected };
-            check(engine, { ...fixed, seen: () => seen });
+            await check(engine, { ...fixed, seen: () => seen });
             for (const [what, wrong] of wrongs(seen, expected)) {
               const label = `${contender.name}, ${what}`;
-              expect(() => check(engine, { ...fixed, seen: () => wrong }), label).toThrow(/wrong result, not timed/);
+              await expect(check(engine, { ...fixed, seen: () => wrong }), label).rejects.toThrow(
+                /wrong result, not timed/,
+              );
             }
           });
         }
+        for (const contender of contenders) await contender.close?.();
         // Contenders that move their state on are right only once.
-        const fresh = prepare({ engine, baseline });
-        const result = runCase(engine, fresh, ceilingsOf(ceiling, fresh), TIMING);
+        const fresh = await prepare(context());
+        const result = await runCase(engine, fresh, ceilingsOf(ceiling, fresh), TIMING);
         expect(result.rows.map((row) => row.name)).toEqual(contenders.map((contender) => contender.name));
         for (const { rate, rounds, ofCeiling, speed } of result.rows) {
           expect(rounds.length).toBe(TIMING.rounds);
@@ -88,22 +95,22 @@ describe('every case', () => {
         }
         expect(caseLines(name, result).length).toBe(1 + result.rows.length + result.ceilings.length);
       }),
-    );
-  });
+    ),
+  );
 });
 
 describe('the harness', () => {
-  it('refuses a tensor with one wrong byte in memory', () => {
-    const [{ prepare }] = allCases(true).filter(({ name }) => name.startsWith('gemm'));
-    engine.scoped(() => {
-      for (const contender of prepare({ engine, baseline })) {
-        check(engine, contender);
+  it('refuses a tensor with one wrong byte in memory', async () => {
+    const [{ prepare }] = allCases({ quick: true }).filter(({ name }) => name.startsWith('gemm'));
+    await scoped(engine, async () => {
+      for (const contender of await prepare(context())) {
+        await check(engine, contender);
         const run = () => {
           const out = contender.run();
           new Uint8Array(engine.arena.buffer)[out.ptr] ^= 1;
           return out;
         };
-        expect(() => check(engine, { ...contender, run }), contender.name).toThrow(/wrong result/);
+        await expect(check(engine, { ...contender, run }), contender.name).rejects.toThrow(/wrong result/);
       }
     });
   });
@@ -118,20 +125,37 @@ describe('the harness', () => {
   const right = { ...sum, run: () => 3, seen: (value: number) => ({ value }) };
   const ceilings = new Map([['exact', right]]);
 
-  it('times nothing of a case with a wrong contender', () => {
+  it('times nothing of a case with a wrong contender', async () => {
     let runs = 0;
     const wrong = { ...right, name: 'wrong', run: () => ++runs };
-    expect(() => runCase(engine, [right, wrong], ceilings, TIMING)).toThrow(/^wrong: wrong result/);
+    await expect(runCase(engine, [right, wrong], ceilings, TIMING)).rejects.toThrow(/^wrong: wrong result/);
     expect(runs).toBe(1);
   });
 
-  it('shows what a contender throws while it is timed', () => {
+  it.each([false, true])('shows what a contender throws while it is timed (deferred: %s)', async (deferred) => {
     let runs = 0;
-    const run = () => {
+    const count = () => {
       if (++runs > 1) throw new Error('second run');
       return 3;
     };
-    expect(() => runCase(engine, [{ ...right, run }], ceilings, TIMING)).toThrow('second run');
+    const run = deferred ? async () => count() : count;
+    await expect(runCase(engine, [{ ...right, deferred, run }], ceilings, TIMING)).rejects.toThrow('second run');
+  });
+
+  it('times promises until they are kept, and closes contenders whatever happens', async () => {
+    const closed: string[] = [];
+    const pause = () => new Promise((resolve) => setTimeout(() => resolve(3), 4));
+    const close = (name: string) => () => {
+      closed.push(name);
+      return { peakBytes: 7 };
+    };
+    const late = { ...right, name: 'late', deferred: true, run: pause, detail: { rival: 'x' }, close: close('late') };
+    const { rows } = await runCase(engine, [late], ceilings, TIMING);
+    expect(rows[0]).toMatchObject({ rival: 'x', peakBytes: 7 });
+    expect(rows[0].seconds).toBeGreaterThan(0.003);
+    const wrong = { ...right, run: () => 4, close: close('wrong') };
+    await expect(runCase(engine, [wrong, late], ceilings, TIMING)).rejects.toThrow(/wrong result/);
+    expect(closed).toEqual(['late', 'wrong', 'late']);
   });
 
   it('takes quantiles between values', () => {
@@ -164,4 +188,33 @@ it('the environment names machine, runtime, build, commit and command', () => {
   const lines = environmentLines(about);
   expect(lines.map((line: string) => line.split(' ')[0])).toEqual(['machine', 'runtime', 'build', 'commit', 'command']);
   expect(lines.join()).not.toContain('undefined');
+});
+
+describe('charts', () => {
+  const ticks = [32, 64, 128].map((at) => ({ at, text: String(at) }));
+  const line = { name: 'a < b', points: [1, 30, 60].map((y, i) => [32 * 2 ** i, y]) };
+  const chart = (more: object) =>
+    lineChart({
+      title: 'T & U',
+      xTitle: 'n',
+      yTitle: 'GFLOP/s',
+      series: [line, { ...line, dashed: true }],
+      xTicks: ticks,
+      ...more,
+    });
+
+  it.each([{}, { yLog: true }])('are SVG without holes, text escaped (%o)', (more) => {
+    const svg = chart(more);
+    expect(svg).toMatch(/^<svg .*<\/svg>\n$/s);
+    expect(svg).not.toMatch(/NaN|undefined|Infinity/);
+    expect(svg).toContain('a &lt; b');
+    expect(svg).toContain('T &amp; U');
+    expect(svg.match(/<circle/g)?.length).toBe(3);
+  });
+
+  it('put the largest value inside, and equal names apart', () => {
+    const ys = [...chart({}).matchAll(/<text x="580" y="([\d.]+)"/g)].map(([, y]) => Number(y));
+    expect(Math.abs(ys[0] - ys[1])).toBeGreaterThan(10);
+    expect(Math.min(...[...chart({}).matchAll(/cy="([\d.]+)"/g)].map(([, y]) => Number(y)))).toBeGreaterThan(39);
+  });
 });

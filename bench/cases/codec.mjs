@@ -1,49 +1,120 @@
-/** Float32 to FP8 codes and back, against src/formats. Bytes: those read and written. */
-import { decode, encode } from '../../dist/formats/index.js';
+/**
+ * Float32 to codes and back, every format, against src/formats. Bytes: those read and written, codes by the byte. Resident: from tensor to
+ * tensor in the engine's memory, with the statistics a training step takes from it; end to end: from typed array to typed array.
+ */
+import { DTYPES, decode, encode, formatSpec } from '../../dist/formats/index.js';
 import { dequantize, quantize } from '../../dist/ops/quantize.js';
-import { finiteCodes, floatTensor, ofCodes, place, Random } from '../mirror.mjs';
+import { floatTensor, ofCodes, place, Random } from '../mirror.mjs';
+import { titleOf } from '../rivals/index.mjs';
 import { traffic } from '../work.mjs';
 
-const FORMATS = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3'];
-const ROUNDINGS = [
-  { rounding: 'tiesToEven', name: 'nearest-even' },
-  { rounding: 'stochastic', name: 'stochastic' },
-];
+/** First the one the others are compared with. */
+const FORMATS = ['float8_e4m3fn', ...DTYPES.filter((dtype) => dtype !== 'float32' && dtype !== 'float8_e4m3fn')];
+/** Formats a training step rounds to stochastically. */
+const STOCHASTIC = ['float8_e4m3fn', 'float8_e5m2', 'float16'];
 const SEED = 7;
-const BYTES = 5;
 
 export const codecCases = ({ elements }) => [
-  { name: `encode ${elements} float32`, prepare: ({ engine }) => encoders(engine, elements) },
+  {
+    name: `encode ${elements} float32`,
+    detail: { kind: 'encode', elements },
+    prepare: async ({ engine, rivals, threads }) => [
+      ...FORMATS.flatMap((dtype) => encoders(engine, elements, dtype)),
+      ...(await rivalCasts(rivals, threads, normals(elements), 'encode')),
+    ],
+  },
   {
     name: `decode ${elements} codes`,
-    prepare: ({ engine }) => FORMATS.map((dtype) => decoder(engine, elements, dtype)),
+    detail: { kind: 'decode', elements },
+    prepare: async ({ engine, rivals, threads }) => [
+      ...FORMATS.flatMap((dtype) => decoders(engine, elements, dtype)),
+      ...(await rivalCasts(rivals, threads, normals(elements), 'decode')),
+    ],
   },
 ];
 
-function encoders(engine, elements) {
-  // Of deviation 1 about one in a hundred is subnormal in E4M3FN; none saturates.
-  const values = new Random(1).normals(elements);
-  const source = floatTensor(engine, values, [elements]);
-  const random = { seed: SEED, stream: 0, step: 0 };
-  return ROUNDINGS.flatMap(({ rounding, name }) =>
-    FORMATS.map((dtype) => ({
-      name: `${dtype}, ${name}`,
-      ...traffic(BYTES * elements),
-      run: () => quantize(engine, source, { dtype, scale: 1, rounding, random }).codes,
-      seen: (codes) => ({ codes: engine.codes(codes) }),
-      expected: () => ({ codes: encode(values, dtype, { rounding, seed: SEED }) }),
-    })),
-  );
+/** Of deviation 1 about one in a hundred is subnormal in E4M3FN; none saturates. */
+const normals = (elements, deviation = 1) => new Random(1).normals(elements, deviation);
+/** With a format's smallest normal as their deviation two in three are subnormal. E8M0, which has no sign, has no such numbers. */
+function subnormalForms(elements, dtype, make) {
+  const { signCode, smallestNormal } = formatSpec(dtype);
+  return signCode ? [{ form: 'mostly subnormal', ...make(normals(elements, smallestNormal)) }] : [];
+}
+const bytesOf = (elements, dtype) => elements * (4 + formatSpec(dtype).bytes);
+
+const contenders = (elements, dtype, forms) =>
+  forms.map(({ form, ...rest }) => ({
+    name: `${dtype}, ${form}`,
+    detail: { dtype, form },
+    ...traffic(bytesOf(elements, dtype)),
+    ...rest,
+  }));
+
+function encoders(engine, elements, dtype) {
+  const values = normals(elements);
+  const resident = (numbers, more = {}) => {
+    const source = floatTensor(engine, numbers, [elements]);
+    const random = { seed: SEED, stream: 0, step: 0 };
+    return {
+      run: () => quantize(engine, source, { dtype, scale: 1, ...more, random }).codes,
+      seen: (t) => ({ codes: engine.codes(t) }),
+      expected: () => ({ codes: encode(numbers, dtype, { ...more, seed: SEED }) }),
+    };
+  };
+  const forms = [
+    { form: 'resident', ...resident(values) },
+    ...subnormalForms(elements, dtype, resident),
+    {
+      form: 'end to end',
+      run: () => engine.encode(values, { dtype }),
+      seen: (codes) => ({ codes }),
+      expected: () => ({ codes: encode(values, dtype) }),
+    },
+  ];
+  if (STOCHASTIC.includes(dtype)) forms.push({ form: 'stochastic', ...resident(values, { rounding: 'stochastic' }) });
+  return contenders(elements, dtype, forms);
 }
 
-function decoder(engine, elements, dtype) {
-  const codes = finiteCodes(new Random(2), elements, dtype);
-  const source = place(engine, ofCodes(codes, [elements], dtype));
-  return {
-    name: dtype,
-    ...traffic(BYTES * elements),
-    run: () => dequantize(engine, source),
-    seen: (values) => ({ values: engine.codes(values) }),
-    expected: () => ({ values: decode(codes, dtype) }),
+function decoders(engine, elements, dtype) {
+  const codes = encode(normals(elements), dtype);
+  const expected = (given) => () => ({ values: decode(given, dtype) });
+  const resident = (given) => {
+    const source = place(engine, ofCodes(given, [elements], dtype));
+    return {
+      run: () => dequantize(engine, source),
+      seen: (values) => ({ values: engine.codes(values) }),
+      expected: expected(given),
+    };
   };
+  return contenders(elements, dtype, [
+    { form: 'resident', ...resident(codes) },
+    ...subnormalForms(elements, dtype, (values) => resident(encode(values, dtype))),
+    {
+      form: 'end to end',
+      run: () => engine.decode(codes, dtype),
+      seen: (values) => ({ values }),
+      expected: expected(codes),
+    },
+  ]);
+}
+
+/** Rivals' E4M3FN; what they give must be, bit for bit, the values of our codes. */
+async function rivalCasts(rivals, threads, values, direction) {
+  const dtype = 'float8_e4m3fn';
+  const codes = encode(values, dtype);
+  const found = [];
+  for (const rival of rivals.filter(({ casts }) => casts?.includes(dtype))) {
+    const { run, read, close } = await rival[direction](direction === 'encode' ? values : codes, dtype);
+    found.push({
+      name: titleOf(rival, 'e4m3fn', threads),
+      detail: { rival: rival.name, dtype },
+      ...traffic(bytesOf(values.length, dtype)),
+      deferred: true,
+      run,
+      seen: async (result) => ({ values: Float32Array.from(await read(result)) }),
+      expected: () => ({ values: decode(codes, dtype) }),
+      close,
+    });
+  }
+  return found;
 }

@@ -1,24 +1,39 @@
-/** C = A B over the shapes of bench/shapes, against the mirror. Operations: 2 M N K. */
+/** C = A B over the shapes of bench/shapes, against the mirror, and the rivals' against float64. Operations: 2 M N K. */
+import { encode } from '../../dist/formats/index.js';
 import { matmul } from '../../dist/ops/matmul.js';
 import * as mirror from '../mirror.mjs';
+import { titleOf } from '../rivals/index.mjs';
 import { operations } from '../work.mjs';
 
 const OPERANDS = ['float32', 'bfloat16', 'float8_e4m3fn'];
 const OUTPUTS = ['float32', 'bfloat16'];
 /** Multiply-adds the mirror does for a check, in tenths of a second. Larger products are checked in rows all over C. */
 const CHECKED = 2e7;
+/** Random numbers before they repeat: a prime, so that rows differ. Large operands would take minutes to make. */
+const PERIOD = 1000003;
 
 export const gemmCases = ({ shapes }) =>
   shapes.map((shape) => ({
     name: `gemm ${shape.name}, ${shape.m} x ${shape.n} x ${shape.k} ${shape.layout}`,
-    prepare: ({ engine }) => OPERANDS.flatMap((dtype) => products(engine, shape, dtype)),
+    detail: { kind: 'gemm', m: shape.m, n: shape.n, k: shape.k, shapes: shape.name.split(' ')[0] },
+    prepare: async ({ engine, rivals, threads }) => [
+      ...OPERANDS.flatMap((dtype) => products(engine, shape, dtype)),
+      ...(await rivalProducts(rivals, shape, threads)),
+    ],
   }));
+
+function numbers(random, count) {
+  const block = random.normals(Math.min(count, PERIOD));
+  const values = new Float32Array(count);
+  for (let at = 0; at < count; at += PERIOD) values.set(block.subarray(0, Math.min(PERIOD, count - at)), at);
+  return values;
+}
 
 function products(engine, { m, n, k, layout }, dtype) {
   const random = new mirror.Random(m + n + k);
   const [transposeA, transposeB] = [layout[0] === 't', layout[1] === 't'];
-  const a = mirror.normals(random, transposeA ? [k, m] : [m, k], dtype);
-  const b = mirror.normals(random, transposeB ? [n, k] : [k, n], dtype);
+  const a = operand(random, transposeA ? [k, m] : [m, k], dtype);
+  const b = operand(random, transposeB ? [n, k] : [k, n], dtype);
   const [placedA, placedB] = [mirror.place(engine, a), mirror.place(engine, b)];
   const rows = checkedRows(m, n * k);
   let sums;
@@ -34,6 +49,7 @@ function products(engine, { m, n, k, layout }, dtype) {
     const out = engine.empty([m, n], outType);
     return {
       name: `${dtype} -> ${outType}`,
+      detail: { operands: dtype, out: outType },
       ...operations(2 * m * n * k, dtype),
       run: () => {
         matmul(engine, placedA, placedB, { transposeA, transposeB, out });
@@ -43,6 +59,56 @@ function products(engine, { m, n, k, layout }, dtype) {
       expected: () => ({ rows: mirror.store(mirrored(), outType) }),
     };
   });
+}
+
+const operand = (random, shape, dtype) => ({
+  dtype,
+  shape,
+  codes: encode(numbers(random, shape[0] * shape[1]), dtype),
+});
+
+/** Each rival's contenders for the product, stored the way it likes best. */
+async function rivalProducts(rivals, { m, n, k }, threads) {
+  if (rivals.length === 0) return [];
+  const random = new mirror.Random(m + n + k);
+  const [a, b] = [numbers(random, m * k), numbers(random, k * n)];
+  const rows = checkedRows(m, n * k);
+  const contenders = [];
+  for (const rival of rivals) {
+    for (const { form, sync, run, read, close } of await rival.gemm({ m, n, k, a, b })) {
+      contenders.push({
+        name: titleOf(rival, form, threads),
+        detail: { rival: rival.name },
+        // Whatever it uses, a fused multiply-add is the most a 128-bit engine has.
+        ...operations(2 * m * n * k, 'float8_e4m3fn'),
+        deferred: !sync,
+        run,
+        seen: async (c) => ({ error: errorOf(pick(await read(c), n, rows), { n, k, a, b }, rows) }),
+        // The bound of any order of summation (Higham, "Accuracy and stability of numerical algorithms", section 3.1).
+        expected: () => ({ error: { near: 0, within: k * 2 ** -24 } }),
+        close,
+      });
+    }
+  }
+  return contenders;
+}
+
+/** Largest distance from the product in float64, relative to the sum of the products' magnitudes. */
+function errorOf(found, { n, k, a, b }, rows) {
+  let worst = found.length === rows.length * n ? 0 : Number.NaN;
+  rows.forEach((row, i) => {
+    const [sums, sizes] = [new Float64Array(n), new Float64Array(n)];
+    for (let l = 0; l < k; l++) {
+      const x = a[row * k + l];
+      for (let j = 0; j < n; j++) {
+        const product = x * b[l * n + j];
+        sums[j] += product;
+        sizes[j] += Math.abs(product);
+      }
+    }
+    for (let j = 0; j < n; j++) worst = Math.max(worst, Math.abs(found[i * n + j] - sums[j]) / sizes[j]);
+  });
+  return worst;
 }
 
 /** All rows, or as many as the check's time allows, evenly from the first to the last. */

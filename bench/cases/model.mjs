@@ -22,18 +22,24 @@ const LOSS_WITHIN = { f32: 1e-6, bf16: 1e-2, fp8: 3e-2 };
 const LOGITS_WITHIN = { f32: 1e-5, bf16: 5e-2, fp8: 3e-1 };
 const PROMPT = new TextEncoder().encode('Call me');
 
-export function modelCases({ model, text }) {
-  const { config, batchSize, blockSize, newTokens } = model;
-  const parameters = parameterCount(trainSettings({ config, blockSize }).config);
-  const contenders = (make) => (context) => RECIPES.map((recipe) => make(context, settingsOf(model, recipe), text));
-  return [
-    {
-      name: `training step, ${parameters} parameters, ${batchSize} x ${blockSize} tokens`,
-      prepare: contenders(stepper),
-    },
-    { name: `generation, ${parameters} parameters, ${newTokens} tokens`, prepare: contenders(generator(newTokens)) },
-  ];
-}
+export const modelCases = ({ models, text }) =>
+  models.flatMap((model) => {
+    const { config, batchSize, blockSize, newTokens } = model;
+    const parameters = parameterCount(trainSettings({ config, blockSize }).config);
+    const contenders = (make) => (context) => RECIPES.map((recipe) => make(context, settingsOf(model, recipe), text));
+    return [
+      {
+        name: `training step, ${parameters} parameters, ${batchSize} x ${blockSize} tokens`,
+        detail: { kind: 'demo step', parameters, tokens: batchSize * blockSize },
+        prepare: contenders(stepper),
+      },
+      {
+        name: `generation, ${parameters} parameters, ${newTokens} tokens`,
+        detail: { kind: 'generation', parameters, tokens: newTokens },
+        prepare: contenders(generator(newTokens)),
+      },
+    ];
+  });
 
 /** A schedule so long that no benchmark ends it. */
 const settingsOf = ({ config, batchSize, blockSize }, recipe) =>
@@ -60,6 +66,7 @@ function stepper({ engine, baseline }, settings, text) {
   const count = batchSize * blockSize;
   return {
     name: recipe.name,
+    detail: { recipe: recipe.name },
     ...tokens(count, 6 * parameterCount(config) * count, operandOf(settings)),
     run: () => trainStep(engine, settings, state, data),
     seen: ({ loss, gradNorm }) => ({ digest: stateDigest(engine, state), loss, gradNorm, distance: loss }),
@@ -92,6 +99,7 @@ const generator = (newTokens) => (context, settings, text) => {
   const work = 2 * parameterCount(config) * (PROMPT.length + newTokens - 1);
   return {
     name: recipe.name,
+    detail: { recipe: recipe.name },
     ...tokens(newTokens, work, operandOf(settings)),
     run,
     seen: (ids) => {

@@ -1,16 +1,9 @@
 /** onnxruntime's Cast as an oracle: float32 to an 8-bit float and back, in native code. */
 import { createRequire } from 'node:module';
+import { ONNX_TYPES, onnxModel } from '../../bench/rivals/onnx.mjs';
 
-/** ONNX element types (onnx.proto, TensorProto.DataType). */
-const FLOAT = 1;
-export const ONNX_TYPES = {
-  float8_e4m3fn: 17,
-  float8_e4m3fnuz: 18,
-  float8_e5m2: 19,
-  float8_e5m2fnuz: 20,
-} as const;
-export type OnnxFloat8 = keyof typeof ONNX_TYPES;
-export const ONNX_FLOAT8 = Object.keys(ONNX_TYPES) as OnnxFloat8[];
+export type OnnxFloat8 = 'float8_e4m3fn' | 'float8_e4m3fnuz' | 'float8_e5m2' | 'float8_e5m2fnuz';
+export const ONNX_FLOAT8 = Object.keys(ONNX_TYPES).filter((name) => name.startsWith('float8')) as OnnxFloat8[];
 
 interface OnnxTensor {
   readonly data: Float32Array;
@@ -28,34 +21,20 @@ interface OnnxRuntime {
 const require = createRequire(new URL('../oracles/package.json', import.meta.url));
 const ort = require('onnxruntime-node') as OnnxRuntime;
 
-// A model is a protocol buffer; these few fields of it are written by hand (protobuf encoding guide; onnx.proto for the numbers).
-const varint = (n: number): number[] => (n > 127 ? [(n & 127) | 128, ...varint(n >>> 7)] : [n]);
-const bytes = (field: number, content: readonly number[]) => [
-  ...varint(field * 8 + 2),
-  ...varint(content.length),
-  ...content,
-];
-const integer = (field: number, n: number) => [...varint(field * 8), ...varint(n)];
-const text = (field: number, s: string) => bytes(field, [...new TextEncoder().encode(s)]);
-
-const INT_ATTRIBUTE = 2;
-const attribute = (name: string, n: number) =>
-  bytes(5, [...text(1, name), ...integer(3, n), ...integer(20, INT_ATTRIBUTE)]);
-const cast = (from: string, to: string, attributes: readonly number[]) =>
-  bytes(1, [...text(1, from), ...text(2, to), ...text(4, 'Cast'), ...attributes]);
-const vector = (field: number, name: string) =>
-  bytes(field, [...text(1, name), ...bytes(2, bytes(1, [...integer(1, FLOAT), ...bytes(2, bytes(1, text(2, 'N')))]))]);
-
-function model(dtype: OnnxFloat8, saturate: boolean): Uint8Array {
-  const graph = [
-    ...cast('x', 'codes', [...attribute('to', ONNX_TYPES[dtype]), ...attribute('saturate', saturate ? 1 : 0)]),
-    ...cast('codes', 'y', attribute('to', FLOAT)),
-    ...text(2, 'round'),
-    ...vector(11, 'x'),
-    ...vector(12, 'y'),
-  ];
-  return Uint8Array.from([...integer(1, 9), ...bytes(7, graph), ...bytes(8, [...text(1, ''), ...integer(2, 19)])]);
-}
+const model = (dtype: OnnxFloat8, saturate: boolean): Uint8Array =>
+  onnxModel({
+    nodes: [
+      {
+        op: 'Cast',
+        inputs: ['x'],
+        outputs: ['codes'],
+        attributes: { to: ONNX_TYPES[dtype], saturate: saturate ? 1 : 0 },
+      },
+      { op: 'Cast', inputs: ['codes'], outputs: ['y'], attributes: { to: ONNX_TYPES.float32 } },
+    ],
+    inputs: [{ name: 'x', type: 'float32', dims: ['N'] }],
+    outputs: [{ name: 'y', type: 'float32', dims: ['N'] }],
+  });
 
 /** A function that rounds float32 to the values of a format, as onnxruntime does. */
 export async function onnxRound(

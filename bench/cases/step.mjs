@@ -1,0 +1,101 @@
+/**
+ * Optimizer steps of Llamas by size, each recipe and each rival in a process of its own (bench/step). Operations: 6 for each parameter and
+ * token, as is the custom; attention's own are not counted. Checked by the losses of the first two steps, from the same weights on the same
+ * tokens: the recipe `f32` comes first and must begin near log(V), for it knows nothing, and fall; the others are held against it. The
+ * bits of a step are checked in cases/model.mjs.
+ */
+import { fileURLToPath } from 'node:url';
+import { parameterCount } from '../../dist/model/params.js';
+import { startChild } from '../step/child.mjs';
+import { removePlan, settingsOf, writePlan } from '../step/plan.mjs';
+import { tokens } from '../work.mjs';
+
+const OPERANDS = { f32: 'float32', bf16: 'bfloat16', fp8: 'float8_e4m3fn' };
+/** Other float32 programs differ in the order of their sums: 1e-5 was measured. The rest is the formats: 3e-3 and 2e-2. */
+const WITHIN = { f32: 1e-3, bf16: 2e-2, fp8: 6e-2 };
+const path = (file) => fileURLToPath(new URL(file, import.meta.url));
+
+export const stepCases = ({ steps }) =>
+  steps.map(({ long, ...model }) => {
+    const { config } = settingsOf(model, 'f32');
+    const parameters = parameterCount(config);
+    const { hiddenSize, layers } = config;
+    return {
+      name: `step of ${(parameters / 1e6).toFixed(1)} M parameters (${layers} x ${hiddenSize}), ${model.batchSize} x ${model.blockSize} tokens`,
+      detail: { kind: 'step', parameters, tokens: model.batchSize * model.blockSize },
+      long,
+      prepare: (context) => contenders(model, parameters, context),
+    };
+  });
+
+async function contenders(model, parameters, { rivals, threads, build }) {
+  const folder = writePlan(model, threads);
+  const children = [];
+  try {
+    for (const recipe of Object.keys(OPERANDS)) {
+      const child = await startChild(process.execPath, [path('../step/octavo.mjs'), folder, recipe, build]);
+      children.push({ child, recipe, name: recipe, detail: { recipe } });
+    }
+    // A rival's first step may take a minute and gigabytes.
+    for (const start of rivals.length > 0 && !model.alone ? [jax, torch] : []) {
+      const child = await start(folder);
+      if (child.unavailable) console.log(`  without ${child.unavailable}`);
+      else children.push({ child, recipe: 'f32', name: `${child.name}, float32`, detail: { rival: child.name } });
+    }
+    const count = model.batchSize * model.blockSize;
+    const state = { open: children.length, folder };
+    const first = [];
+    for (const { child } of children) first.push(await child.step());
+    let reference;
+    return children.map(({ child, recipe, name, detail }, i) => ({
+      name,
+      detail,
+      ...tokens(count, 6 * parameters * count, OPERANDS[recipe]),
+      deferred: true,
+      run: () => child.step(),
+      seen: (loss) => {
+        reference ??= loss;
+        return { first: first[i], second: loss };
+      },
+      expected: () => expected(i, recipe, first[0], reference, model.config.vocabSize),
+      close: () => close(child, state),
+    }));
+  } catch (error) {
+    for (const { child } of children) child.kill();
+    removePlan(folder);
+    throw error;
+  }
+}
+
+/** `seen` of the first contender has given the reference by the time this is asked. */
+function expected(i, recipe, first, second, vocabulary) {
+  if (i > 0)
+    return { first: { near: first, within: WITHIN[recipe] }, second: { near: second, within: WITHIN[recipe] } };
+  // From 0 to just below the first.
+  return { first: { near: Math.log(vocabulary), within: 0.5 }, second: { near: first / 2, within: 0.499 * first } };
+}
+
+async function close(child, state) {
+  try {
+    return await child.end();
+  } finally {
+    if (--state.open === 0) removePlan(state.folder);
+  }
+}
+
+const jax = (folder) => startChild(process.execPath, [path('../rivals/jax-step.mjs'), folder]);
+
+/** Debian's Python first, since it is Debian's PyTorch. Settings for somebody else's BLAS do not reach it. */
+async function torch(folder) {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(OPENBLAS|OMP|MKL)_/.test(name)));
+  let last;
+  for (const python of ['/usr/bin/python3', 'python3']) {
+    try {
+      last = await startChild(python, [path('../rivals/torch_step.py'), folder], env);
+    } catch (error) {
+      last = { unavailable: `PyTorch: ${error.message}` };
+    }
+    if (!last.unavailable) return last;
+  }
+  return last;
+}

@@ -1,0 +1,32 @@
+/** Figures as files in bench/results: <date>-<runtime>.json, and what differs from the usual build and one thread. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const FOLDER = new URL('results/', import.meta.url);
+
+function nameOf({ date, runtime, build, threads }) {
+  const parts = [date.slice(0, 10), runtime.replace(/[^\w.]+/g, '-')];
+  if (build !== 'relaxed') parts.push(build);
+  if (threads > 1) parts.push(`${threads}-threads`);
+  return `${parts.join('-')}.json`;
+}
+
+/** Cases measured before stay in a file of the same commit: they have their own ceilings, and a suite can be run in parts. */
+export function save(json, figures) {
+  const file = json === true ? fileURLToPath(new URL(nameOf(figures), FOLDER)) : json;
+  const before = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
+  const names = new Set(figures.results.map(({ name }) => name));
+  const kept = before?.commit === figures.commit ? before.results.filter(({ name }) => !names.has(name)) : [];
+  writeFileSync(file, `${JSON.stringify({ ...figures, results: [...kept, ...figures.results] }, null, 1)}\n`);
+  return file;
+}
+
+/** For each runtime, build and number of threads, the newest file, unless its figures are those of --quick. */
+export function newestResults() {
+  if (!existsSync(FOLDER)) return [];
+  const files = readdirSync(FOLDER).filter((file) => file.endsWith('.json'));
+  const newest = new Map(files.sort().map((file) => [file.slice('YYYY-MM-DD-'.length), file]));
+  return [...newest.values()]
+    .map((file) => JSON.parse(readFileSync(new URL(file, FOLDER), 'utf8')))
+    .filter(({ quick }) => !quick);
+}
