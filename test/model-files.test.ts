@@ -113,7 +113,8 @@ describe('the files', () => {
     ]) {
       const codes = group.flatMap((part) => [...tensors.get(`model.layers.0.${part}_proj.weight`)!.data]);
       const amax = decode(Uint8Array.from(codes), 'float8_e4m3fn').reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-      expect(amax > 224 && amax <= 448, `${group}: ${amax}`).toBe(true);
+      // Above 224 before it is rounded, which may take it back there.
+      expect(amax >= 224 && amax <= 448, `${group}: ${amax}`).toBe(true);
     }
   });
 
