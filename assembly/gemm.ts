@@ -82,9 +82,11 @@ function multiply<F>(
   a: usize, panel: usize, next: usize, together: i32, rows: i32, kc: i32, c: usize, d: usize, resume: bool,
 ): void {
   if (together === 2) {
-    // Two calls, so that it stays a function of its own.
-    if (resume) pair<F>(a, panel, next, kc, c, d, true);
-    else pair<F>(a, panel, next, kc, c, d, false);
+    if (!resume) {
+      memory.fill(c, 0, TILE * 4);
+      memory.fill(d, 0, TILE * 4);
+    }
+    pair<F>(a, panel, next, kc, c, d);
   } else if (rows > TILE_ROWS / 2) tile<F>(a, panel, kc, c, resume);
   else upperTile<F>(a, panel, kc, c, resume);
 }

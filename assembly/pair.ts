@@ -6,42 +6,34 @@
 import { lanes } from './lanes';
 
 /**
- * The tiles c and d (+)= sum over k < kc of a[k][6] * b[k][8], for the panels b and `next`; `resume` and F as for `tile`, as are the sums,
- * k by k.
+ * The tiles c and d += sum over k < kc of a[k][6] * b[k][8], for the panels b and `next`; F as for `tile`, as are the sums, k by k. They are
+ * always taken up from memory: V8 finds no wide vectors where sums begin in one of two ways.
  */
-export function pair<F>(a: usize, b: usize, next: usize, kc: i32, c: usize, d: usize, resume: bool): void {
-  let c00 = f32x4.splat(0), c01 = c00, c02 = c00, c03 = c00;
-  let c10 = c00, c11 = c00, c12 = c00, c13 = c00;
-  let c20 = c00, c21 = c00, c22 = c00, c23 = c00;
-  let c30 = c00, c31 = c00, c32 = c00, c33 = c00;
-  let c40 = c00, c41 = c00, c42 = c00, c43 = c00;
-  let c50 = c00, c51 = c00, c52 = c00, c53 = c00;
-  if (resume) {
-    c00 = v128.load(c);
-    c01 = v128.load(c, 16);
-    c02 = v128.load(d);
-    c03 = v128.load(d, 16);
-    c10 = v128.load(c, 32);
-    c11 = v128.load(c, 48);
-    c12 = v128.load(d, 32);
-    c13 = v128.load(d, 48);
-    c20 = v128.load(c, 64);
-    c21 = v128.load(c, 80);
-    c22 = v128.load(d, 64);
-    c23 = v128.load(d, 80);
-    c30 = v128.load(c, 96);
-    c31 = v128.load(c, 112);
-    c32 = v128.load(d, 96);
-    c33 = v128.load(d, 112);
-    c40 = v128.load(c, 128);
-    c41 = v128.load(c, 144);
-    c42 = v128.load(d, 128);
-    c43 = v128.load(d, 144);
-    c50 = v128.load(c, 160);
-    c51 = v128.load(c, 176);
-    c52 = v128.load(d, 160);
-    c53 = v128.load(d, 176);
-  }
+export function pair<F>(a: usize, b: usize, next: usize, kc: i32, c: usize, d: usize): void {
+  let c00 = v128.load(c);
+  let c01 = v128.load(c, 16);
+  let c02 = v128.load(d);
+  let c03 = v128.load(d, 16);
+  let c10 = v128.load(c, 32);
+  let c11 = v128.load(c, 48);
+  let c12 = v128.load(d, 32);
+  let c13 = v128.load(d, 48);
+  let c20 = v128.load(c, 64);
+  let c21 = v128.load(c, 80);
+  let c22 = v128.load(d, 64);
+  let c23 = v128.load(d, 80);
+  let c30 = v128.load(c, 96);
+  let c31 = v128.load(c, 112);
+  let c32 = v128.load(d, 96);
+  let c33 = v128.load(d, 112);
+  let c40 = v128.load(c, 128);
+  let c41 = v128.load(c, 144);
+  let c42 = v128.load(d, 128);
+  let c43 = v128.load(d, 144);
+  let c50 = v128.load(c, 160);
+  let c51 = v128.load(c, 176);
+  let c52 = v128.load(d, 160);
+  let c53 = v128.load(d, 176);
   const end = b + (<usize>kc << 5);
   while (b < end) {
     const b0 = v128.load(b);
