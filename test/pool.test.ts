@@ -164,8 +164,8 @@ describe('life and death', () => {
     const arena = new Arena(true);
     const kernels = instantiateKernels(await compileKernels('simd-threads'), arena.memory);
     // The build without threads refuses shared memory.
-    const wrong = await compileKernels('simd');
-    await expect(Pool.start(2, wrong, kernels, arena, arena.alloc(256))).rejects.toThrow(/shared/);
+    const module = await compileKernels('simd');
+    await expect(Pool.start(2, { module }, kernels, arena, arena.alloc(256))).rejects.toThrow(/shared/);
   });
 
   it('dispose ends the workers, and may be called twice', async () => {

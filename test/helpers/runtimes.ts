@@ -10,14 +10,17 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'vite';
 import { CHROMIUM } from '../../scripts/setup.mjs';
+import type { Engine, InitOptions } from '../../src/index.js';
 
 export interface Conformance {
   /** Digest of what octavo/formats gave. */
   readonly formats: string;
   readonly engines: readonly {
-    readonly info: { readonly threads: number; readonly build: string; readonly runtime: string };
+    readonly info: Engine['info'];
     readonly checks: number;
     readonly mismatches: readonly unknown[];
+    /** Digest of what products gave. */
+    readonly products: string;
   }[];
 }
 
@@ -27,22 +30,25 @@ const CONFORM = join(FOLDER, 'conform.mjs');
 /** The binaries the platform packages of bun and deno hold; their launchers want an install script to have run. */
 function platformBinary(scope: string, ...path: string[]): string {
   const packages = join(FOLDER, 'node_modules', scope);
-  const name = readdirSync(packages).find((folder) => existsSync(join(packages, folder, ...path)));
+  const holds = (folder: string) => existsSync(join(packages, folder, ...path));
+  const name = readdirSync(packages).find(holds);
   if (!name) throw new Error(`${scope}: expected a package with ${path.join('/')} in ${packages}, got none`);
   return join(packages, name, ...path);
 }
 
 const COMMANDS = {
   node: () => [process.execPath],
+  'node 26': () => [platformBinary('', 'bin', 'node')],
   bun: () => [platformBinary('@oven', 'bin', 'bun')],
   deno: () => [platformBinary('@deno', 'deno'), 'run', '--allow-all', '--node-modules-dir=manual', '--no-lock'],
 } as const;
 export type Program = keyof typeof COMMANDS;
 export const PROGRAMS = Object.keys(COMMANDS) as Program[];
 
-export async function conformIn(program: Program): Promise<Conformance> {
+export async function conformIn(program: Program, options: InitOptions[]): Promise<Conformance> {
   const [file, ...args] = COMMANDS[program]();
-  const { stdout } = await promisify(execFile)(file, [...args, CONFORM, 'print'], { cwd: FOLDER });
+  const command = [...args, CONFORM, 'print', JSON.stringify(options)];
+  const { stdout } = await promisify(execFile)(file, command, { cwd: FOLDER });
   return JSON.parse(stdout);
 }
 
@@ -68,7 +74,7 @@ function serve(folder: string, headers: Record<string, string>): Promise<Server>
 }
 
 /** The page of test/runtimes, bundled as an application would, in Chromium. Without `isolated` it may not share memory. */
-export async function conformInChromium(isolated: boolean, threads: (number | null)[]): Promise<Conformance> {
+export async function conformInChromium(isolated: boolean, options: InitOptions[]): Promise<Conformance> {
   const require = createRequire(join(FOLDER, 'package.json'));
   const { chromium } = require('playwright-core') as typeof import('playwright-core');
   const folder = mkdtempSync(join(tmpdir(), 'octavo-page-'));
@@ -90,11 +96,9 @@ export async function conformInChromium(isolated: boolean, threads: (number | nu
   try {
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    const call = (counts: (number | null)[]) =>
-      (globalThis as unknown as { conform(t: unknown[]): Promise<Conformance> }).conform(
-        counts.map((count) => count ?? undefined),
-      );
-    return await page.evaluate(call, threads);
+    const call = (each: InitOptions[]) =>
+      (globalThis as unknown as { conform(options: InitOptions[]): Promise<Conformance> }).conform(each);
+    return await page.evaluate(call, options);
   } finally {
     await browser.close();
     server.close();

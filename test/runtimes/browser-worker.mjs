@@ -1,4 +1,4 @@
-/** The page's worker: runs the conformance checks when it is told the numbers of threads. */
+/** The page's worker: runs the conformance checks when it is told which engines. */
 import { conform } from './conform.mjs';
 
 addEventListener('message', ({ data }) =>

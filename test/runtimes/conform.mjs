@@ -1,6 +1,6 @@
 /**
  * Runs in every runtime, on the compiled library: what `octavo/formats` makes of all BF16 numbers and its arrays, without WebAssembly, as a
- * digest; then `octavo verify` on the kernels.
+ * digest; then `octavo verify` on the kernels, and their products.
  */
 
 /** Throws while it runs if WebAssembly is touched. */
@@ -45,21 +45,55 @@ async function formatsDigest() {
   return digest([...results, sorted.codes, BFloat16Array.of(...sorted, 1 / 3).codes]);
 }
 
-/** `threads`: numbers of threads to verify the kernels with; undefined is as many as the library finds. */
-export async function conform(threads) {
+/**
+ * Engines to verify: options of `init`, where undefined threads are as many as the library finds. Engines of the same kind of kernels must
+ * give the same bits, those of turbo among them, whose products are looked at in more shapes than its own check at start-up does.
+ */
+export async function conform(options) {
   const formats = await withoutWebAssembly(formatsDigest);
   const { init } = await import('../../dist/index.js');
   const { quick } = await import('../../dist/verify/index.js');
   const engines = [];
-  for (const count of threads) {
-    const engine = await init({ threads: count });
+  for (const each of options) {
+    const engine = await init(each);
     const findings = [...quick(engine)];
     const mismatches = findings.filter((finding) => finding.mismatches > 0);
-    engines.push({ info: engine.info, checks: findings.length, mismatches });
+    engines.push({ info: engine.info, checks: findings.length, mismatches, products: products(engine) });
     engine.dispose();
   }
   return { formats, engines };
 }
 
+/** A digest of products in shapes with edges of every kind, from pseudo-random FP8 and BF16 operands. */
+function products(engine) {
+  let state = 1;
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32 - 0.5;
+  };
+  const matrix = (rows, columns, dtype) => {
+    const values = Float32Array.from({ length: rows * columns }, next);
+    return dtype === 'bfloat16'
+      ? engine.tensor(values, [rows, columns], dtype)
+      : engine.quantize(values, [rows, columns], { dtype });
+  };
+  const seen = [];
+  for (const dtype of ['float8_e4m3fn', 'float8_e5m2', 'bfloat16']) {
+    for (const m of [1, 2, 6, 7, 95, 97]) {
+      for (const n of [1, 8, 9, 16, 17, 31, 530]) {
+        for (const k of [1, 15, 16, 257, 1030]) {
+          if (m * n * k > 2e7) continue;
+          engine.scope(() => {
+            const c = engine.matmul(matrix(m, k, dtype), matrix(n, k, dtype), { transposeB: true });
+            seen.push(engine.read(c));
+          });
+        }
+      }
+    }
+  }
+  return digest(seen);
+}
+
 // As a program (Node, Bun, Deno) it prints its result; the page's worker calls `conform` itself.
-if (globalThis.process?.argv?.[2] === 'print') console.log(JSON.stringify(await conform([1, 2])));
+const [, , command, json] = globalThis.process?.argv ?? [];
+if (command === 'print') console.log(JSON.stringify(await conform(JSON.parse(json))));
