@@ -1,4 +1,4 @@
-/** v128 helpers. `fuses` is the only reader of ASC_FEATURE_RELAXED_SIMD. */
+/** v128 helpers, and with them all that differs between the builds: the readers of ASC_FEATURE_RELAXED_SIMD. */
 import { facts } from './formats';
 
 export abstract class lanes {
@@ -13,6 +13,12 @@ export abstract class lanes {
 
   @inline static fuses<F>(): bool {
     return ASC_FEATURE_RELAXED_SIMD && facts.about<F>().manBits < 12;
+  }
+
+  /** a * b / 2^15, rounded, in signed 16-bit lanes; not for -2^15 times itself, where relaxed SIMD leaves the result open. */
+  @inline static fraction(a: v128, b: v128): v128 {
+    if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_q15mulr_s(a, b);
+    return i16x8.q15mulr_sat_s(a, b);
   }
 
   /** (l0 + l1) + (l2 + l3): the one order of a horizontal sum. */

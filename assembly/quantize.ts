@@ -3,7 +3,7 @@
 import { QUANTIZE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
-import { bytesOf, rounding } from './formats';
+import { bytesOf, F32, facts, rounding } from './formats';
 import { fillRandom } from './random';
 
 /** 2^floor(log2(max / amax)), by truncating the quotient to its exponent; 1 where amax is 0 or the quotient is not finite. */
@@ -20,7 +20,7 @@ export function powerOfTwoScale(largest: f32, max: f32): f32 {
  * dst1 gets value * scale1 in format1 by `mode`; dst2, unless 0, value * scale2 in format2 by nearest-even.
  * Where scaleInv is not 0, scale1 is chosen per row, 2^floor(log2(max1 / amax)), and its inverse stored there.
  * Stochastic rounding uses the words of Philox stream (stream, step) at the element's index in src; `columns` is then a multiple of 4.
- * Per unit, stats gets 4 words: amax bits of value, elements beyond format1's range, non-zero elements encoded as zero, 0.
+ * Per unit, stats, unless 0, gets 4 words: amax bits of value, elements beyond format1's range, non-zero elements encoded as zero, 0.
  */
 export function quantize(
   begin: i32, end: i32, scratch: usize,
@@ -30,27 +30,30 @@ export function quantize(
 ): void {
   const words = scratch + (<usize>(columns + 8) << 2);
   const rows = (total + columns - 1) / columns;
+  const asIs = srcDtype === facts.about<F32>().id && srcScale === 1 && !rowFactor && !columnFactor;
   for (let unit = begin; unit < end; unit++) {
-    const slot = stats + (unit << 4);
-    memory.fill(slot, 0, 16);
+    const slot = stats ? stats + (unit << 4) : 0;
+    if (slot) memory.fill(slot, 0, 16);
     const last = min(rows, (unit + 1) * QUANTIZE_ROWS);
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      loadRow(srcDtype, src + <usize>first * bytesOf(srcDtype), scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
+      const from = src + <usize>first * bytesOf(srcDtype);
+      const values = asIs ? from : scratch;
+      if (!asIs) loadRow(srcDtype, from, scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
       if (columnFactor) {
         for (let j = 0; j < n; j++) store<f32>(scratch + (j << 2), load<f32>(scratch + (j << 2)) * load<f32>(columnFactor + (j << 2)));
       }
-      const largest = amaxRow(scratch, n);
-      store<u32>(slot, max(load<u32>(slot), largest));
+      const largest = slot || scaleInv ? amaxRow(values, n) : 0;
+      if (slot) store<u32>(slot, max(load<u32>(slot), largest));
       let scale = scale1;
       if (scaleInv) {
         scale = powerOfTwoScale(reinterpret<f32>(largest), max1);
         store<f32>(scaleInv + (row << 2), 1 / scale);
       }
       if (mode === rounding.stochastic) fillRandom(words, first, n, stream, step, seedLow, seedHigh);
-      encodeRow(format1, scratch, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate !== 0, slot + 4);
-      if (dst2) encodeRow(format2, scratch, dst2 + <usize>first * bytesOf(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
+      encodeRow(format1, values, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate !== 0, slot ? slot + 4 : 0);
+      if (dst2) encodeRow(format2, values, dst2 + <usize>first * bytesOf(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
     }
   }
 }

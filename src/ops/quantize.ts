@@ -30,6 +30,8 @@ export interface QuantizeOptions {
   readonly random?: RandomPosition;
   /** A second copy by nearest-even, in another format with another scale. */
   readonly second?: { readonly dtype: DType; readonly scale: number };
+  /** Whether to count what `health` tells; without, it says nothing. Default true. */
+  readonly counting?: boolean;
   /** Addresses of float32 factors per row and per column, applied to the values first. */
   readonly rowFactor?: number;
   readonly columnFactor?: number;
@@ -44,6 +46,7 @@ export interface Quantized {
 /** Row length at which a tensor without per-row factors is cut for the kernels: a part of no result. */
 const FLAT_ROW = 4096;
 const STATS_BYTES = 16;
+const UNKNOWN: Health = Object.freeze({ amax: Number.NaN, saturated: Number.NaN, underflowed: Number.NaN });
 
 /** Shape in which the kernels see a tensor. */
 function rowsOf(src: Tensor, byRow: boolean): { columns: number; total: number; units: number } {
@@ -81,7 +84,7 @@ export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0): number {
 }
 
 export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Quantized {
-  const { dtype, rounding = 'tiesToEven', random, second, rowFactor = 0, columnFactor = 0 } = options;
+  const { dtype, rounding = 'tiesToEven', random, second, counting = true, rowFactor = 0, columnFactor = 0 } = options;
   const spec = formatSpec(dtype);
   const mode = roundingId(rounding);
   const perRow = options.scale === 'row';
@@ -104,7 +107,7 @@ export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Qu
   const copy: Tensor | undefined = second && { ...empty(rt, src.shape, second.dtype), scaleInv: 1 / second.scale };
   const seed = random?.seed ?? 0;
   const health = rt.scoped(() => {
-    const stats = rt.arena.alloc(units * STATS_BYTES);
+    const stats = counting ? rt.arena.alloc(units * STATS_BYTES) : 0;
     rt.parallel(
       'quantize',
       units,
@@ -132,7 +135,7 @@ export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Qu
       seed >>> 0,
       Math.floor(seed / 0x100000000),
     );
-    return readHealth(rt, stats, units, total);
+    return counting ? readHealth(rt, stats, units, total) : UNKNOWN;
   });
   return { codes, second: copy, health };
 }
