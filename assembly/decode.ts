@@ -125,7 +125,7 @@ export abstract class decode {
    * magnitude m becomes (m << (7 - manBits)) + rebias, and for the subnormals (16 at most) + what the tables say, whose index past their
    * end gives 0. False where it met infinity or NaN, which it does not know.
    *
-   * A function of its own, of which there are two calls, for the reason given at `sixteens` in encode.ts: 4 times as fast on V8 11.
+   * A function of its own, of which there are two calls, for the reason given at `scaled` in nearest.ts: 4 times as fast on V8 11.
    */
   private static sixteens(
     src: usize, dst: usize, n: i32, k: v128, magnitudes: v128, weight: v128, tableLow: v128, tableHigh: v128, rebiasLow: v128,

@@ -1,16 +1,8 @@
 /** Float32 rows to codes: one rounding, four lanes at a time. */
-import { BF16, format, kind, rounding } from './formats';
+import { format, kind, rounding } from './formats';
 import { lanes } from './lanes';
+import { nearest } from './nearest';
 import { stochastic } from './stochastic';
-
-/** Vectors of the loops below, which V8 14 would make anew at every use were they literals: all but the sign, exponent, 1, half a BF16 less 1. */
-const VECTORS = memory.data<u32>(
-  [
-    0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 1, 1, 1, 1, 0x7fff, 0x7fff, 0x7fff,
-    0x7fff,
-  ],
-  16,
-);
 
 abstract class encode {
   /**
@@ -226,187 +218,6 @@ abstract class encode {
     else encode.row(how, dtype, src, dst, n, scale, words, rounding.tiesToAway, saturate, stats);
   }
 
-  /**
-   * Four |x| to exponent and steps as 16-bit lanes could hold them: with e = the power of two at or below |x| (at least the smallest
-   * normal), |x| + e * 2^(23 - manBits) has in its upper half the exponent field, in its lower half |x| rounded to quanta, nearest-even.
-   * `weights` of 1 and 2^(7 - manBits) put both on one scale. What is too large ends as infinity, above every code. Both factors of the
-   * product are powers of two, so it is exact, or infinite, fused or not.
-   */
-  @inline private static quanta(magnitude: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128): v128 {
-    const exponent = i32x4.max_s(v128.and(magnitude, exponents), minNormal);
-    return i32x4.dot_i16x8_s(lanes.madd<BF16>(exponent, factor, magnitude), weights);
-  }
-
-  /** Codes without their signs of sixteen |x|, nearest-even, saturated. */
-  @inline private static sixteen(
-    m0: v128, m1: v128, m2: v128, m3: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, down: v128, first: v128, most: v128,
-  ): v128 {
-    const low = i16x8.narrow_i32x4_s(
-      encode.quanta(m0, exponents, minNormal, factor, weights), encode.quanta(m1, exponents, minNormal, factor, weights),
-    );
-    const high = i16x8.narrow_i32x4_s(
-      encode.quanta(m2, exponents, minNormal, factor, weights), encode.quanta(m3, exponents, minNormal, factor, weights),
-    );
-    return i8x16.narrow_i16x8_u(
-      i16x8.min_s(i16x8.sub(lanes.fraction(low, down), first), most), i16x8.min_s(i16x8.sub(lanes.fraction(high, down), first), most),
-    );
-  }
-
-  /** Bytes with the signs of sixteen numbers: a negative one is a negative integer, and stays one when narrowed. */
-  @inline private static narrowed(x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-    return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(x0, x1), i16x8.narrow_i32x4_s(x2, x3));
-  }
-
-  @inline private static largest(m0: v128, m1: v128, m2: v128, m3: v128): v128 {
-    return i32x4.max_u(i32x4.max_u(m0, m1), i32x4.max_u(m2, m3));
-  }
-
-  /**
-   * `loop` for one-byte formats with a sign, nearest-even and saturating, sixteen numbers at a time; n is a multiple of 16. Returns the
-   * bits of the largest |x * scale|, and adds to `stats`, unless 0, the non-zero elements whose code is zero.
-   *
-   * This and the next are functions of their own, of which there are two calls, so that neither compiler takes them apart: as arguments the
-   * vectors stay in registers, where V8 11 would compute them anew in the loop.
-   */
-  private static scaled(
-    src: usize, dst: usize, n: i32, k: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, down: v128, first: v128,
-    most: v128, signs: v128, unsigned: v128, absolute: v128, stats: usize,
-  ): u32 {
-    const zero = i32x4.splat(0);
-    let largest = zero;
-    let under = 0;
-    const end = src + (<usize>n << 2);
-    while (src < end) {
-      const x0 = f32x4.mul(v128.load(src), k);
-      const x1 = f32x4.mul(v128.load(src, 16), k);
-      const x2 = f32x4.mul(v128.load(src, 32), k);
-      const x3 = f32x4.mul(v128.load(src, 48), k);
-      // Early, so that x need not be kept.
-      const negative = i8x16.lt_s(encode.narrowed(x0, x1, x2, x3), zero);
-      const m0 = v128.and(x0, absolute);
-      const m1 = v128.and(x1, absolute);
-      const m2 = v128.and(x2, absolute);
-      const m3 = v128.and(x3, absolute);
-      largest = i32x4.max_u(largest, encode.largest(m0, m1, m2, m3));
-      const codes = encode.sixteen(m0, m1, m2, m3, exponents, minNormal, factor, weights, down, first, most);
-      v128.store(dst, v128.or(codes, v128.and(i8x16.gt_s(codes, unsigned), v128.and(negative, signs))));
-      if (stats) {
-        const zeros = encode.narrowed(
-          f32x4.eq(v128.load(src), zero), f32x4.eq(v128.load(src, 16), zero), f32x4.eq(v128.load(src, 32), zero),
-          f32x4.eq(v128.load(src, 48), zero),
-        );
-        under += popcnt(i8x16.bitmask(v128.andnot(i8x16.eq(codes, zero), zeros)));
-      }
-      src += 64;
-      dst += 16;
-    }
-    if (stats) store<i32>(stats, load<i32>(stats, 4) + under, 4);
-    return lanes.maxU32(largest);
-  }
-
-  /** Sixteen numbers of `plain`. Returns their largest magnitudes. */
-  @inline private static plainly(
-    src: usize, dst: usize, exponents: v128, minNormal: v128, factor: v128, weights: v128, down: v128, first: v128, most: v128, signs: v128,
-    absolute: v128,
-  ): v128 {
-    const x0 = v128.load(src);
-    const x1 = v128.load(src, 16);
-    const x2 = v128.load(src, 32);
-    const x3 = v128.load(src, 48);
-    const signed = v128.and(encode.narrowed(x0, x1, x2, x3), signs);
-    const m0 = v128.and(x0, absolute);
-    const m1 = v128.and(x1, absolute);
-    const m2 = v128.and(x2, absolute);
-    const m3 = v128.and(x3, absolute);
-    v128.store(dst, v128.or(signed, encode.sixteen(m0, m1, m2, m3, exponents, minNormal, factor, weights, down, first, most)));
-    return encode.largest(m0, m1, m2, m3);
-  }
-
-  /** `scaled` where the scale is 1, the sign bit 0x80, -0 has a code, and nothing is counted; n is a multiple of 32. 1.15 times as fast. */
-  private static plain(
-    src: usize, dst: usize, n: i32, exponents: v128, minNormal: v128, factor: v128, weights: v128, down: v128, first: v128,
-    most: v128, signs: v128, absolute: v128,
-  ): u32 {
-    let largest = i32x4.splat(0);
-    const end = src + (<usize>n << 2);
-    while (src < end) {
-      largest = i32x4.max_u(largest, encode.plainly(src, dst, exponents, minNormal, factor, weights, down, first, most, signs, absolute));
-      // Twice: the loop itself costs as much as a tenth of that.
-      largest = i32x4.max_u(largest, encode.plainly(src + 64, dst + 16, exponents, minNormal, factor, weights, down, first, most, signs, absolute));
-      src += 128;
-      dst += 32;
-    }
-    return lanes.maxU32(largest);
-  }
-
-  /** As much of a row as these two do right, who know no NaN, and do not count what saturates; the rest is for `loop`. */
-  private static bytesNearest(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, stats: usize): i32 {
-    const manBits = format.manBits(dtype);
-    const bias = format.bias(dtype);
-    const maxCode = format.maxCode(dtype);
-    const signCode: i32 = 1 << (format.expBits(dtype) + manBits);
-    const firstCode: i32 = (151 - bias - manBits) << manBits;
-    const unit: i32 = 1 << (7 - manBits);
-    const inverse: i32 = 1 << (8 + manBits);
-    const whole = n & ~15;
-    const exponents = v128.load(VECTORS, 16);
-    const minNormal = i32x4.splat((128 - bias) << 23);
-    const factor = i32x4.splat((150 - manBits) << 23);
-    const weights = i32x4.splat((1 << 16) | unit);
-    // Their sum / 2^(7 - manBits).
-    const down = i16x8.splat(<i16>inverse);
-    const first = i16x8.splat(<i16>firstCode);
-    const most = i16x8.splat(<i16>maxCode);
-    const signs = i8x16.splat(<i8>signCode);
-    const absolute = v128.load(VECTORS);
-    const negativeZero = format.nanCode(dtype) !== signCode;
-    if (!stats && scale === 1 && signCode === 0x80 && negativeZero && n >= 32) {
-      let largest = encode.plain(src, dst, n & ~31, exponents, minNormal, factor, weights, down, first, most, signs, absolute);
-      // The last ones once more, so that the row has no tail.
-      const last = n - 32;
-      const from = src + (<usize>last << 2);
-      if (n & 31) largest = max(largest, encode.plain(from, dst + last, 32, exponents, minNormal, factor, weights, down, first, most, signs, absolute));
-      return largest > 0x7f800000 ? 0 : n;
-    }
-    const k = f32x4.splat(scale);
-    // Without a -0, a code must exceed 0 to take a sign.
-    const unsigned = i8x16.splat(negativeZero ? -1 : 0);
-    const before = stats ? load<i32>(stats, 4) : 0;
-    let largest = encode.scaled(
-      src, dst, whole, k, exponents, minNormal, factor, weights, down, first, most, signs, unsigned, absolute, stats,
-    );
-    const limit = stats ? (maxCode << (23 - manBits)) + ((127 - bias) << 23) : 0x7f800000;
-    if (largest > <u32>limit) {
-      if (stats) store<i32>(stats, before, 4);
-      return 0;
-    }
-    if (stats || whole === n || whole === 0) return whole;
-    largest = encode.scaled(
-      src + (<usize>(n - 16) << 2), dst + n - 16, 16, k, exponents, minNormal, factor, weights, down, first, most, signs, unsigned, absolute, 0,
-    );
-    return largest > <u32>limit ? whole : n;
-  }
-
-  /** BF16 to nearest-even, eight numbers at a time, signs and all; n is a multiple of 8. False where it met a NaN. */
-  private static eights(src: usize, dst: usize, n: i32, scale: f32): bool {
-    const one = v128.load(VECTORS, 32);
-    const half = v128.load(VECTORS, 48);
-    const k = f32x4.splat(scale);
-    let nan = i32x4.splat(0);
-    const end = src + (<usize>n << 2);
-    while (src < end) {
-      const x0 = f32x4.mul(v128.load(src), k);
-      const x1 = f32x4.mul(v128.load(src, 16), k);
-      nan = v128.or(nan, v128.or(f32x4.ne(x0, x0), f32x4.ne(x1, x1)));
-      const r0 = i32x4.add(i32x4.add(x0, half), v128.and(i32x4.shr_u(x0, 16), one));
-      const r1 = i32x4.add(i32x4.add(x1, half), v128.and(i32x4.shr_u(x1, 16), one));
-      v128.store(dst, i16x8.narrow_i32x4_u(i32x4.shr_u(r0, 16), i32x4.shr_u(r1, 16)));
-      src += 32;
-      dst += 16;
-    }
-    return !v128.any_true(nan);
-  }
-
   private static narrowRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
@@ -442,11 +253,7 @@ abstract class encode {
     if (mode === rounding.stochastic) {
       if (saturate || format.nanCode(dtype) < 0) done = stochastic.row(dtype, src, dst, n, scale, words, stats);
     } else if (mode === rounding.tiesToEven) {
-      if (how === kind.upper && !saturate && !stats) {
-        if (encode.eights(src, dst, n & ~7, scale)) done = n & ~7;
-      } else if (how === kind.narrow && format.bytes(dtype) === 1 && (saturate || format.nanCode(dtype) < 0)) {
-        done = encode.bytesNearest(dtype, src, dst, n, scale, stats);
-      }
+      done = nearest.row(dtype, src, dst, n, scale, saturate || format.nanCode(dtype) < 0, stats);
     }
     if (done === n) return;
     src += <usize>done << 2;

@@ -5,7 +5,7 @@
 import { format, kind } from './formats';
 import { lanes } from './lanes';
 
-/** Vectors of the loops, loaded as in encode.ts: all but the sign, the exponent. */
+/** Vectors of the loops, loaded as in nearest.ts: all but the sign, the exponent. */
 const VECTORS = memory.data<u32>([
   0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
 ], 16);
