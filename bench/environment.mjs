@@ -20,7 +20,7 @@ export function environment({ info }, argv) {
     },
     runtime: info.runtime,
     engine: process.versions.v8 ? `V8 ${process.versions.v8}` : 'unknown',
-    build: info.build,
+    build: info.turbo ? 'turbo' : info.build,
     fused: info.fused,
     threads: info.threads,
     commit: commit(),

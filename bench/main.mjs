@@ -34,6 +34,7 @@ const parser = () =>
     .description('check and time the engine')
     .option('--filter <pattern>', 'only cases whose name matches this regular expression', pattern)
     .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'", 'auto')
+    .option('--turbo', '256-bit vectors, in Node 24 and newer')
     .option('--threads <n>', 'threads in all', positive, 1)
     .option('--rivals', 'other packages in the same rounds (bench/rivals); npm run bench installs them')
     .option('--long', 'with the cases that take minutes each')
@@ -43,18 +44,19 @@ const parser = () =>
 
 async function main(argv) {
   const options = parser().parse(withDashes(argv)).opts();
-  const { filter, build, threads, quick, long, json, rounds = quick ? 2 : 5 } = options;
+  const { filter, build, turbo, threads, quick, long, json, rounds = quick ? 2 : 5 } = options;
   const cases = allCases({ quick, long }).filter(({ name }) => !filter || filter.test(name));
   if (cases.length === 0) throw new RangeError(`--filter: expected to match a case, got ${filter}`);
   // First, since asking for the relaxed build may need a flag that must be set before any wasm is compiled.
-  const engine = await openEngine({ build, threads });
+  const engine = await openEngine({ build, threads, turbo });
+  if (turbo && !engine.info.turbo) throw new Error(`--turbo: ${engine.info.turboRefusal}`);
   const about = environment(engine, argv);
   const ceiling = await openCeiling(engine.info);
   const baseline = await init({ build: 'simd', threads: 1 });
   const rivals = options.rivals ? await openRivals(threads) : [];
   const timing = { rounds, seconds: quick ? QUICK_SECONDS : SECONDS };
   console.log([...environmentLines(about), ...rivalLines(rivals), '', HEADER].join('\n'));
-  const context = { engine, baseline, rivals, threads, build: engine.info.build };
+  const context = { engine, baseline, rivals, threads, build: about.build };
   const results = [];
   for (const { name, detail, prepare } of cases) {
     const result = await scoped(engine, () =>

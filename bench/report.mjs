@@ -6,7 +6,7 @@ import { newestResults } from './results.mjs';
 import { percent, rateOf, short } from './table.mjs';
 
 const NONE = 'No results yet: `npm run bench -- --rivals --json` makes them, with `--long` for all sizes of models.';
-const BUILD_ORDER = ['relaxed', 'simd'];
+const BUILD_ORDER = ['relaxed', 'turbo', 'simd'];
 
 const line = (cells) => `| ${cells.join(' | ')} |`;
 const table = (head, rows) => [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');

@@ -8,7 +8,11 @@ import { dataOf, readPlan, settingsOf } from './plan.mjs';
 const [folder, recipe, build] = process.argv.slice(2);
 const { plan } = readPlan(folder);
 const settings = settingsOf(plan.model, recipe);
-const engine = await openEngine({ build, threads: plan.threads });
+const engine = await openEngine({
+  build: build === 'turbo' ? 'relaxed' : build,
+  threads: plan.threads,
+  turbo: build === 'turbo',
+});
 const state = initialState(engine, settings);
 const data = dataOf(settings);
 await serve(recipe, () => trainStep(engine, settings, state, data).loss);
