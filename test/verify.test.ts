@@ -22,7 +22,8 @@ it('the quick checks find nothing, on every build', () => {
       findings.filter(({ mismatches }) => mismatches > 0),
       name,
     ).toEqual([]);
-    expect(findings.every(({ inputs }) => inputs > 20)).toBe(true);
+    // float4 has 16 codes, and no check has fewer inputs.
+    expect(findings.every(({ inputs }) => inputs >= 16)).toBe(true);
   });
 }, 120_000);
 
