@@ -41,7 +41,7 @@ export async function compileWide(arena: Arena, shared: boolean): Promise<WebAss
 }
 
 /** A product of zeros in either kind of tile, large enough for two panels, into memory that is given back. */
-function callEach({ gemm }: Kernels, arena: Arena): void {
+function callEach({ gemm, gemmScratch }: Kernels, arena: Arena): void {
   const mark = arena.mark();
   const zeros = (bytes: number) => {
     const ptr = arena.alloc(bytes);
@@ -49,7 +49,7 @@ function callEach({ gemm }: Kernels, arena: Arena): void {
     return ptr;
   };
   const [m, n, k, float32] = [6, 16, 16, 0];
-  const [a, panels, out, scratch] = [4 * m * k, 4 * k * n, 4 * m * n, 1 << 16].map(zeros);
+  const [a, panels, out, scratch] = [4 * m * k, 4 * k * n, 4 * m * n, gemmScratch(m, n)].map(zeros);
   for (const exact of [0, 1]) {
     gemm(0, 1, scratch, m, n, k, float32, a, k, 0, panels, exact, m, n, out, float32, n, 1, 0, 0, 0, 1, 0, 0, 0, 0);
   }
