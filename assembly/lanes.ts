@@ -15,12 +15,6 @@ export abstract class lanes {
     return ASC_FEATURE_RELAXED_SIMD && facts.about<F>().manBits < 12;
   }
 
-  /** a * b / 2^15, rounded, in signed 16-bit lanes; not for -2^15 times itself, where relaxed SIMD leaves the result open. */
-  @inline static fraction(a: v128, b: v128): v128 {
-    if (ASC_FEATURE_RELAXED_SIMD) return i16x8.relaxed_q15mulr_s(a, b);
-    return i16x8.q15mulr_sat_s(a, b);
-  }
-
   /** (l0 + l1) + (l2 + l3): the one order of a horizontal sum. */
   @inline static sum(v: v128): f32 {
     return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));

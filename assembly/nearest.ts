@@ -4,15 +4,10 @@
  */
 import { BF16, format, kind } from './formats';
 import { lanes } from './lanes';
+import { sixteen } from './sixteen';
 
-/** Vectors of the loops below, which V8 14 would make anew at every use were they literals: all but the sign, exponent, 1, half a BF16 less 1. */
-const VECTORS = memory.data<u32>(
-  [
-    0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000, 1, 1, 1, 1, 0x7fff, 0x7fff, 0x7fff,
-    0x7fff,
-  ],
-  16,
-);
+/** Vectors of `eights`, loaded as in sixteen.ts: 1, and half a BF16 less 1. */
+const VECTORS = memory.data<u32>([1, 1, 1, 1, 0x7fff, 0x7fff, 0x7fff, 0x7fff], 16);
 
 export abstract class nearest {
   /**
@@ -27,8 +22,9 @@ export abstract class nearest {
   }
 
   /** Codes without their signs of sixteen |x|, nearest-even, saturated. */
-  @inline private static sixteen(
-    m0: v128, m1: v128, m2: v128, m3: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, down: v128, first: v128, most: v128,
+  @inline private static codes(
+    manBits: i32, m0: v128, m1: v128, m2: v128, m3: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
+    most: v128,
   ): v128 {
     const low = i16x8.narrow_i32x4_s(
       nearest.quanta(m0, exponents, minNormal, factor, weights), nearest.quanta(m1, exponents, minNormal, factor, weights),
@@ -36,29 +32,18 @@ export abstract class nearest {
     const high = i16x8.narrow_i32x4_s(
       nearest.quanta(m2, exponents, minNormal, factor, weights), nearest.quanta(m3, exponents, minNormal, factor, weights),
     );
-    return i8x16.narrow_i16x8_u(
-      i16x8.min_s(i16x8.sub(lanes.fraction(low, down), first), most), i16x8.min_s(i16x8.sub(lanes.fraction(high, down), first), most),
+    const codes = i8x16.narrow_i16x8_u(
+      i16x8.shr_u(i16x8.sub(low, first), 7 - manBits), i16x8.shr_u(i16x8.sub(high, first), 7 - manBits),
     );
-  }
-
-  /** Bytes with the signs of sixteen numbers: a negative one is a negative integer, and stays one when narrowed. */
-  @inline private static narrowed(x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-    return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(x0, x1), i16x8.narrow_i32x4_s(x2, x3));
-  }
-
-  @inline private static largest(m0: v128, m1: v128, m2: v128, m3: v128): v128 {
-    return i32x4.max_u(i32x4.max_u(m0, m1), i32x4.max_u(m2, m3));
+    return i8x16.min_u(codes, most);
   }
 
   /**
    * `encode.loop` for one-byte formats with a sign, nearest-even and saturating, sixteen numbers at a time; n is a multiple of 16. Returns the
    * bits of the largest |x * scale|, and adds to `stats`, unless 0, the non-zero elements whose code is zero.
-   *
-   * This and the next are functions of their own, of which there are two calls, so that neither compiler takes them apart: as arguments the
-   * vectors stay in registers, where V8 11 would compute them anew in the loop.
    */
-  private static scaled(
-    src: usize, dst: usize, n: i32, k: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, down: v128, first: v128,
+  @inline private static scaledLoop(
+    manBits: i32, src: usize, dst: usize, n: i32, k: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
     most: v128, signs: v128, unsigned: v128, absolute: v128, stats: usize,
   ): u32 {
     const zero = i32x4.splat(0);
@@ -71,21 +56,15 @@ export abstract class nearest {
       const x2 = f32x4.mul(v128.load(src, 32), k);
       const x3 = f32x4.mul(v128.load(src, 48), k);
       // Early, so that x need not be kept.
-      const negative = i8x16.lt_s(nearest.narrowed(x0, x1, x2, x3), zero);
+      const negative = i8x16.lt_s(sixteen.narrowed(x0, x1, x2, x3), zero);
       const m0 = v128.and(x0, absolute);
       const m1 = v128.and(x1, absolute);
       const m2 = v128.and(x2, absolute);
       const m3 = v128.and(x3, absolute);
-      largest = i32x4.max_u(largest, nearest.largest(m0, m1, m2, m3));
-      const codes = nearest.sixteen(m0, m1, m2, m3, exponents, minNormal, factor, weights, down, first, most);
+      largest = i32x4.max_u(largest, sixteen.largest(m0, m1, m2, m3));
+      const codes = nearest.codes(manBits, m0, m1, m2, m3, exponents, minNormal, factor, weights, first, most);
       v128.store(dst, v128.or(codes, v128.and(i8x16.gt_s(codes, unsigned), v128.and(negative, signs))));
-      if (stats) {
-        const zeros = nearest.narrowed(
-          f32x4.eq(v128.load(src), zero), f32x4.eq(v128.load(src, 16), zero), f32x4.eq(v128.load(src, 32), zero),
-          f32x4.eq(v128.load(src, 48), zero),
-        );
-        under += popcnt(i8x16.bitmask(v128.andnot(i8x16.eq(codes, zero), zeros)));
-      }
+      if (stats) under += sixteen.under(src, codes);
       src += 64;
       dst += 16;
     }
@@ -95,37 +74,65 @@ export abstract class nearest {
 
   /** Sixteen numbers of `plain`. Returns their largest magnitudes. */
   @inline private static plainly(
-    src: usize, dst: usize, exponents: v128, minNormal: v128, factor: v128, weights: v128, down: v128, first: v128, most: v128, signs: v128,
+    manBits: i32, src: usize, dst: usize, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128, most: v128, signs: v128,
     absolute: v128,
   ): v128 {
     const x0 = v128.load(src);
     const x1 = v128.load(src, 16);
     const x2 = v128.load(src, 32);
     const x3 = v128.load(src, 48);
-    const signed = v128.and(nearest.narrowed(x0, x1, x2, x3), signs);
+    const signed = v128.and(sixteen.narrowed(x0, x1, x2, x3), signs);
     const m0 = v128.and(x0, absolute);
     const m1 = v128.and(x1, absolute);
     const m2 = v128.and(x2, absolute);
     const m3 = v128.and(x3, absolute);
-    v128.store(dst, v128.or(signed, nearest.sixteen(m0, m1, m2, m3, exponents, minNormal, factor, weights, down, first, most)));
-    return nearest.largest(m0, m1, m2, m3);
+    v128.store(dst, v128.or(signed, nearest.codes(manBits, m0, m1, m2, m3, exponents, minNormal, factor, weights, first, most)));
+    return sixteen.largest(m0, m1, m2, m3);
   }
 
   /** `scaled` where the scale is 1, the sign bit 0x80, -0 has a code, and nothing is counted; n is a multiple of 32. 1.15 times as fast. */
-  private static plain(
-    src: usize, dst: usize, n: i32, exponents: v128, minNormal: v128, factor: v128, weights: v128, down: v128, first: v128,
+  @inline private static plainLoop(
+    manBits: i32, src: usize, dst: usize, n: i32, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
     most: v128, signs: v128, absolute: v128,
   ): u32 {
     let largest = i32x4.splat(0);
     const end = src + (<usize>n << 2);
     while (src < end) {
-      largest = i32x4.max_u(largest, nearest.plainly(src, dst, exponents, minNormal, factor, weights, down, first, most, signs, absolute));
+      largest = i32x4.max_u(largest, nearest.plainly(manBits, src, dst, exponents, minNormal, factor, weights, first, most, signs, absolute));
       // Twice: the loop itself costs as much as a tenth of that.
-      largest = i32x4.max_u(largest, nearest.plainly(src + 64, dst + 16, exponents, minNormal, factor, weights, down, first, most, signs, absolute));
+      largest = i32x4.max_u(largest, nearest.plainly(manBits, src + 64, dst + 16, exponents, minNormal, factor, weights, first, most, signs, absolute));
       src += 128;
       dst += 32;
     }
     return lanes.maxU32(largest);
+  }
+
+  /**
+   * `scaledLoop` with the format's bits of mantissa made a constant, and with them the shifts: strict SIMD has no other of one instruction,
+   * and so is 1.25 times as fast.
+   *
+   * This and the next are functions of their own, of which there are two calls, so that neither compiler takes them apart: as arguments the
+   * vectors stay in registers, where V8 11 would compute them anew in the loop.
+   */
+  private static scaled(
+    manBits: i32, src: usize, dst: usize, n: i32, k: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
+    most: v128, signs: v128, unsigned: v128, absolute: v128, stats: usize,
+  ): u32 {
+    if (manBits === 3) return nearest.scaledLoop(3, src, dst, n, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, stats);
+    if (manBits === 2) return nearest.scaledLoop(2, src, dst, n, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, stats);
+    if (manBits === 4) return nearest.scaledLoop(4, src, dst, n, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, stats);
+    return nearest.scaledLoop(1, src, dst, n, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, stats);
+  }
+
+  /** `plainLoop` likewise. */
+  private static plain(
+    manBits: i32, src: usize, dst: usize, n: i32, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128, most: v128,
+    signs: v128, absolute: v128,
+  ): u32 {
+    if (manBits === 3) return nearest.plainLoop(3, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
+    if (manBits === 2) return nearest.plainLoop(2, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
+    if (manBits === 4) return nearest.plainLoop(4, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
+    return nearest.plainLoop(1, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
   }
 
   /** As much of a row as these two do right, who know no NaN, and do not count what saturates; the rest is for `encode.loop`. */
@@ -134,27 +141,25 @@ export abstract class nearest {
     const bias = format.bias(dtype);
     const maxCode = format.maxCode(dtype);
     const signCode: i32 = 1 << (format.expBits(dtype) + manBits);
-    const firstCode: i32 = (151 - bias - manBits) << manBits;
+    const least: i32 = (151 - bias - manBits) << 7;
     const unit: i32 = 1 << (7 - manBits);
-    const inverse: i32 = 1 << (8 + manBits);
     const whole = n & ~15;
-    const exponents = v128.load(VECTORS, 16);
+    const exponents = sixteen.exponents;
     const minNormal = i32x4.splat((128 - bias) << 23);
     const factor = i32x4.splat((150 - manBits) << 23);
     const weights = i32x4.splat((1 << 16) | unit);
-    // Their sum / 2^(7 - manBits).
-    const down = i16x8.splat(<i16>inverse);
-    const first = i16x8.splat(<i16>firstCode);
-    const most = i16x8.splat(<i16>maxCode);
+    // What the smallest normal number's exponent adds.
+    const first = i16x8.splat(<i16>least);
+    const most = i8x16.splat(<i8>maxCode);
     const signs = i8x16.splat(<i8>signCode);
-    const absolute = v128.load(VECTORS);
+    const absolute = sixteen.absolute;
     const negativeZero = format.nanCode(dtype) !== signCode;
     if (!stats && scale === 1 && signCode === 0x80 && negativeZero && n >= 32) {
-      let largest = nearest.plain(src, dst, n & ~31, exponents, minNormal, factor, weights, down, first, most, signs, absolute);
+      let largest = nearest.plain(manBits, src, dst, n & ~31, exponents, minNormal, factor, weights, first, most, signs, absolute);
       // The last ones once more, so that the row has no tail.
       const last = n - 32;
       const from = src + (<usize>last << 2);
-      if (n & 31) largest = max(largest, nearest.plain(from, dst + last, 32, exponents, minNormal, factor, weights, down, first, most, signs, absolute));
+      if (n & 31) largest = max(largest, nearest.plain(manBits, from, dst + last, 32, exponents, minNormal, factor, weights, first, most, signs, absolute));
       return largest > 0x7f800000 ? 0 : n;
     }
     const k = f32x4.splat(scale);
@@ -162,24 +167,24 @@ export abstract class nearest {
     const unsigned = i8x16.splat(negativeZero ? -1 : 0);
     const before = stats ? load<i32>(stats, 4) : 0;
     let largest = nearest.scaled(
-      src, dst, whole, k, exponents, minNormal, factor, weights, down, first, most, signs, unsigned, absolute, stats,
+      manBits, src, dst, whole, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, stats,
     );
-    const limit = stats ? (maxCode << (23 - manBits)) + ((127 - bias) << 23) : 0x7f800000;
-    if (largest > <u32>limit) {
+    const limit = sixteen.limit(manBits, bias, maxCode, stats);
+    if (largest > limit) {
       if (stats) store<i32>(stats, before, 4);
       return 0;
     }
     if (stats || whole === n || whole === 0) return whole;
     largest = nearest.scaled(
-      src + (<usize>(n - 16) << 2), dst + n - 16, 16, k, exponents, minNormal, factor, weights, down, first, most, signs, unsigned, absolute, 0,
+      manBits, src + (<usize>(n - 16) << 2), dst + n - 16, 16, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, 0,
     );
-    return largest > <u32>limit ? whole : n;
+    return largest > limit ? whole : n;
   }
 
   /** BF16 to nearest-even, eight numbers at a time, signs and all; n is a multiple of 8. False where it met a NaN. */
   private static eights(src: usize, dst: usize, n: i32, scale: f32): bool {
-    const one = v128.load(VECTORS, 32);
-    const half = v128.load(VECTORS, 48);
+    const one = v128.load(VECTORS);
+    const half = v128.load(VECTORS, 16);
     const k = f32x4.splat(scale);
     let nan = i32x4.splat(0);
     const end = src + (<usize>n << 2);

@@ -4,11 +4,7 @@
  */
 import { format, kind } from './formats';
 import { lanes } from './lanes';
-
-/** Vectors of the loops, loaded as in nearest.ts: all but the sign, the exponent. */
-const VECTORS = memory.data<u32>([
-  0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
-], 16);
+import { sixteen } from './sixteen';
 
 export abstract class stochastic {
   /**
@@ -44,8 +40,8 @@ export abstract class stochastic {
     signs: v128, unsigned: v128, stats: usize,
   ): u32 {
     const zero = i32x4.splat(0);
-    const absolute = v128.load(VECTORS);
-    const exponents = v128.load(VECTORS, 16);
+    const absolute = sixteen.absolute;
+    const exponents = sixteen.exponents;
     let largest = zero;
     let under = 0;
     const end = src + (<usize>n << 2);
@@ -58,7 +54,7 @@ export abstract class stochastic {
       const m1 = v128.and(x1, absolute);
       const m2 = v128.and(x2, absolute);
       const m3 = v128.and(x3, absolute);
-      largest = i32x4.max_u(largest, i32x4.max_u(i32x4.max_u(m0, m1), i32x4.max_u(m2, m3)));
+      largest = i32x4.max_u(largest, sixteen.largest(m0, m1, m2, m3));
       const low = i16x8.narrow_i32x4_s(
         stochastic.quanta(m0, exponents, minNormal, factor, v128.load(words)),
         stochastic.quanta(m1, exponents, minNormal, factor, v128.load(words, 16)),
@@ -68,17 +64,10 @@ export abstract class stochastic {
         stochastic.quanta(m3, exponents, minNormal, factor, v128.load(words, 48)),
       );
       const codes = stochastic.codes(low, high, one, gap, first, most);
-      // A negative number is a negative integer, and stays one when narrowed.
-      const narrowed = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(x0, x1), i16x8.narrow_i32x4_s(x2, x3));
-      const signed = v128.and(i8x16.gt_s(codes, unsigned), v128.and(i8x16.lt_s(narrowed, zero), signs));
+      const negative = i8x16.lt_s(sixteen.narrowed(x0, x1, x2, x3), zero);
+      const signed = v128.and(i8x16.gt_s(codes, unsigned), v128.and(negative, signs));
       v128.store(dst, v128.or(codes, signed));
-      if (stats) {
-        const zeros = i8x16.narrow_i16x8_s(
-          i16x8.narrow_i32x4_s(f32x4.eq(v128.load(src), zero), f32x4.eq(v128.load(src, 16), zero)),
-          i16x8.narrow_i32x4_s(f32x4.eq(v128.load(src, 32), zero), f32x4.eq(v128.load(src, 48), zero)),
-        );
-        under += popcnt(i8x16.bitmask(v128.andnot(i8x16.eq(codes, zero), zeros)));
-      }
+      if (stats) under += sixteen.under(src, codes);
       src += 64;
       dst += 16;
       words += 64;
@@ -102,8 +91,7 @@ export abstract class stochastic {
       // Without a -0, a code must exceed 0 to take a sign.
       i8x16.splat(format.nanCode(dtype) === signCode ? 0 : -1), stats,
     );
-    const limit = stats ? (maxCode << (23 - manBits)) + ((127 - bias) << 23) : 0x7f800000;
-    if (largest <= <u32>limit) return whole;
+    if (largest <= sixteen.limit(manBits, bias, maxCode, stats)) return whole;
     if (stats) store<i32>(stats, before, 4);
     return 0;
   }
@@ -114,7 +102,7 @@ export abstract class stochastic {
    */
   private static halves(src: usize, dst: usize, n: i32, scale: f32, words: usize): bool {
     const k = f32x4.splat(scale);
-    const absolute = v128.load(VECTORS);
+    const absolute = sixteen.absolute;
     const rest = i32x4.splat(0x1fff);
     const rebias = i32x4.splat((127 - 15) << 10);
     let least = absolute;

@@ -17,9 +17,13 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { withSharedMemory } from './shared-memory.mjs';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const TARGETS = ['simd', 'relaxed', 'turbo', 'simd-threads', 'relaxed-threads', 'turbo-threads'];
+/** The builds of asconfig.json, and what each exports. */
+const BUILDS = { simd: 'index', relaxed: 'index', turbo: 'turbo' };
+/** All that 32-bit addresses reach. */
+const MAXIMUM_PAGES = 65536;
 const MINIMUM_NODE = [20, 19];
 /** Where Debian's package puts it. */
 export const CHROMIUM = '/usr/bin/chromium';
@@ -120,14 +124,15 @@ export async function setup() {
     [
       'assembly',
       'asconfig.json',
+      'scripts/setup.mjs',
+      'scripts/shared-memory.mjs',
       'src/formats/constants.ts',
       'src/engine/units.ts',
       'node_modules/assemblyscript/package.json',
     ],
     async () => {
-      say(`Compiling kernels (${TARGETS.join(', ')}) ...`);
-      const asc = at('node_modules/assemblyscript/bin/asc.js');
-      await Promise.all(TARGETS.map((target) => run(process.execPath, [asc, '--target', target])));
+      say(`Compiling kernels (${Object.keys(BUILDS).join(', ')}) ...`);
+      await Promise.all(Object.entries(BUILDS).map(([build, entry]) => compileKernels(build, entry)));
     },
   );
   await unlessCurrent('dist/.octavo-setup', ['src', 'tsconfig.json', 'build/simd.d.ts'], async () => {
@@ -137,6 +142,14 @@ export async function setup() {
     await run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', ROOT]);
   });
   linkCommand();
+}
+
+/** One build, and beside it the same for a memory that threads share. */
+async function compileKernels(build, entry) {
+  const asc = at('node_modules/assemblyscript/bin/asc.js');
+  await run(process.execPath, [asc, `assembly/${entry}.ts`, '--target', build]);
+  const wasm = readFileSync(at('build', `${build}.wasm`));
+  writeFileSync(at('build', `${build}-threads.wasm`), withSharedMemory(wasm, MAXIMUM_PAGES));
 }
 
 /** `npx octavo` inside the repository: what an installed package gets from its `bin`. */

@@ -45,5 +45,5 @@ export function instantiateKernels(
 ): Kernels {
   const exportsOf = (each: WebAssembly.Module) =>
     instantiateSync(each, { env: { memory } } as never).exports as unknown as Kernels;
-  return wide ? { ...exportsOf(module), gemm: exportsOf(wide).gemm } : exportsOf(module);
+  return wide ? { ...exportsOf(module), ...exportsOf(wide) } : exportsOf(module);
 }

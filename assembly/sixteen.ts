@@ -1,0 +1,36 @@
+/** What rounding sixteen numbers at a time shares, nearest or stochastic: four vectors of numbers, one of bytes. */
+import { lanes } from './lanes';
+
+/** Vectors of the loops, which V8 14 would make anew at every use were they literals: all but the sign, and the exponent. */
+const VECTORS = memory.data<u32>([
+  0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
+], 16);
+
+export abstract class sixteen {
+  @inline static get absolute(): v128 { return v128.load(VECTORS); }
+  @inline static get exponents(): v128 { return v128.load(VECTORS, 16); }
+
+  /** Bytes with the signs of sixteen numbers: a negative one is a negative integer, and stays one when narrowed. */
+  @inline static narrowed(x0: v128, x1: v128, x2: v128, x3: v128): v128 {
+    return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(x0, x1), i16x8.narrow_i32x4_s(x2, x3));
+  }
+
+  @inline static largest(m0: v128, m1: v128, m2: v128, m3: v128): v128 {
+    return i32x4.max_u(i32x4.max_u(m0, m1), i32x4.max_u(m2, m3));
+  }
+
+  /** How many of the sixteen numbers at src are not zero while their codes are. */
+  @inline static under(src: usize, codes: v128): i32 {
+    const zero = i32x4.splat(0);
+    const zeros = sixteen.narrowed(
+      f32x4.eq(v128.load(src), zero), f32x4.eq(v128.load(src, 16), zero), f32x4.eq(v128.load(src, 32), zero),
+      f32x4.eq(v128.load(src, 48), zero),
+    );
+    return popcnt(i8x16.bitmask(v128.andnot(i8x16.eq(codes, zero), zeros)));
+  }
+
+  /** The largest |x * scale| of a row, as bits, that the loops do right: they know no NaN, and do not count what saturates. */
+  @inline static limit(manBits: i32, bias: i32, maxCode: i32, stats: usize): u32 {
+    return stats ? (maxCode << (23 - manBits)) + ((127 - bias) << 23) : 0x7f800000;
+  }
+}

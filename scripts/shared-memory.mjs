@@ -1,0 +1,42 @@
+/** Length of the unsigned LEB128 integer at `at`, and its value (WebAssembly specification, section 5.2.2). */
+function integer(bytes, at) {
+  let value = 0;
+  let length = 0;
+  do value += (bytes[at + length] & 0x7f) * 2 ** (7 * length);
+  while (bytes[at + length++] >= 0x80);
+  return { value, length };
+}
+
+function leb128(value) {
+  const bytes = [];
+  for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value & 0x7f) | 0x80);
+  return [...bytes, value];
+}
+
+const IMPORTS = 2;
+const HEADER = 8;
+/** Ends the one import: kind memory, limits without a maximum. */
+const MEMORY = [0x02, 0x00];
+
+/**
+ * A module whose one import is a memory, made to take a shared one of at most `pages` pages: what asc would give with --sharedMemory, byte
+ * for byte, without compiling all kernels again. They hold no synchronisation, so nothing else differs.
+ */
+export function withSharedMemory(wasm, pages) {
+  let at = HEADER;
+  while (at < wasm.length) {
+    const { value: size, length } = integer(wasm, at + 1);
+    const from = at + 1 + length;
+    const end = from + size;
+    if (wasm[at] === IMPORTS) {
+      const section = wasm.subarray(from, end);
+      const limits = section.lastIndexOf(MEMORY[1]);
+      const initial = section.subarray(limits + 1);
+      if (section[0] !== 1 || section[limits - 1] !== MEMORY[0] || integer(initial, 0).length !== initial.length) break;
+      const shared = [...section.subarray(0, limits), 0x03, ...initial, ...leb128(pages)];
+      return Uint8Array.from([...wasm.subarray(0, at), IMPORTS, ...leb128(shared.length), ...shared, ...wasm.subarray(end)]);
+    }
+    at = end;
+  }
+  throw new Error('wasm: expected one import, an unshared memory without a maximum, got another module');
+}
