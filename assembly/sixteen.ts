@@ -1,5 +1,4 @@
 /** What rounding sixteen numbers at a time shares, nearest or stochastic: four vectors of numbers, one of bytes. */
-import { lanes } from './lanes';
 
 /** Vectors of the loops, which V8 14 would make anew at every use were they literals: all but the sign, and the exponent. */
 const VECTORS = memory.data<u32>([

@@ -34,7 +34,13 @@ export function withSharedMemory(wasm, pages) {
       const initial = section.subarray(limits + 1);
       if (section[0] !== 1 || section[limits - 1] !== MEMORY[0] || integer(initial, 0).length !== initial.length) break;
       const shared = [...section.subarray(0, limits), 0x03, ...initial, ...leb128(pages)];
-      return Uint8Array.from([...wasm.subarray(0, at), IMPORTS, ...leb128(shared.length), ...shared, ...wasm.subarray(end)]);
+      return Uint8Array.from([
+        ...wasm.subarray(0, at),
+        IMPORTS,
+        ...leb128(shared.length),
+        ...shared,
+        ...wasm.subarray(end),
+      ]);
     }
     at = end;
   }
