@@ -5,37 +5,58 @@ import { attentionCases } from './cases/attention.mjs';
 import { codecCases } from './cases/codec.mjs';
 import { gemmCases } from './cases/gemm.mjs';
 import { modelCases } from './cases/model.mjs';
+import { scaledCases } from './cases/scaled.mjs';
 import { stepCases } from './cases/step.mjs';
 import { swigluCases } from './cases/swiglu.mjs';
 import { readShapes } from './shapes.mjs';
 import { TEXT } from './step/plan.mjs';
 
-const DEMO = { vocabSize: 256, hiddenSize: 160, intermediateSize: 448, layers: 4, heads: 5, tieWordEmbeddings: true };
+const DEMO = {
+  vocabSize: 256,
+  hiddenSize: 160,
+  intermediateSize: 384,
+  layers: 4,
+  heads: 5,
+  kvHeads: 1,
+  tieWordEmbeddings: true,
+};
 
-/** Llamas by width, feed-forward width, layers and heads, with tied embeddings. The one of 10.7 M is what rivals are measured on. */
+/** Llamas by width, feed-forward width, layers and heads, with tied embeddings. */
 const llama = (hiddenSize, intermediateSize, layers, heads, more) => ({
   config: { vocabSize: 256, hiddenSize, intermediateSize, layers, heads, tieWordEmbeddings: true },
   batchSize: 8,
   blockSize: 256,
   ...more,
 });
+/** 10.7 M parameters: what rivals are measured on. */
+const MIDDLE = llama(384, 1024, 6, 6);
 const STEPS = [
   llama(128, 448, 2, 4, { alone: true, long: true }),
   llama(192, 512, 4, 3, { alone: true, long: true }),
   llama(256, 704, 6, 4, { alone: true, long: true }),
-  llama(384, 1024, 6, 6),
+  MIDDLE,
   llama(512, 1376, 7, 8, { alone: true, long: true }),
   llama(640, 1728, 10, 10, { alone: true, long: true }),
 ];
 
+const demo = { config: DEMO, batchSize: 4, blockSize: 256 };
+
 /** The demo's shapes: 4 x 256 tokens through the model of scripts/start.mjs. Arrays of 2^20 elements are those of a larger model. */
 const FULL = {
   elements: 1 << 20,
-  swiglu: { rows: 1024, width: 448 },
-  attention: { batch: 4, time: 256, heads: 5, kvHeads: 5, headDim: 32 },
+  scaled: { m: 1024, n: 1024, k: 1024 },
+  swiglu: { rows: 1024, width: 384 },
+  attention: { batch: 4, time: 256, heads: 5, kvHeads: 1, headDim: 32 },
   adamw: 1 << 20,
-  models: [{ config: DEMO, batchSize: 4, blockSize: 256, newTokens: 64 }],
+  models: [demo],
+  generations: [demo, MIDDLE].map((model) => ({ ...model, newTokens: 64 })),
   steps: STEPS,
+};
+
+const tiny = {
+  config: { ...DEMO, hiddenSize: 32, intermediateSize: 64, layers: 1, heads: 2 },
+  batchSize: 2,
+  blockSize: 16,
 };
 
 /** Odd sizes, so that edges are met; more than a unit of work where that is small. */
@@ -46,21 +67,16 @@ const QUICK = {
     { name: 'tiny dX', m: 7, n: 30, k: 300, layout: 'nn' },
     { name: 'tiny dW', m: 25, n: 9, k: 17, layout: 'tn' },
   ],
+  scaled: { m: 13, n: 128, k: 256 },
   swiglu: { rows: 11, width: 20 },
   attention: { batch: 2, time: 50, heads: 2, kvHeads: 1, headDim: 8 },
   adamw: 4099,
-  models: [
-    {
-      config: { ...DEMO, hiddenSize: 32, intermediateSize: 64, layers: 1, heads: 2 },
-      batchSize: 2,
-      blockSize: 16,
-      newTokens: 6,
-    },
-  ],
+  models: [tiny],
+  generations: [{ ...tiny, newTokens: 6 }],
   steps: [{ ...llama(32, 64, 1, 2), batchSize: 2, blockSize: 16 }],
 };
 
-const FAMILIES = [codecCases, gemmCases, swigluCases, attentionCases, adamwCases, modelCases, stepCases];
+const FAMILIES = [codecCases, gemmCases, scaledCases, swigluCases, attentionCases, adamwCases, modelCases, stepCases];
 
 /**
  * Cases are { name, detail, long, prepare(context) -> contenders }. The context: { engine, baseline, rivals, threads, build }, where baseline

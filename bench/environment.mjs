@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { startup } from './startup.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -23,6 +24,7 @@ export function environment({ info }, argv) {
     build: info.turbo ? 'turbo' : info.build,
     fused: info.fused,
     threads: info.threads,
+    startup: startup(info),
     commit: commit(),
     command: ['node', relative(ROOT, argv[1]), ...argv.slice(2)].map(quoted).join(' '),
   };
@@ -42,13 +44,14 @@ function commit() {
   }
 }
 
-export function environmentLines({ date, machine, runtime, engine, build, fused, threads, commit, command }) {
+export function environmentLines({ date, machine, runtime, engine, build, fused, threads, startup, commit, command }) {
   const gigabytes = (machine.memory_bytes / 2 ** 30).toFixed(1);
   const products = fused ? 'relaxed madd' : 'mul + add';
   return [
     `machine  ${machine.cpu}, ${machine.cores} cores, ${gigabytes} GiB, ${machine.platform}, load ${machine.load.toFixed(1)}`,
     `runtime  ${runtime} (${engine})`,
     `build    ${build} (${products}), ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    `start-up ${startup.wasm_bytes} bytes of wasm, init takes ${startup.init_ms.toFixed(0)} ms`,
     `commit   ${commit}, ${date}`,
     `command  ${command}`,
   ];

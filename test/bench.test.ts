@@ -182,11 +182,12 @@ it('shapes are read, and refused by line', () => {
     expect(() => parseShapes(`\n${line}`, 'x')).toThrow(/^x:2: expected/);
 });
 
-it('the environment names machine, runtime, build, commit and command', () => {
+it('the environment names machine, runtime, build, start-up, commit and command', () => {
   const about = environment(engine, ['node', 'bench/main.mjs', '--quick']);
   expect(about).toMatchObject({ build: engine.info.build, threads: 2, runtime: engine.info.runtime });
   const lines = environmentLines(about);
-  expect(lines.map((line: string) => line.split(' ')[0])).toEqual(['machine', 'runtime', 'build', 'commit', 'command']);
+  const names = ['machine', 'runtime', 'build', 'start-up', 'commit', 'command'];
+  expect(lines.map((line: string) => line.split(' ')[0])).toEqual(names);
   expect(lines.join()).not.toContain('undefined');
 });
 

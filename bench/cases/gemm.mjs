@@ -123,7 +123,7 @@ function rowsOf(values, m, k, transposed, rows) {
   return Float32Array.from({ length: rows.length * k }, (_, i) => values[(i % k) * m + rows[Math.floor(i / k)]]);
 }
 
-function pick(values, columns, rows) {
+export function pick(values, columns, rows) {
   const picked = new values.constructor(rows.length * columns);
   rows.forEach((row, i) => {
     picked.set(values.subarray(row * columns, (row + 1) * columns), i * columns);

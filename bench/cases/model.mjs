@@ -22,24 +22,23 @@ const LOSS_WITHIN = { f32: 1e-6, bf16: 1e-2, fp8: 3e-2 };
 const LOGITS_WITHIN = { f32: 1e-5, bf16: 5e-2, fp8: 3e-1 };
 const PROMPT = new TextEncoder().encode('Call me');
 
-export const modelCases = ({ models, text }) =>
-  models.flatMap((model) => {
-    const { config, batchSize, blockSize, newTokens } = model;
-    const parameters = parameterCount(trainSettings({ config, blockSize }).config);
-    const contenders = (make) => (context) => RECIPES.map((recipe) => make(context, settingsOf(model, recipe), text));
-    return [
-      {
-        name: `training step, ${parameters} parameters, ${batchSize} x ${blockSize} tokens`,
-        detail: { kind: 'demo step', parameters, tokens: batchSize * blockSize },
-        prepare: contenders(stepper),
-      },
-      {
-        name: `generation, ${parameters} parameters, ${newTokens} tokens`,
-        detail: { kind: 'generation', parameters, tokens: newTokens },
-        prepare: contenders(generator(newTokens)),
-      },
-    ];
-  });
+export const modelCases = ({ models, generations, text }) => {
+  const contenders = (model, make) => (context) =>
+    RECIPES.map((recipe) => make(context, settingsOf(model, recipe), text));
+  const parametersOf = ({ config, blockSize }) => parameterCount(trainSettings({ config, blockSize }).config);
+  return [
+    ...models.map((model) => ({
+      name: `training step, ${parametersOf(model)} parameters, ${model.batchSize} x ${model.blockSize} tokens`,
+      detail: { kind: 'demo step', parameters: parametersOf(model), tokens: model.batchSize * model.blockSize },
+      prepare: contenders(model, stepper),
+    })),
+    ...generations.map(({ newTokens, ...model }) => ({
+      name: `generation, ${parametersOf(model)} parameters, ${newTokens} tokens`,
+      detail: { kind: 'generation', parameters: parametersOf(model), tokens: newTokens },
+      prepare: contenders(model, generator(newTokens)),
+    })),
+  ];
+};
 
 /** A schedule so long that no benchmark ends it. */
 const settingsOf = ({ config, batchSize, blockSize }, recipe) =>

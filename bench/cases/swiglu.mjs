@@ -1,5 +1,7 @@
 /** SwiGLU forward with its encoding, plain and smooth, against the mirror. Bytes: gates and ups read, codes written. */
 import { formatSpec } from '../../dist/formats/index.js';
+import { quantize } from '../../dist/ops/quantize.js';
+import { powerOfTwoScale } from '../../dist/ops/scale.js';
 import { swigluForward } from '../../dist/ops/swiglu.js';
 import { floats } from '../../dist/ops/tensor.js';
 import * as mirror from '../mirror.mjs';
@@ -27,7 +29,8 @@ export const swigluCases = ({ swiglu: { rows, width } }) => [
       const inverses = Float32Array.from({ length: width }, () => 2 ** random.integer(-2, 2));
       const source = mirror.place(engine, gateUp);
       const inverse = mirror.floatTensor(engine, inverses, [width]);
-      return CONTENDERS.map((form) => contender(engine, { gateUp, inverses, source, inverse, width }, form));
+      const given = { gateUp, inverses, source, inverse, width };
+      return [...CONTENDERS.map((form) => contender(engine, given, form)), separate(engine, given)];
     },
   },
 ];
@@ -54,4 +57,29 @@ function contender(engine, { gateUp, inverses, source, inverse, width }, { name,
       return { y: codes, ...(copy && { copy }), ...(perToken && { rowScale }), ...(perChannel && { channelAmax }) };
     },
   };
+}
+
+/** The work of smooth per token by kernels for each part: SwiGLU to float32, then for each copy a scale for each row and a cast by it. */
+function separate(engine, { gateUp, source, width }) {
+  const dtypes = FP8.map(({ dtype }) => dtype);
+  const elements = gateUp.values.length / 2;
+  return {
+    name: `separate kernels -> ${dtypes.map((dtype) => dtype.replace('float8_', '')).join(' and ')}`,
+    ...traffic(elements * (2 * 2 + dtypes.length)),
+    run: () => {
+      const { y } = swigluForward(engine, source, { first: { dtype: 'float32', scale: 1 } });
+      return dtypes.map((dtype) => quantize(engine, y, { dtype, scale: 'row' }).codes);
+    },
+    seen: (copies) => Object.fromEntries(copies.map((codes) => [codes.dtype, engine.codes(codes)])),
+    expected: () => {
+      const { y } = mirror.swiglu.swigluForward(gateUp.values, width, {});
+      return Object.fromEntries(dtypes.map((dtype) => [dtype, mirror.store(scaledByRow(y, width, dtype), dtype)]));
+    },
+  };
+}
+
+function scaledByRow(values, width, dtype) {
+  const rows = Array.from({ length: values.length / width }, (_, i) => values.subarray(i * width, (i + 1) * width));
+  const { max } = formatSpec(dtype);
+  return Float32Array.from(rows.flatMap((row) => [...mirror.scaled(row, powerOfTwoScale(mirror.amax(row), max))]));
 }
