@@ -37,7 +37,16 @@ describe.each(TARGETS)('to %s', (dtype) => {
         const result = quantize(engine, t, { dtype });
         expect(result.codes.scaleInv, name).toBe(1 / scale);
         expectSameBytes(engine.codes(result.codes), codes, name);
-        same(result.health, mirror.health(values, scale, codes, dtype), name);
+        const health = mirror.health(values, scale, codes, dtype);
+        same(result.health, health, name);
+        for (const [statistics, known] of [
+          ['amax', health.amax],
+          ['none', Number.NaN],
+        ] as const) {
+          const less = quantize(engine, t, { dtype, scale, statistics });
+          expectSameBytes(engine.codes(less.codes), codes, `${name}, ${statistics}`);
+          same(less.health, { amax: known, saturated: Number.NaN, underflowed: Number.NaN }, `${name}, ${statistics}`);
+        }
         expectSame(engine.read(result.codes), mirror.scaled(engine.decode(codes, dtype), 1 / scale), `${name}: read`);
       });
     }

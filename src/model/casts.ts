@@ -81,6 +81,8 @@ export class TrainingCasts implements Casts {
     private readonly scales: Scales,
     private readonly seed: number,
     private readonly step: number,
+    /** Whether `health` counts what saturates and vanishes: a step takes a hundredth longer. */
+    private readonly counting = true,
   ) {}
 
   input(key: string, x: Tensor): Operand {
@@ -106,7 +108,12 @@ export class TrainingCasts implements Casts {
     const { rt, recipe } = this;
     const perToken = recipe.swiglu === 'smooth-token';
     const channel = recipe.swiglu === 'smooth-channel' ? this.channelScale(key, gateUp.shape[1] / 2) : undefined;
-    const smoothing = { perToken, channelInv: channel?.inverse, channelAmax: channel !== undefined };
+    const smoothing = {
+      perToken,
+      channelInv: channel?.inverse,
+      channelAmax: channel !== undefined,
+      counting: this.counting,
+    };
     const [first, second] = [recipe.forward.input, recipe.backward.input];
     const history = usesFloat8(recipe) ? this.scales.history(`${key}.input`) : undefined;
     // Without a history the scale must come from the values, so they are computed before they are encoded.
@@ -171,6 +178,7 @@ export class TrainingCasts implements Casts {
       ...options,
       dtype: first,
       scale,
+      statistics: this.counting ? 'all' : 'amax',
       second: first === second ? undefined : { dtype: second, scale: powerOfTwoScale(amax, formatSpec(second).max) },
     });
     this.record(key, history, health, scale);

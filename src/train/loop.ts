@@ -186,7 +186,7 @@ class Run {
     const before = performance.now();
     let result: StepResult;
     try {
-      result = trainStep(this.engine, this.settings, this.state, data);
+      result = trainStep(this.engine, this.settings, this.state, data, this.reportsHealth(this.state.step + 1));
     } catch (error) {
       if (!(error instanceof NonFiniteError)) throw error;
       return yield* this.fail(this.state.step + 1, error.message);
@@ -223,14 +223,15 @@ class Run {
       elapsed_s: elapsedMs / 1000,
       digest: stateDigest(this.engine, this.state),
     };
-    const { healthInterval } = this.options;
-    if (
-      usesFloat8(this.settings.recipe) &&
-      (step % healthInterval === 0 || step === 1 || step === this.settings.steps)
-    ) {
-      line.fp8 = Object.fromEntries(result.health) as Record<string, Fp8Health>;
-    }
+    if (this.reportsHealth(step)) line.fp8 = Object.fromEntries(result.health) as Record<string, Fp8Health>;
     return line;
+  }
+
+  /** Whether the line of a step tells what the casts saw. */
+  private reportsHealth(step: number): boolean {
+    const { healthInterval } = this.options;
+    const due = step % healthInterval === 0 || step === 1 || step === this.settings.steps;
+    return due && usesFloat8(this.settings.recipe);
   }
 
   private async *evaluation(validation: Uint8Array, windows?: number): AsyncGenerator<MetricsLine, number> {

