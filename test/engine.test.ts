@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Arena } from '../src/engine/arena.js';
 import { decode, encode } from '../src/formats/index.js';
 import { type Engine, init } from '../src/index.js';
+import { firstDifference, results } from '../src/ops/self-check.js';
 import type { Tensor } from '../src/ops/tensor.js';
 import { useBuilds } from './helpers/builds.js';
 import { expectSame, expectSameBytes } from './helpers/close.js';
@@ -53,6 +54,24 @@ describe('init', () => {
     expect(own.info.turbo).toBe(major >= 24);
     if (major < 24) expect(own.info.turboRefusal).toBe(`expected Node 24 or newer, got ${own.info.runtime}`);
     own.dispose();
+  });
+
+  it('refuses turbo for the strict build, which has no other kernels', async () => {
+    await expect(init({ turbo: true, build: 'simd' })).rejects.toThrow(
+      "turbo: expected build 'auto' or 'relaxed', got 'simd'",
+    );
+  });
+
+  it('finds a kernel that is wrong in its last bit, as the start of turbo does', async () => {
+    const bytes = readFileSync(new URL('../build/simd.wasm', import.meta.url));
+    // A coefficient of exp, four lanes of it.
+    const at = bytes.indexOf(Buffer.from(new Float32Array(4).fill(0.166665204).buffer));
+    expect(at).toBeGreaterThan(0);
+    for (let lane = 0; lane < 4; lane++) bytes[at + 4 * lane] ^= 1;
+    const wrong = await init({ build: 'simd', threads: 1, wasm: Uint8Array.from(bytes) });
+    expect(firstDifference(results(engine), results(engine))).toBeUndefined();
+    expect(firstDifference(results(engine), results(wrong))).toBe('attention in float32, result 2');
+    wrong.dispose();
   });
 
   it('takes kernels as bytes, a buffer, a module, a URL or its text', async () => {

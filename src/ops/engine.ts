@@ -30,14 +30,19 @@ export interface QuantizeTensorOptions extends CastOptions {
 export class Engine extends Runtime {
   static async create(options: InitOptions = {}): Promise<Engine> {
     if (!options.turbo) return new Engine(...(await Runtime.open(options)));
+    if (options.build === 'simd') throw new RangeError("turbo: expected build 'auto' or 'relaxed', got 'simd'");
     const refusal = await prepareTurbo();
     if (refusal) return Engine.withoutTurbo(options, refusal);
     const engine = new Engine(...(await Runtime.open({ ...options, build: 'relaxed' }, true)));
     const strict = new Engine(...(await Runtime.open({ build: 'simd', threads: 1 })));
-    const difference = firstDifference(results(strict), results(engine));
-    strict.dispose();
+    let difference: string | undefined = 'the comparison, which failed';
+    try {
+      difference = firstDifference(results(strict), results(engine));
+    } finally {
+      strict.dispose();
+      if (difference) engine.dispose();
+    }
     if (!difference) return engine;
-    engine.dispose();
     return Engine.withoutTurbo(options, `expected the bits of the strict build, got others in ${difference}`);
   }
 

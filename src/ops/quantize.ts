@@ -86,7 +86,15 @@ export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0): number {
 }
 
 export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Quantized {
-  const { dtype, rounding = 'tiesToEven', random, second, statistics = 'all', rowFactor = 0, columnFactor = 0 } = options;
+  const {
+    dtype,
+    rounding = 'tiesToEven',
+    random,
+    second,
+    statistics = 'all',
+    rowFactor = 0,
+    columnFactor = 0,
+  } = options;
   const spec = formatSpec(dtype);
   const mode = roundingId(rounding);
   const perRow = options.scale === 'row';
