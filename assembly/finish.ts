@@ -1,6 +1,6 @@
 /** From sums to stored values: scales, addend, encoding. Each step is one float32 operation, in the order of docs/numerics.md. */
 
-import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
+import { TILE_COLUMNS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { format, rounding } from './formats';
@@ -44,14 +44,14 @@ export function writeTile(
   return most;
 }
 
-/** Row i of a block: collected from its tiles, scaled, added to, encoded. Returns the bits of its largest magnitude. */
+/** Row i of a block: collected from its tiles, which are `high` rows high, scaled, added to, encoded. Returns the bits of its largest magnitude. */
 export function finishRow(
-  cTiles: usize, mPanels: i32, i: i32, n: i32, line: usize, columnBlock: i32, scale: f32,
+  cTiles: usize, mPanels: i32, high: i32, i: i32, n: i32, line: usize, columnBlock: i32, scale: f32,
   columnScale: usize, addend: usize, out: usize, outDtype: i32, outScale: f32,
 ): u32 {
   const k = f32x4.splat(scale);
   const nPanels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  let c = cTiles + <usize>((i / TILE_ROWS) * TILE + (i % TILE_ROWS) * TILE_COLUMNS) * 4;
+  let c = cTiles + <usize>((i / high) * TILE + (i % high) * TILE_COLUMNS) * 4;
   for (let j = 0; j < nPanels; j++) {
     const to = line + (j << 5);
     v128.store(to, f32x4.mul(v128.load(c), k));

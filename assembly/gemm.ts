@@ -14,7 +14,7 @@ import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './
 import { lanes } from './lanes';
 import { pack } from './pack';
 import { pair } from './pair';
-import { TILE, tile, upperTile } from './tile';
+import { five, TILE, tile, upperTile } from './tile';
 
 abstract class blocking {
   /**
@@ -28,8 +28,8 @@ abstract class blocking {
   }
 
   /** Panels of B taken at once. */
-  @inline static get panels(): i32 {
-    if (isDefined(TURBO)) return 2;
+  @inline static panels(exact: i32): i32 {
+    if (isDefined(TURBO)) return exact ? 2 : 1;
     else return 1;
   }
 
@@ -77,7 +77,7 @@ function packA(dtype: i32, dst: usize, src: usize, stride: usize, across: bool, 
   else if (dtype === facts.about<E4M3>().id) pack.a<E4M3>(dst, src, stride, across, valid, kc);
 }
 
-/** One panel of A, of `rows` rows or 6, times one panel of B, or two together. */
+/** One panel of A, of `rows` rows or as many as it has, times one panel of B, or two together. */
 function multiply<F>(
   a: usize, panel: usize, next: usize, together: i32, rows: i32, kc: i32, c: usize, d: usize, resume: bool,
 ): void {
@@ -87,20 +87,27 @@ function multiply<F>(
       memory.fill(d, 0, TILE * 4);
     }
     pair<F>(a, panel, next, kc, c, d);
-  } else if (rows > TILE_ROWS / 2) tile<F>(a, panel, kc, c, resume);
-  else upperTile<F>(a, panel, kc, c, resume);
+  } else if (rows <= TILE_ROWS / 2) upperTile<F>(a, panel, kc, c, resume);
+  else if (lanes.fuses<F>()) tile<F>(a, panel, kc, c, resume);
+  else five<F>(a, panel, kc, c, resume);
+}
+
+/** Rows of C a panel of A stands for: 6, or 5 of the 6 packed where products are not fused. `exact` as for `gemm`. */
+export function tileRows(exact: i32): i32 {
+  return exact && lanes.fuses<BF16>() ? TILE_ROWS : TILE_ROWS - 1;
 }
 
 /** Floats between two parts of the scratch: an A panel of bytes is written past its end. */
 const GAP = 16;
 
 /** Bytes of scratch a thread needs for one block. */
-export function gemmScratch(rowBlock: i32, columnBlock: i32): i32 {
-  return (rowBlock * blocking.slice + rowBlock * columnBlock + 2 * columnBlock + 2 * GAP) * 4;
+export function gemmScratch(rowBlock: i32, columnBlock: i32, exact: i32): i32 {
+  const packed = rowBlock / tileRows(exact) * TILE_ROWS;
+  return (packed * blocking.slice + packed * columnBlock + 2 * columnBlock + 2 * GAP) * 4;
 }
 
 /**
- * Units: blocks of C in row-major order of blocks. rowBlock is a multiple of 6, columnBlock of 8. A is M x K, or K x M where `across`.
+ * Units: blocks of C in row-major order of blocks. rowBlock is a multiple of `tileRows`, columnBlock of 8. A is M x K, or K x M where `across`.
  * rowScale (M float32), columnScale (N float32), addend (like C, may be C itself) and amax (one u32 per unit: bits of the largest
  * |value| before outScale) may be 0, as may `scales`, which are A's block scales (see packB). `exact`: neither operand is float32. An FP8 output is value * outScale, saturating, nearest-even.
  */
@@ -113,9 +120,11 @@ export function gemm(
 ): void {
   const aBytes = bytesOf(aDtype);
   const slice = blocking.sliceOf(depth);
+  const high = tileRows(exact);
+  const packed = rowBlock / high * TILE_ROWS;
   const aPanels = scratch;
-  const cTiles = aPanels + <usize>(rowBlock * blocking.slice + GAP) * 4;
-  const line = cTiles + <usize>(rowBlock * columnBlock) * 4;
+  const cTiles = aPanels + <usize>(packed * blocking.slice + GAP) * 4;
+  const line = cTiles + <usize>(packed * columnBlock) * 4;
   const columnBlocks = (columns + columnBlock - 1) / columnBlock;
   // Straight from the tile, which is in L1 then; an encoder wants whole rows.
   const direct = outDtype === facts.about<F32>().id && outScale === 1;
@@ -126,13 +135,13 @@ export function gemm(
     const firstColumn = (unit % columnBlocks) * columnBlock;
     const m = min(rowBlock, rows - firstRow);
     const n = min(columnBlock, columns - firstColumn);
-    const mPanels = (m + TILE_ROWS - 1) / TILE_ROWS;
+    const mPanels = (m + high - 1) / high;
     const nPanels = (n + TILE_COLUMNS - 1) / TILE_COLUMNS;
     let most = i32x4.splat(0);
     for (let k = 0; k < depth; k += slice) {
       const kc = min(slice, depth - k);
       for (let i = 0; i < mPanels; i++) {
-        const row = firstRow + i * TILE_ROWS;
+        const row = firstRow + i * high;
         const from = a + <usize>(across ? k * lda + row : row * lda + k) * aBytes;
         const panel = aPanels + <usize>(i * kc * TILE_ROWS) * 4;
         const valid = min(TILE_ROWS, rows - row);
@@ -142,23 +151,23 @@ export function gemm(
           blocks.scale(panel, TILE_ROWS, kc, k, row, valid, across !== 0, scales, scaleColumns, blockRows, blockColumns);
         }
       }
-      for (let j = 0; j < nPanels; j += blocking.panels) {
+      for (let j = 0; j < nPanels; j += blocking.panels(exact)) {
         const column = firstColumn + j * TILE_COLUMNS;
-        const together = min(blocking.panels, nPanels - j);
+        const together = min(blocking.panels(exact), nPanels - j);
         const panel = bPanels + <usize>(column / TILE_COLUMNS) * depth * 32 + <usize>k * 32;
         for (let i = 0; i < mPanels; i++) {
           const c = cTiles + (stays ? <usize>((j * mPanels + i) * TILE) * 4 : 0);
           const apart = <usize>((stays ? mPanels : 1) * TILE) * 4;
           const aPanel = aPanels + <usize>(i * kc * TILE_ROWS) * 4;
           const next = panel + <usize>depth * 32;
-          if (exact) multiply<BF16>(aPanel, panel, next, together, m - i * TILE_ROWS, kc, c, c + apart, k > 0);
-          else multiply<F32>(aPanel, panel, next, together, m - i * TILE_ROWS, kc, c, c + apart, k > 0);
+          if (exact) multiply<BF16>(aPanel, panel, next, together, m - i * high, kc, c, c + apart, k > 0);
+          else multiply<F32>(aPanel, panel, next, together, m - i * high, kc, c, c + apart, k > 0);
           if (direct && k + kc === depth) {
-            const row = firstRow + i * TILE_ROWS;
+            const row = firstRow + i * high;
             for (let p = 0; p < together; p++) {
               const first = column + p * TILE_COLUMNS;
               const at = <usize>(row * ldOut + first) << 2;
-              most = i32x4.max_u(most, writeTile(c + <usize>p * apart, min(TILE_ROWS, rows - row), min(TILE_COLUMNS, columns - first), alpha,
+              most = i32x4.max_u(most, writeTile(c + <usize>p * apart, min(high, rows - row), min(TILE_COLUMNS, columns - first), alpha,
                 rowScale ? rowScale + (row << 2) : 0, columnScale ? columnScale + (first << 2) : 0, addend ? addend + at : 0, out + at,
                 <usize>ldOut << 2, line));
             }
@@ -172,7 +181,7 @@ export function gemm(
         const row = firstRow + i;
         const at = out + <usize>(row * ldOut + firstColumn) * bytesOf(outDtype);
         const more = addend ? addend + (at - out) : 0;
-        largest = max(largest, finishRow(cTiles, mPanels, i, n, line, columnBlock, alpha * (rowScale ? load<f32>(rowScale + (row << 2)) : 1),
+        largest = max(largest, finishRow(cTiles, mPanels, high, i, n, line, columnBlock, alpha * (rowScale ? load<f32>(rowScale + (row << 2)) : 1),
           columnScale ? columnScale + (firstColumn << 2) : 0, more, at, outDtype, outScale));
       }
     } else if (largest > 0x7f800000) {

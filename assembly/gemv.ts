@@ -48,7 +48,7 @@ export function gemv(
         else if (bDtype === facts.about<E4M3>().id) panel<E4M3>(exact, c, x, w, depth, valid, tail);
       }
       const at = <usize>(row * columns + first) * bytesOf(outDtype);
-      const largest = finishRow(sums, 1, 0, n, line, columnBlock, scale, columnScale ? columnScale + (first << 2) : 0,
+      const largest = finishRow(sums, 1, 1, 0, n, line, columnBlock, scale, columnScale ? columnScale + (first << 2) : 0,
         addend ? addend + at : 0, out + at, outDtype, outScale);
       if (amax) store<u32>(amax + (unit << 2), row ? max(load<u32>(amax + (unit << 2)), largest) : largest);
     }

@@ -49,9 +49,38 @@ function callEach({ gemm, gemmScratch }: Kernels, arena: Arena): void {
     return ptr;
   };
   const [m, n, k, float32] = [6, 16, 16, 0];
-  const [a, panels, out, scratch] = [4 * m * k, 4 * k * n, 4 * m * n, gemmScratch(m, n)].map(zeros);
+  const [a, panels, out] = [4 * m * k, 4 * k * n, 4 * m * n].map(zeros);
   for (const exact of [0, 1]) {
-    gemm(0, 1, scratch, m, n, k, float32, a, k, 0, panels, exact, m, n, out, float32, n, 1, 0, 0, 0, 1, 0, 0, 0, 0);
+    const rows = exact ? m : m - 1;
+    const scratch = zeros(gemmScratch(rows, n, exact));
+    gemm(
+      0,
+      1,
+      scratch,
+      rows,
+      n,
+      k,
+      float32,
+      a,
+      k,
+      0,
+      panels,
+      exact,
+      rows,
+      n,
+      out,
+      float32,
+      n,
+      1,
+      0,
+      0,
+      0,
+      1,
+      0,
+      0,
+      0,
+      0,
+    );
   }
   arena.release(mark);
 }

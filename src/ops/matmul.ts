@@ -1,7 +1,7 @@
 /** C = A B from codes, scales in the epilogue. Kernels: assembly/gemm.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { TILE_COLUMNS, TILE_ROWS } from '../engine/units.js';
+import { TILE_COLUMNS } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { floatOfBits } from './scale.js';
 import { type BlockScales, idOf, matrixShape, type Tensor } from './tensor.js';
@@ -19,8 +19,8 @@ export interface MatmulOptions {
   readonly columnFactor?: number;
 }
 
-/** Rows of a block of C: 16 tiles high, its packed slice of A (96 KiB) stays in L2. */
-const MAX_ROW_BLOCK = 96;
+/** Tiles a block of C is high: its packed slice of A (384 KiB) stays in L2. */
+const MAX_TILES = 16;
 const MAX_COLUMN_BLOCK = 512;
 /** Bytes of decoded B held at a time; wider products go by ranges of columns. */
 const MAX_PANEL_BYTES = 1 << 25;
@@ -161,13 +161,13 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
         scaleB.scaled.blocks,
         ...scaleB.scaled.block,
       );
-      const { rowBlock, columnBlock } = blocksFor(m, columns, rt.info.threads);
+      const { rowBlock, columnBlock } = blocksFor(m, columns, rt.kernels.tileRows(exact), rt.info.threads);
       const units = Math.ceil(m / rowBlock) * Math.ceil(columns / columnBlock);
       const amax = rt.arena.alloc(units * 4);
       rt.parallel(
         'gemm',
         units,
-        rt.kernels.gemmScratch(rowBlock, columnBlock),
+        rt.kernels.gemmScratch(rowBlock, columnBlock, exact),
         m,
         columns,
         k,
@@ -198,12 +198,12 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
 }
 
 /** Blocks of C: large ones for reuse, smaller ones where there would be too few for the threads. Any choice gives the same bits. */
-function blocksFor(m: number, n: number, threads: number): { rowBlock: number; columnBlock: number } {
+function blocksFor(m: number, n: number, tileRows: number, threads: number): { rowBlock: number; columnBlock: number } {
   const wanted = threads === 1 ? 1 : 4 * threads;
   let columnBlock = Math.min(MAX_COLUMN_BLOCK, roundUp(n, TILE_COLUMNS));
-  let rowBlock = Math.min(MAX_ROW_BLOCK, roundUp(m, TILE_ROWS));
+  let rowBlock = Math.min(MAX_TILES * tileRows, roundUp(m, tileRows));
   const blocks = () => Math.ceil(m / rowBlock) * Math.ceil(n / columnBlock);
-  while (blocks() < wanted && rowBlock > 4 * TILE_ROWS) rowBlock = roundUp(rowBlock / 2, TILE_ROWS);
+  while (blocks() < wanted && rowBlock > 4 * tileRows) rowBlock = roundUp(rowBlock / 2, tileRows);
   while (blocks() < wanted && columnBlock > 8 * TILE_COLUMNS) columnBlock = roundUp(columnBlock / 2, TILE_COLUMNS);
   return { rowBlock, columnBlock };
 }
