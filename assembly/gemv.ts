@@ -1,27 +1,39 @@
 /**
- * One row, or a few, times one-byte weights stored N x K, decoded in registers: generation reads each weight once and keeps no panel.
- * Sums, scales and encoding are those of `gemm`, in the same order, so a token generated equals a token recomputed.
+ * A few rows times one-byte weights stored N x K: generation reads each weight once and keeps no float32 panel. Sums, scales and encoding are
+ * those of `gemm`, in the same order, so a token generated equals a token recomputed.
+ *
+ * Weights are turned into panels of codes, eight for each k, and decoded by moving bits: a magnitude at its place in a float32 is the value
+ * times 2^(bias - 127), subnormals too, which become subnormals. To make up for it, x is multiplied by 2^(125 - bias) beforehand where that
+ * is exact, and all sums are a quarter of themselves, or else each weight by 2^(127 - bias).
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
 import { decode } from './decode';
+import { amaxRow } from './encode';
 import { finishRow } from './finish';
-import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts } from './formats';
+import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, format } from './formats';
 import { lanes, quad } from './lanes';
 import { octets } from './octets';
 import { pack } from './pack';
 import { TILE } from './tile';
 
-/** Floats of a tail of k (7) for a panel. */
-const TAIL = 7 * TILE_COLUMNS;
+/** Panels multiplied at a time: four chains of sums, since a sum of one k waits for that of the last. */
+const PANELS = 2;
 
-/** Bytes of scratch a thread needs: the row of A, a block's sums and its line, a tail. */
-export function gemvScratch(depth: i32, columnBlock: i32): i32 {
-  return (depth + 4 + (columnBlock / TILE_COLUMNS) * TILE + 2 * columnBlock + TAIL + 32) * 4;
+/** Depth of panels and rows in memory: pairs of k. */
+@inline
+function even(depth: i32): i32 {
+  return (depth + 1) & ~1;
+}
+
+/** Bytes of scratch a thread needs: the rows of A, two panels, the rows' sums and a line. */
+export function gemvScratch(rows: i32, depth: i32, columnBlock: i32): i32 {
+  const sums = rows * (columnBlock / TILE_COLUMNS + 1) * TILE;
+  return (rows * (even(depth) + 4) + sums + 2 * columnBlock + 32) * 4 + PANELS * even(depth) * TILE_COLUMNS;
 }
 
 /**
- * Units: blocks of columnBlock columns, a multiple of 8. A is rows x K and contiguous, B is N x K of a one-byte format. The rest as in
+ * Units: blocks of columnBlock columns, a multiple of 16. A is rows x K and contiguous, B is N x K of a one-byte format. The rest as in
  * `gemm`; amax gets one word per unit.
  */
 export function gemv(
@@ -29,75 +41,112 @@ export function gemv(
   rows: i32, columns: i32, depth: i32, aDtype: i32, a: usize, bDtype: i32, b: usize, exact: i32, columnBlock: i32, out: usize, outDtype: i32,
   alpha: f32, rowScale: usize, columnScale: usize, addend: usize, outScale: f32, amax: usize,
 ): void {
-  const tail = (scratch + 15) & ~15;
-  const sums = tail + (<usize>TAIL << 2);
-  const line = sums + <usize>(columnBlock / TILE_COLUMNS) * (TILE << 2);
-  const x = line + (<usize>columnBlock << 3);
-  for (let row = 0; row < rows; row++) {
-    vector(aDtype, x, a + <usize>(row * depth) * bytesOf(aDtype), depth);
-    const scale = alpha * (rowScale ? load<f32>(rowScale + (row << 2)) : 1);
-    for (let unit = begin; unit < end; unit++) {
-      const first = unit * columnBlock;
-      const n = min(columnBlock, columns - first);
-      for (let j = 0; j < n; j += TILE_COLUMNS) {
-        const w = b + <usize>(first + j) * depth;
-        const c = sums + <usize>(j / TILE_COLUMNS) * (TILE << 2);
-        const valid = min(TILE_COLUMNS, n - j);
-        if (bDtype === facts.about<E4M3FN>().id) panel<E4M3FN>(exact, c, x, w, depth, valid, tail);
-        else if (bDtype === facts.about<E5M2>().id) panel<E5M2>(exact, c, x, w, depth, valid, tail);
-        else if (bDtype === facts.about<E4M3>().id) panel<E4M3>(exact, c, x, w, depth, valid, tail);
-      }
-      const at = <usize>(row * columns + first) * bytesOf(outDtype);
-      const largest = finishRow(sums, 1, 1, 0, n, line, columnBlock, scale, columnScale ? columnScale + (first << 2) : 0,
-        addend ? addend + at : 0, out + at, outDtype, outScale);
-      if (amax) store<u32>(amax + (unit << 2), row ? max(load<u32>(amax + (unit << 2)), largest) : largest);
+  const x = (scratch + 15) & ~15;
+  const xBytes = <usize>(even(depth) + 4) << 2;
+  const sums = x + <usize>rows * xBytes;
+  // One tile more than there are, for the panel that is not there.
+  const sumsBytes = <usize>(columnBlock / TILE_COLUMNS + 1) * (TILE << 2);
+  const line = sums + <usize>rows * sumsBytes;
+  const panels = line + (<usize>columnBlock << 3);
+  const factor = vectors(rows, depth, aDtype, a, x, xBytes, exact ? format.bias(bDtype) : 0);
+  for (let unit = begin; unit < end; unit++) {
+    const first = unit * columnBlock;
+    const n = min(columnBlock, columns - first);
+    for (let j = 0; j < n; j += PANELS * TILE_COLUMNS) {
+      const w = b + <usize>(first + j) * depth;
+      const c = sums + <usize>(j / TILE_COLUMNS) * (TILE << 2);
+      if (bDtype === facts.about<E4M3FN>().id) product<E4M3FN>(rows, c, sumsBytes, x, xBytes, w, depth, n - j, panels, exact, factor);
+      else if (bDtype === facts.about<E5M2>().id) product<E5M2>(rows, c, sumsBytes, x, xBytes, w, depth, n - j, panels, exact, factor);
+      else if (bDtype === facts.about<E4M3>().id) product<E4M3>(rows, c, sumsBytes, x, xBytes, w, depth, n - j, panels, exact, factor);
     }
+    let largest: u32 = 0;
+    for (let row = 0; row < rows; row++) {
+      const at = <usize>(row * columns + first) * bytesOf(outDtype);
+      const scale = alpha * (rowScale ? load<f32>(rowScale + (row << 2)) : 1);
+      largest = max(largest, finishRow(sums + <usize>row * sumsBytes, 1, 1, 0, n, line, columnBlock, scale,
+        columnScale ? columnScale + (first << 2) : 0, addend ? addend + at : 0, out + at, outDtype, outScale));
+    }
+    if (amax) store<u32>(amax + (unit << 2), largest);
   }
 }
 
-function vector(dtype: i32, dst: usize, src: usize, depth: i32): void {
-  if (dtype === facts.about<F32>().id) pack.row<F32>(dst, src, depth);
-  else if (dtype === facts.about<BF16>().id) pack.row<BF16>(dst, src, depth);
-  else if (dtype === facts.about<F16>().id) pack.row<F16>(dst, src, depth);
-  else if (dtype === facts.about<E4M3FN>().id) pack.row<E4M3FN>(dst, src, depth);
-  else if (dtype === facts.about<E5M2>().id) pack.row<E5M2>(dst, src, depth);
-  else if (dtype === facts.about<E4M3>().id) pack.row<E4M3>(dst, src, depth);
-}
-
-function panel<F>(exact: i32, c: usize, x: usize, w: usize, depth: i32, valid: i32, tail: usize): void {
-  if (exact) eight<F, BF16>(c, x, w, depth, valid, tail);
-  else eight<F, F32>(c, x, w, depth, valid, tail);
-}
-
 /**
- * Eight sums. F is the format of the weights, P that of the products (lanes.madd). 1 x 2048 x 2048 from E4M3, Node 26 / 20: 0.86 / 1.06 ms,
- * where packing panels took 4.0. Refused: a shift and an addition for all blocks without subnormals, 0.87 / 1.12; that and two panels (four
- * chains) at a time, 0.87 / 0.93 and half as much code again.
+ * The rows of A as float32, with zeros after them to an even depth. Returns what they were multiplied by: 2^(125 - bias), or 1 where bias is
+ * 0 or a number would leave float32.
  */
-function eight<F, P>(c: usize, x: usize, w: usize, depth: i32, valid: i32, tail: usize): void {
+function vectors(rows: i32, depth: i32, dtype: i32, a: usize, x: usize, xBytes: usize, bias: i32): f32 {
+  let largest: u32 = 0;
+  for (let row = 0; row < rows; row++) {
+    const from = a + <usize>(row * depth) * bytesOf(dtype);
+    const to = x + <usize>row * xBytes;
+    if (dtype === facts.about<F32>().id) pack.row<F32>(to, from, depth);
+    else if (dtype === facts.about<BF16>().id) pack.row<BF16>(to, from, depth);
+    else if (dtype === facts.about<F16>().id) pack.row<F16>(to, from, depth);
+    else if (dtype === facts.about<E4M3FN>().id) pack.row<E4M3FN>(to, from, depth);
+    else if (dtype === facts.about<E5M2>().id) pack.row<E5M2>(to, from, depth);
+    else if (dtype === facts.about<E4M3>().id) pack.row<E4M3>(to, from, depth);
+    store<f32>(to + (<usize>depth << 2), 0);
+    largest = max(largest, amaxRow(to, depth));
+  }
+  // Below 2^(3 + bias).
+  if (bias === 0 || largest >= <u32>((130 + bias) << 23)) return 1;
+  const factor = reinterpret<f32>((252 - bias) << 23);
+  const k = f32x4.splat(factor);
+  const end = x + <usize>rows * xBytes;
+  for (let p = x; p < end; p += 16) v128.store(p, f32x4.mul(v128.load(p), k));
+  return factor;
+}
+
+/** Sums of up to sixteen columns for each row. */
+function product<F>(
+  rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, w: usize, depth: i32, columns: i32, panels: usize, exact: i32, factor: f32,
+): void {
+  const bytes = <usize>(even(depth) * TILE_COLUMNS);
+  let special = turn<F>(panels, w, depth, min(columns, TILE_COLUMNS));
+  const both = columns > TILE_COLUMNS;
+  if (both) special = turn<F>(panels + bytes, w + <usize>(TILE_COLUMNS * depth), depth, min(columns - TILE_COLUMNS, TILE_COLUMNS)) || special;
+  const next = both ? panels + bytes : panels;
+  for (let row = 0; row < rows; row++) {
+    if (special) bytewise<F>(c, x, w, depth, min(columns, PANELS * TILE_COLUMNS), factor);
+    else if (factor !== 1) light<F>(c, x, panels, next, depth);
+    else if (exact) heavy<F, BF16>(c, x, panels, next, depth);
+    else heavy<F, F32>(c, x, panels, next, depth);
+    c += cStride;
+    x += xStride;
+  }
+}
+
+/** Eight rows of codes, of which `valid` exist, to a panel. Returns whether infinity or NaN is among them. */
+function turn<F>(dst: usize, src: usize, depth: i32, valid: i32): bool {
   const magnitudes = octets.magnitudes;
-  const lowMask = octets.lowMask<F>();
-  const rebias = octets.rebias<F>();
-  const lowTable = octets.lowTable<F>();
-  const highTable = octets.highTable<F>();
   let seen = i32x4.splat(0);
-  let low = i32x4.splat(0);
-  let high = low;
-  let p0 = w;
-  let p1 = w + <usize>min(1, valid - 1) * depth;
-  let p2 = w + <usize>min(2, valid - 1) * depth;
-  let p3 = w + <usize>min(3, valid - 1) * depth;
-  let p4 = w + <usize>min(4, valid - 1) * depth;
-  let p5 = w + <usize>min(5, valid - 1) * depth;
-  let p6 = w + <usize>min(6, valid - 1) * depth;
-  let p7 = w + <usize>min(7, valid - 1) * depth;
-  const whole = depth & ~7;
-  const end = x + (<usize>whole << 2);
-  for (let at = x; at < end; at += 32) {
+  let p0 = src;
+  let p1 = src + <usize>min(1, valid - 1) * depth;
+  let p2 = src + <usize>min(2, valid - 1) * depth;
+  let p3 = src + <usize>min(3, valid - 1) * depth;
+  let p4 = src + <usize>min(4, valid - 1) * depth;
+  let p5 = src + <usize>min(5, valid - 1) * depth;
+  let p6 = src + <usize>min(6, valid - 1) * depth;
+  let p7 = src + <usize>min(7, valid - 1) * depth;
+  const end = src + (depth & ~7);
+  while (p0 < end) {
     const r04 = quad.lowBytes(v128.load64_zero(p0), v128.load64_zero(p4));
     const r26 = quad.lowBytes(v128.load64_zero(p2), v128.load64_zero(p6));
     const r15 = quad.lowBytes(v128.load64_zero(p1), v128.load64_zero(p5));
     const r37 = quad.lowBytes(v128.load64_zero(p3), v128.load64_zero(p7));
+    const evens = quad.lowBytes(r04, r26);
+    const odds = quad.lowBytes(r15, r37);
+    const laterEvens = quad.highBytes(r04, r26);
+    const laterOdds = quad.highBytes(r15, r37);
+    const all = i8x16.max_u(
+      i8x16.max_u(v128.and(evens, magnitudes), v128.and(odds, magnitudes)),
+      i8x16.max_u(v128.and(laterEvens, magnitudes), v128.and(laterOdds, magnitudes)),
+    );
+    seen = i8x16.max_u(seen, all);
+    v128.store(dst, quad.lowBytes(evens, odds));
+    v128.store(dst, quad.highBytes(evens, odds), 16);
+    v128.store(dst, quad.lowBytes(laterEvens, laterOdds), 32);
+    v128.store(dst, quad.highBytes(laterEvens, laterOdds), 48);
     p0 += 8;
     p1 += 8;
     p2 += 8;
@@ -106,67 +155,88 @@ function eight<F, P>(c: usize, x: usize, w: usize, depth: i32, valid: i32, tail:
     p5 += 8;
     p6 += 8;
     p7 += 8;
-    let even = quad.lowBytes(r04, r26);
-    let odd = quad.lowBytes(r15, r37);
-    for (let half: usize = 0; half < 2; half++) {
-      const from = at + (half << 4);
-      let codes = quad.lowBytes(even, odd);
-      let mag = v128.and(codes, magnitudes);
-      seen = i8x16.max_u(seen, mag);
-      let lowBytes = octets.lowBytes<F>(codes, mag, lowMask, lowTable);
-      let highBytes = octets.highBytes<F>(codes, mag, magnitudes, lowMask, rebias, highTable);
-      let values = quad.lowBytes(lowBytes, highBytes);
-      let xs = v128.load32_splat(from);
-      low = lanes.madd<P>(xs, decode.low(values), low);
-      high = lanes.madd<P>(xs, decode.high(values), high);
-      values = quad.highBytes(lowBytes, highBytes);
-      xs = v128.load32_splat(from, 4);
-      low = lanes.madd<P>(xs, decode.low(values), low);
-      high = lanes.madd<P>(xs, decode.high(values), high);
-      codes = quad.highBytes(even, odd);
-      mag = v128.and(codes, magnitudes);
-      seen = i8x16.max_u(seen, mag);
-      lowBytes = octets.lowBytes<F>(codes, mag, lowMask, lowTable);
-      highBytes = octets.highBytes<F>(codes, mag, magnitudes, lowMask, rebias, highTable);
-      values = quad.lowBytes(lowBytes, highBytes);
-      xs = v128.load32_splat(from, 8);
-      low = lanes.madd<P>(xs, decode.low(values), low);
-      high = lanes.madd<P>(xs, decode.high(values), high);
-      values = quad.highBytes(lowBytes, highBytes);
-      xs = v128.load32_splat(from, 12);
-      low = lanes.madd<P>(xs, decode.low(values), low);
-      high = lanes.madd<P>(xs, decode.high(values), high);
-      even = quad.highBytes(r04, r26);
-      odd = quad.highBytes(r15, r37);
+    dst += 64;
+  }
+  for (let k = depth & ~7; k < depth; k++) {
+    for (let j = 0; j < TILE_COLUMNS; j++) {
+      const code = load<u8>(src + <usize>min(j, valid - 1) * depth + k);
+      store<u8>(dst + j, code);
+      seen = i8x16.max_u(seen, v128.and(i8x16.splat(<i8>code), magnitudes));
     }
+    dst += TILE_COLUMNS;
   }
-  if (octets.special<F>(seen)) {
-    bytewise<F>(c, x, w, depth, valid);
-    return;
-  }
-  if (whole < depth) {
-    pack.bHalfWide<F>(tail, w + whole, depth, 0, valid, depth - whole);
-    pack.bHalfWide<F>(tail + 16, w + whole, depth, 4, valid, depth - whole);
-    for (let k = whole; k < depth; k++) {
-      const xs = v128.load32_splat(x + (<usize>k << 2));
-      const from = tail + (<usize>(k - whole) << 5);
-      low = lanes.madd<P>(xs, v128.load(from), low);
-      high = lanes.madd<P>(xs, v128.load(from, 16), high);
-    }
-  }
-  v128.store(c, low);
-  v128.store(c, high, 16);
+  if (depth & 1) store<u64>(dst, 0);
+  return octets.special<F>(seen);
 }
 
-/** The same where weights hold infinity or NaN: slow, and right for every code. */
-function bytewise<F>(c: usize, x: usize, w: usize, depth: i32, valid: i32): void {
-  for (let j = 0; j < valid; j++) {
+/** Sign and magnitude of eight codes, each extended to 16 bits, as the upper halves of float32 numbers: values times 2^(bias - 127). */
+@inline
+function halves<F>(extended: v128, mask: v128): v128 {
+  return v128.and(i16x8.shl(extended, octets.shift<F>()), mask);
+}
+
+/** Sixteen sums over k. `scale`: each weight is multiplied by it, unless it is `light`, and the sums are then quarters. */
+@inline
+function sixteen<F, P>(c: usize, x: usize, panel: usize, next: usize, depth: i32, heavy: bool): void {
+  const bits = 0x8000 | (0x7f << octets.shift<F>());
+  const mask = octets.pairs(bits);
+  const zero = octets.pairs(0);
+  const k = f32x4.splat(reinterpret<f32>((254 - facts.about<F>().bias) << 23));
+  let low = i32x4.splat(0), high = low, nextLow = low, nextHigh = low;
+  const end = panel + <usize>(even(depth) * TILE_COLUMNS);
+  while (panel < end) {
+    const x0 = v128.load32_splat(x);
+    const x1 = v128.load32_splat(x, 4);
+    const codes = v128.load(panel);
+    const others = v128.load(next);
+    const a = halves<F>(i16x8.extend_low_i8x16_s(codes), mask);
+    const b = halves<F>(i16x8.extend_low_i8x16_s(others), mask);
+    const later = halves<F>(i16x8.extend_high_i8x16_s(codes), mask);
+    const laterB = halves<F>(i16x8.extend_high_i8x16_s(others), mask);
+    low = lanes.madd<P>(x0, weight(quad.lowPairs(zero, a), k, heavy), low);
+    high = lanes.madd<P>(x0, weight(quad.highPairs(zero, a), k, heavy), high);
+    nextLow = lanes.madd<P>(x0, weight(quad.lowPairs(zero, b), k, heavy), nextLow);
+    nextHigh = lanes.madd<P>(x0, weight(quad.highPairs(zero, b), k, heavy), nextHigh);
+    low = lanes.madd<P>(x1, weight(quad.lowPairs(zero, later), k, heavy), low);
+    high = lanes.madd<P>(x1, weight(quad.highPairs(zero, later), k, heavy), high);
+    nextLow = lanes.madd<P>(x1, weight(quad.lowPairs(zero, laterB), k, heavy), nextLow);
+    nextHigh = lanes.madd<P>(x1, weight(quad.highPairs(zero, laterB), k, heavy), nextHigh);
+    x += 8;
+    panel += 16;
+    next += 16;
+  }
+  const whole = f32x4.splat(heavy ? 1 : 4);
+  v128.store(c, f32x4.mul(low, whole));
+  v128.store(c, f32x4.mul(high, whole), 16);
+  v128.store(c, f32x4.mul(nextLow, whole), TILE << 2);
+  v128.store(c, f32x4.mul(nextHigh, whole), (TILE << 2) + 16);
+}
+
+@inline
+function weight(value: v128, k: v128, heavy: bool): v128 {
+  return heavy ? f32x4.mul(value, k) : value;
+}
+
+/** With x multiplied beforehand. */
+function light<F>(c: usize, x: usize, panel: usize, next: usize, depth: i32): void {
+  sixteen<F, BF16>(c, x, panel, next, depth, false);
+}
+
+/** With each weight multiplied; P tells whether the products are exact (lanes.madd). */
+function heavy<F, P>(c: usize, x: usize, panel: usize, next: usize, depth: i32): void {
+  sixteen<F, P>(c, x, panel, next, depth, true);
+}
+
+/** The same where weights hold infinity or NaN: slow, and right for every code. x is what it was times `factor`. */
+function bytewise<F>(c: usize, x: usize, w: usize, depth: i32, columns: i32, factor: f32): void {
+  const inverse: f32 = <f32>1 / factor;
+  for (let j = 0; j < columns; j++) {
     let sum: f32 = 0;
     for (let k = 0; k < depth; k++) {
       const value = f32x4.extract_lane(decode.operand<F>(decode.load<F>(w + k)), 0);
-      sum = sum + load<f32>(x + (<usize>k << 2)) * value;
+      sum = sum + load<f32>(x + (<usize>k << 2)) * inverse * value;
     }
-    store<f32>(c + (j << 2), sum);
+    store<f32>(c + <usize>((j / TILE_COLUMNS) * TILE + (j % TILE_COLUMNS)) * 4, sum);
     w += depth;
   }
 }

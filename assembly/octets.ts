@@ -20,6 +20,11 @@ export abstract class octets {
     return i8x16.splat(<i8>(byte | load<i32>(ZERO)));
   }
 
+  /** Eight times 16 bits. */
+  @inline static pairs(bits: i32): v128 {
+    return i16x8.splat(<i16>(bits | load<i32>(ZERO)));
+  }
+
   @inline static get magnitudes(): v128 { return octets.splat(0x7f); }
 
   /** How far a magnitude goes up to its place in BF16. */

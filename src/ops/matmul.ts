@@ -118,7 +118,7 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
       rt.parallel(
         'gemv',
         units,
-        rt.kernels.gemvScratch(k, VECTOR_COLUMNS),
+        rt.kernels.gemvScratch(m, k, VECTOR_COLUMNS),
         m,
         n,
         k,
