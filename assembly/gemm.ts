@@ -15,6 +15,7 @@ import { lanes } from './lanes';
 import { pack } from './pack';
 import { pair } from './pair';
 import { five, TILE, tile, upperTile } from './tile';
+import { turned } from './turned';
 
 abstract class blocking {
   /**
@@ -41,7 +42,8 @@ abstract class blocking {
 }
 
 /**
- * Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N (else N x K). ld in elements. src is column
+ * Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N (else N x K), or where it is 2, as `prepack`
+ * left it. ld in elements. src is column
  * `from` of N. Where `scales` is not 0, blocks of blockRows x blockColumns of the stored matrix have float32 scales there, powers of two.
  */
 export function packB(
@@ -52,9 +54,9 @@ export function packB(
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
     const valid = min(TILE_COLUMNS, columns - first);
-    const at = src + <usize>(across ? first : first * ld) * bytes;
+    const at = src + (across === 2 ? <usize>panel * turned.bytes(depth) : <usize>(across ? first : first * ld) * bytes);
     const to = dst + <usize>panel * depth * 32;
-    const stride = <usize>ld * bytes;
+    const stride = across === 2 ? TILE_COLUMNS : <usize>ld * bytes;
     if (dtype === facts.about<F32>().id) pack.b<F32>(to, at, stride, across !== 0, valid, depth);
     else if (dtype === facts.about<BF16>().id) pack.b<BF16>(to, at, stride, across !== 0, valid, depth);
     else if (dtype === facts.about<F16>().id) pack.b<F16>(to, at, stride, across !== 0, valid, depth);

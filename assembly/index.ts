@@ -5,6 +5,7 @@
 export { quantize, quantizeScratch, dequantize, amax } from './quantize';
 export { packB, gemm, gemmScratch, tileRows } from './gemm';
 export { gemv, gemvScratch } from './gemv';
+export { prepack, prepackedBytes } from './turned';
 export { embeddingForward, embeddingBackward } from './embedding';
 export { normForward, normBackward } from './norm';
 export { rope } from './rope';

@@ -182,15 +182,15 @@ export abstract class nearest {
   }
 
   /** BF16 to nearest-even, eight numbers at a time, signs and all; n is a multiple of 8. False where it met a NaN. */
-  private static eights(src: usize, dst: usize, n: i32, scale: f32): bool {
+  @inline private static eights(src: usize, dst: usize, n: i32, scale: f32, scaled: bool): bool {
     const one = v128.load(VECTORS);
     const half = v128.load(VECTORS, 16);
     const k = f32x4.splat(scale);
     let nan = i32x4.splat(0);
     const end = src + (<usize>n << 2);
     while (src < end) {
-      const x0 = f32x4.mul(v128.load(src), k);
-      const x1 = f32x4.mul(v128.load(src, 16), k);
+      const x0 = scaled ? f32x4.mul(v128.load(src), k) : v128.load(src);
+      const x1 = scaled ? f32x4.mul(v128.load(src, 16), k) : v128.load(src, 16);
       nan = v128.or(nan, v128.or(f32x4.ne(x0, x0), f32x4.ne(x1, x1)));
       const r0 = i32x4.add(i32x4.add(x0, half), v128.and(i32x4.shr_u(x0, 16), one));
       const r1 = i32x4.add(i32x4.add(x1, half), v128.and(i32x4.shr_u(x1, 16), one));
@@ -204,7 +204,12 @@ export abstract class nearest {
   /** As much of a row, from its start, as is done here; the rest is for the loop of encode.ts, from whose start then. */
   static row(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool, stats: usize): i32 {
     const how = kind.of(dtype);
-    if (how === kind.upper) return !saturate && !stats && nearest.eights(src, dst, n & ~7, scale) ? n & ~7 : 0;
+    if (how === kind.upper) {
+      if (saturate || stats) return 0;
+      // A product of subnormal numbers takes four times as long, be it by 1.
+      const right = scale === 1 ? nearest.eights(src, dst, n & ~7, 1, false) : nearest.eights(src, dst, n & ~7, scale, true);
+      return right ? n & ~7 : 0;
+    }
     return how === kind.narrow && format.bytes(dtype) === 1 && saturate ? nearest.bytes(dtype, src, dst, n, scale, stats) : 0;
   }
 }

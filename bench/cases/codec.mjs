@@ -1,6 +1,7 @@
 /**
  * Float32 to codes and back, every format, against src/formats. Bytes: those read and written, codes by the byte. Resident: from tensor to
- * tensor in the engine's memory, with the statistics a training step takes from it; end to end: from typed array to typed array.
+ * tensor in the engine's memory; counted: with the statistics that a training step takes from it; end to end: from typed array to typed
+ * array.
  */
 import { DTYPES, decode, encode, formatSpec } from '../../dist/formats/index.js';
 import { dequantize, quantize } from '../../dist/ops/quantize.js';
@@ -56,14 +57,15 @@ function encoders(engine, elements, dtype) {
     const source = floatTensor(engine, numbers, [elements]);
     const random = { seed: SEED, stream: 0, step: 0 };
     return {
-      run: () => quantize(engine, source, { dtype, scale: 1, ...more, random }).codes,
+      run: () => quantize(engine, source, { dtype, scale: 1, statistics: 'none', ...more, random }).codes,
       seen: (t) => ({ codes: engine.codes(t) }),
-      expected: () => ({ codes: encode(numbers, dtype, { ...more, seed: SEED }) }),
+      expected: () => ({ codes: encode(numbers, dtype, { rounding: more.rounding, seed: SEED }) }),
     };
   };
   const forms = [
     { form: 'resident', ...resident(values) },
     ...subnormalForms(elements, dtype, resident),
+    { form: 'counted', ...resident(values, { statistics: 'all' }) },
     {
       form: 'end to end',
       run: () => engine.encode(values, { dtype }),

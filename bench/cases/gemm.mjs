@@ -1,6 +1,6 @@
 /** C = A B over the shapes of bench/shapes, against the mirror, and the rivals' against float64. Operations: 2 M N K. */
 import { encode } from '../../dist/formats/index.js';
-import { matmul } from '../../dist/ops/matmul.js';
+import { canPrepack, matmul, prepack } from '../../dist/ops/matmul.js';
 import * as mirror from '../mirror.mjs';
 import { titleOf } from '../rivals/index.mjs';
 import { operations } from '../work.mjs';
@@ -9,6 +9,8 @@ const OPERANDS = ['float32', 'bfloat16', 'float8_e4m3fn'];
 const OUTPUTS = ['float32', 'bfloat16'];
 /** Multiply-adds the mirror does for a check, in tenths of a second. Larger products are checked in rows all over C. */
 const CHECKED = 2e7;
+/** Rows up to which a prepacked weight is of use. */
+const FEW = 8;
 /** Random numbers before they repeat: a prime, so that rows differ. Large operands would take minutes to make. */
 const PERIOD = 1000003;
 
@@ -35,6 +37,10 @@ function products(engine, { m, n, k, layout }, dtype) {
   const a = operand(random, transposeA ? [k, m] : [m, k], dtype);
   const b = operand(random, transposeB ? [n, k] : [k, n], dtype);
   const [placedA, placedB] = [mirror.place(engine, a), mirror.place(engine, b)];
+  const forms = [{ name: dtype, b: placedB }];
+  if (m <= FEW && transposeB && canPrepack(placedB)) {
+    forms.unshift({ name: `${dtype}, prepacked`, b: prepack(engine, placedB), prepacked: true });
+  }
   const rows = checkedRows(m, n * k);
   let sums;
   const mirrored = () => {
@@ -45,14 +51,15 @@ function products(engine, { m, n, k, layout }, dtype) {
     });
     return sums;
   };
-  return OUTPUTS.map((outType) => {
+  const contenders = OUTPUTS.flatMap((outType) => forms.map((form) => ({ outType, ...form })));
+  return contenders.map(({ outType, name, b: operandB, prepacked }) => {
     const out = engine.empty([m, n], outType);
     return {
-      name: `${dtype} -> ${outType}`,
-      detail: { operands: dtype, out: outType },
+      name: `${name} -> ${outType}`,
+      detail: { operands: dtype, out: outType, prepacked },
       ...operations(2 * m * n * k, dtype),
       run: () => {
-        matmul(engine, placedA, placedB, { transposeA, transposeB, out });
+        matmul(engine, placedA, operandB, { transposeA, transposeB, out });
         return out;
       },
       seen: (c) => ({ rows: pick(engine.codes(c), n, rows) }),

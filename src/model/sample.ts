@@ -1,6 +1,7 @@
 /** Autoregressive generation: one token at a time over a cache of keys and values, drawn by a seeded position and not by a state. */
 import { philoxWord } from '../formats/index.js';
 import { exp } from '../ops/math.js';
+import { canPrepack, prepack } from '../ops/matmul.js';
 import { read } from '../ops/quantize.js';
 import { sizeOf, upload } from '../ops/tensor.js';
 import type { Casts } from './casts.js';
@@ -50,6 +51,7 @@ export function* sample(
   const bad = text.find((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocabSize));
   if (bad !== undefined) throw new RangeError(`prompt: expected token ids below ${config.vocabSize}, got ${bad}`);
   const cache = newKvCache(model, 1, config.maxPositions);
+  const packed = withPrepackedWeights(model);
   try {
     let pending = text.slice(-config.maxPositions);
     for (let i = 0; i < options.maxNewTokens; i++) {
@@ -57,14 +59,24 @@ export function* sample(
         pending = text.slice(-Math.ceil(config.maxPositions / 2));
         cache.length = 0;
       }
-      const id = choose(lastLogits(model, casts, pending, cache), options, i);
+      const id = choose(lastLogits(packed, casts, pending, cache), options, i);
       text.push(id);
       pending = [id];
       yield id;
     }
   } finally {
     for (const layer of cache.layers) rt.arena.free(layer.ptr);
+    for (const { forward } of packed.weights.values()) if (forward.prepacked) rt.arena.free(forward.ptr);
   }
+}
+
+/** Generation multiplies each weight by one row a token; laying it out for that takes about as long as one token. */
+function withPrepackedWeights(model: Model): Model {
+  const weights = [...model.weights].map(
+    ([name, { forward, backward }]) =>
+      [name, { forward: canPrepack(forward) ? prepack(model.rt, forward) : forward, backward }] as const,
+  );
+  return { ...model, weights: new Map(weights) };
 }
 
 /** Logits after the last of the new tokens. */

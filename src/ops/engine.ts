@@ -5,7 +5,7 @@ import { prepareTurbo } from '../engine/turbo.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
 import { describe } from '../formats/spec.js';
 import { type BlockScaling, quantizeBlocks } from './blocks.js';
-import { matmul } from './matmul.js';
+import { matmul, prepack } from './matmul.js';
 import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
 import { firstDifference, results } from './self-check.js';
 import { bytes, checkShape, empty, floats, matrixShape, scalesAt, sizeOf, type Tensor } from './tensor.js';
@@ -84,6 +84,16 @@ export class Engine extends Runtime {
     return empty(this, shape, dtypeOf(dtype));
   }
 
+  /**
+   * A copy of a weight (N, K), FP8 with one scale, laid out for products with one row or a few: `matmul(x, prepacked, { transposeB: true })`
+   * gives the same bits sooner. It is no use for anything else.
+   */
+  prepack(w: Tensor): Tensor {
+    checkTensor('w', w);
+    checkPlain('prepack', w);
+    return prepack(this, w);
+  }
+
   /** out = A B in float32 sums over ascending k. Allocates a float32 result unless `out` is given. */
   matmul(
     a: Tensor,
@@ -107,11 +117,13 @@ export class Engine extends Runtime {
 
   /** A float32 copy of the values. */
   read(t: Tensor): Float32Array {
+    checkPlain('read', t);
     return t.dtype === 'float32' && t.scaleInv === 1 ? floats(this, t).slice() : read(this, t);
   }
 
   /** A copy of the codes: Uint8Array, Uint16Array or Float32Array by the format's width. */
   codes(t: Tensor): Codes {
+    checkPlain('codes', t);
     const copy = bytes(this, t).slice().buffer;
     return codesArray(t.dtype, copy);
   }
@@ -186,6 +198,10 @@ function checkValues(values: ArrayLike<number>): void {
 
 function checkTensor(name: string, t: Tensor): void {
   if (!isTensor(t)) throw new TypeError(`${name}: expected a tensor, got ${describe(t)}`);
+}
+
+function checkPlain(name: string, t: Tensor): void {
+  if (t.prepacked) throw new RangeError(`${name}: expected a tensor, got a prepacked weight`);
 }
 
 function codesArray(dtype: DType, buffer: ArrayBuffer): Codes {

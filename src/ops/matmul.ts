@@ -26,7 +26,7 @@ const MAX_COLUMN_BLOCK = 512;
 const MAX_PANEL_BYTES = 1 << 25;
 
 /** Rows of C up to which B's weights are decoded in registers, once for each row (beyond, panels for all rows take less time); columns of a unit. */
-const FEW_ROWS = 2;
+const FEW_ROWS = 8;
 const VECTOR_COLUMNS = 64;
 
 /** Formats the kernels multiply; the others are for storage and exchange. */
@@ -76,6 +76,28 @@ function checkAddend(addend: Tensor, dtype: DType, m: number, n: number): void {
   if (addend.scaleInv !== 1) throw new RangeError('matmul: expected an addend without a scale, got one with a scale');
 }
 
+/** Of those, the ones that `prepack` takes. */
+const PREPACKED: ReadonlySet<DType> = new Set(['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3']);
+
+export const canPrepack = ({ dtype, scaleInv }: Tensor): boolean =>
+  PREPACKED.has(dtype) && typeof scaleInv === 'number';
+
+/**
+ * A copy of a weight (N, K), of one byte an element and without block scales, laid out for products with one row or a few: as the transposed
+ * second operand of `matmul` it gives the same bits, sooner. Eight columns of C lie side by side, k by k.
+ */
+export function prepack(rt: Runtime, w: Tensor): Tensor {
+  const { dtype, shape, scaleInv } = w;
+  if (!PREPACKED.has(dtype))
+    throw new RangeError(`prepack: expected a weight of ${[...PREPACKED].join(', ')}, got ${dtype}`);
+  if (typeof scaleInv !== 'number')
+    throw new RangeError('prepack: expected a weight with one scale, got one with several');
+  const [rows, depth] = matrixShape(w);
+  const ptr = rt.arena.alloc(rt.kernels.prepackedBytes(rows, depth));
+  rt.parallel('prepack', Math.ceil(rows / TILE_COLUMNS), 0, idOf(dtype), w.ptr, rows, depth, ptr);
+  return { dtype, shape, ptr, scaleInv, prepacked: true };
+}
+
 /** Multiplies and returns the largest |value| of C before its own scale. Every element is summed over k in ascending order. */
 export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions): number {
   const { transposeA = false, transposeB = false, out, addend } = options;
@@ -83,6 +105,9 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
     if (!OPERANDS.has(dtype)) {
       throw new RangeError(`matmul: expected ${name} of dtype ${[...OPERANDS].join(', ')}, got ${dtype}`);
     }
+  }
+  if (a.prepacked || (b.prepacked && !transposeB)) {
+    throw new RangeError('matmul: expected a prepacked weight as B with transposeB, got it elsewhere');
   }
   const [aRows, aColumns] = matrixShape(a);
   const [bRows, bColumns] = matrixShape(b);
@@ -126,6 +151,7 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
         a.ptr,
         idOf(b.dtype),
         b.ptr,
+        b.prepacked ? 1 : 0,
         exact,
         VECTOR_COLUMNS,
         out.ptr,
@@ -144,8 +170,9 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
     const panels = rt.arena.alloc(roundUp(Math.min(n, range), TILE_COLUMNS) * k * 4);
     for (let first = 0; first < n; first += range) {
       const columns = Math.min(range, n - first);
-      const from = b.ptr + first * (transposeB ? bColumns : 1) * bBytes;
-      const across = transposeB ? 0 : 1;
+      const from =
+        b.ptr + (b.prepacked ? rt.kernels.prepackedBytes(first, k) : first * (transposeB ? bColumns : 1) * bBytes);
+      const across = b.prepacked ? 2 : transposeB ? 0 : 1;
       rt.parallel(
         'packB',
         Math.ceil(columns / TILE_COLUMNS),

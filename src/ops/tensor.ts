@@ -21,6 +21,8 @@ export interface Tensor {
   readonly shape: readonly number[];
   readonly ptr: number;
   readonly scaleInv: ScaleInv;
+  /** What `prepack` gives: the second operand of products, and nothing else. */
+  readonly prepacked?: true;
 }
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);

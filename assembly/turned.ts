@@ -1,0 +1,99 @@
+/**
+ * Panels of one-byte codes: of eight rows of a matrix N x K the codes of one k side by side, then those of the next, k even, and a word that
+ * tells whether infinity or NaN is among them. Weights multiplied again and again by one row lie like this (`prepack`), or are turned first.
+ */
+
+import { TILE_COLUMNS } from '../src/engine/units';
+import { E4M3, E4M3FN, E5M2, facts } from './formats';
+import { quad } from './lanes';
+import { octets } from './octets';
+
+export abstract class turned {
+  /** Codes of one column of a panel: pairs of k. */
+  @inline static depth(depth: i32): i32 {
+    return (depth + 1) & ~1;
+  }
+
+  @inline static bytes(depth: i32): i32 {
+    return turned.depth(depth) * TILE_COLUMNS + 16;
+  }
+
+  /** Whether a panel holds infinity or NaN. */
+  @inline static special(panel: usize, depth: i32): bool {
+    return load<u64>(panel + <usize>(turned.depth(depth) * TILE_COLUMNS)) !== 0;
+  }
+
+  /** Eight rows of codes, of which `valid` exist, to a panel. */
+  static of<F>(dst: usize, src: usize, depth: i32, valid: i32): void {
+    const magnitudes = octets.magnitudes;
+    let seen = i32x4.splat(0);
+    let p0 = src;
+    let p1 = src + <usize>min(1, valid - 1) * depth;
+    let p2 = src + <usize>min(2, valid - 1) * depth;
+    let p3 = src + <usize>min(3, valid - 1) * depth;
+    let p4 = src + <usize>min(4, valid - 1) * depth;
+    let p5 = src + <usize>min(5, valid - 1) * depth;
+    let p6 = src + <usize>min(6, valid - 1) * depth;
+    let p7 = src + <usize>min(7, valid - 1) * depth;
+    const end = src + (depth & ~7);
+    while (p0 < end) {
+      const r04 = quad.lowBytes(v128.load64_zero(p0), v128.load64_zero(p4));
+      const r26 = quad.lowBytes(v128.load64_zero(p2), v128.load64_zero(p6));
+      const r15 = quad.lowBytes(v128.load64_zero(p1), v128.load64_zero(p5));
+      const r37 = quad.lowBytes(v128.load64_zero(p3), v128.load64_zero(p7));
+      const evens = quad.lowBytes(r04, r26);
+      const odds = quad.lowBytes(r15, r37);
+      const laterEvens = quad.highBytes(r04, r26);
+      const laterOdds = quad.highBytes(r15, r37);
+      const all = i8x16.max_u(
+        i8x16.max_u(v128.and(evens, magnitudes), v128.and(odds, magnitudes)),
+        i8x16.max_u(v128.and(laterEvens, magnitudes), v128.and(laterOdds, magnitudes)),
+      );
+      seen = i8x16.max_u(seen, all);
+      v128.store(dst, quad.lowBytes(evens, odds));
+      v128.store(dst, quad.highBytes(evens, odds), 16);
+      v128.store(dst, quad.lowBytes(laterEvens, laterOdds), 32);
+      v128.store(dst, quad.highBytes(laterEvens, laterOdds), 48);
+      p0 += 8;
+      p1 += 8;
+      p2 += 8;
+      p3 += 8;
+      p4 += 8;
+      p5 += 8;
+      p6 += 8;
+      p7 += 8;
+      dst += 64;
+    }
+    for (let k = depth & ~7; k < depth; k++) {
+      for (let j = 0; j < TILE_COLUMNS; j++) {
+        const code = load<u8>(src + <usize>min(j, valid - 1) * depth + k);
+        store<u8>(dst + j, code);
+        seen = i8x16.max_u(seen, v128.and(i8x16.splat(<i8>code), magnitudes));
+      }
+      dst += TILE_COLUMNS;
+    }
+    if (depth & 1) {
+      store<u64>(dst, 0);
+      dst += TILE_COLUMNS;
+    }
+    store<u64>(dst, octets.special<F>(seen) ? 1 : 0);
+  }
+}
+
+/** Bytes of a prepacked matrix of so many rows. */
+export function prepackedBytes(rows: i32, depth: i32): i32 {
+  return (rows + TILE_COLUMNS - 1) / TILE_COLUMNS * turned.bytes(depth);
+}
+
+/** Units: panels of 8 rows of a matrix rows x depth of a one-byte format. */
+export function prepack(begin: i32, end: i32, _scratch: usize, dtype: i32, src: usize, rows: i32, depth: i32, dst: usize): void {
+  for (let panel = begin; panel < end; panel++) {
+    const first = panel * TILE_COLUMNS;
+    const from = src + <usize>(first * depth);
+    const to = dst + <usize>panel * turned.bytes(depth);
+    const valid = min(TILE_COLUMNS, rows - first);
+    if (dtype === facts.about<E4M3FN>().id) turned.of<E4M3FN>(to, from, depth, valid);
+    else if (dtype === facts.about<E5M2>().id) turned.of<E5M2>(to, from, depth, valid);
+    else if (dtype === facts.about<E4M3>().id) turned.of<E4M3>(to, from, depth, valid);
+  }
+}

@@ -1,0 +1,99 @@
+/** Products with a few rows, whose weights are decoded in registers, against the GEMM, which gemm.test.ts holds against its mirror. */
+import { describe, expect, it } from 'vitest';
+import { type Codes, type DType, formatSpec } from '../src/formats/index.js';
+import { matmul, prepack } from '../src/ops/matmul.js';
+import { type Tensor, zeros } from '../src/ops/tensor.js';
+import { useBuilds } from './helpers/builds.js';
+import { finiteCodes, ofCodes, place, type Sample, sample } from './helpers/cases.js';
+import { expectSameBytes } from './helpers/close.js';
+import { Random } from './helpers/rng.js';
+
+const onEveryBuild = useBuilds();
+const WEIGHTS = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3'] as const;
+/** More rows than the kernel takes, and fewer; edges of panels, of their pairs and of blocks; odd depths. */
+const SHAPES = [
+  [1, 1, 1],
+  [1, 7, 3],
+  [2, 8, 8],
+  [3, 9, 31],
+  [1, 16, 64],
+  [8, 17, 65],
+  [9, 24, 16],
+  [5, 70, 333],
+  [1, 200, 40],
+] as const;
+
+/** K x N of N x K. */
+function turned({ codes, shape: [rows, columns], dtype }: Sample): Sample {
+  const out = codes.slice() as Codes;
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = codes[i * columns + j];
+  return ofCodes(out, [columns, rows], dtype);
+}
+
+/** As it is, and prepacked, the weight gives what the GEMM gives of its transpose, codes and largest magnitude. */
+function expectSameProducts(x: Sample, w: Sample, out: DType, label: string): void {
+  const [n] = w.shape;
+  const columns = turned(w);
+  onEveryBuild((engine, name) => {
+    const a = place(engine, x, 0.5);
+    const product = (b: Tensor, transposeB: boolean) => {
+      const c = zeros(engine, [x.shape[0], n], out);
+      const amax = matmul(engine, a, b, { transposeB, out: c });
+      return { amax, codes: engine.codes(c) };
+    };
+    const expected = product(place(engine, columns, 3), false);
+    const weight = place(engine, w, 3);
+    for (const [form, b] of Object.entries({ plain: weight, prepacked: prepack(engine, weight) })) {
+      const seen = product(b, true);
+      expectSameBytes(seen.codes, expected.codes, `${name}, ${form}, ${label}`);
+      expect(Object.is(seen.amax, expected.amax), `${name}, ${form}, ${label}: amax`).toBe(true);
+    }
+  });
+}
+
+describe.each(WEIGHTS)('weights of %s', (dtype) => {
+  const random = new Random(formatSpec(dtype).id);
+
+  it.each(SHAPES)('%i x %i x %i: the bits of the GEMM', (m, n, k) => {
+    const weight = ofCodes(finiteCodes(random, n * k, dtype), [n, k], dtype);
+    for (const [label, x] of Object.entries({
+      codes: ofCodes(finiteCodes(random, m * k, 'float8_e4m3fn'), [m, k], 'float8_e4m3fn'),
+      'numbers of about 1': sample(random.normals(m * k), [m, k], 'bfloat16'),
+      'numbers too large to be multiplied beforehand': sample(random.normals(m * k, 3e5), [m, k], 'bfloat16'),
+      'numbers down to 2^-60': sample(random.wide(m * k, -62, -50), [m, k], 'bfloat16'),
+      'float32, whose products are rounded': sample(random.normals(m * k), [m, k], 'float32'),
+    })) {
+      expectSameProducts(x, weight, 'float32', label);
+      expectSameProducts(x, weight, 'bfloat16', label);
+    }
+  });
+
+  it('infinity and NaN in a weight, or in the row', () => {
+    const weight = finiteCodes(random, 40 * 33, dtype);
+    const bad = formatSpec(dtype).maxCode + 1;
+    weight[9 * 33 + 4] = bad;
+    weight[39 * 33 + 32] = bad | 0x80;
+    const x = random.normals(33);
+    expectSameProducts(sample(x, [1, 33], 'bfloat16'), ofCodes(weight, [40, 33], dtype), 'float32', 'weight');
+    const finite = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
+    for (const special of [Number.POSITIVE_INFINITY, Number.NaN]) {
+      expectSameProducts(sample([...x.subarray(1), special], [1, 33], 'bfloat16'), finite, 'float32', `${special}`);
+    }
+  });
+});
+
+it('what cannot be prepacked, or is used as something else, is refused by name', () => {
+  onEveryBuild((engine) => {
+    const plain = engine.tensor([1, 2, 3, 4], [2, 2], 'float8_e4m3fn');
+    const packed = engine.prepack(plain);
+    const rows = engine.quantize([1, 2, 3, 4], [2, 2], { dtype: 'float8_e4m3fn', scaling: 'row' });
+    const wide = engine.tensor([1, 2, 3, 4], [2, 2], 'bfloat16');
+    expect(() => engine.prepack(wide)).toThrow(/^prepack: expected a weight of float8_e4m3fn, .*, got bfloat16$/);
+    expect(() => engine.prepack(rows)).toThrow('prepack: expected a weight with one scale, got one with several');
+    expect(() => engine.prepack(packed)).toThrow('prepack: expected a tensor, got a prepacked weight');
+    expect(() => engine.matmul(packed, plain)).toThrow('expected a prepacked weight as B with transposeB');
+    expect(() => engine.matmul(plain, packed)).toThrow('expected a prepacked weight as B with transposeB');
+    expect(() => engine.read(packed)).toThrow('read: expected a tensor, got a prepacked weight');
+    expect(() => engine.codes(packed)).toThrow('codes: expected a tensor, got a prepacked weight');
+  });
+});
