@@ -12,7 +12,7 @@ const DEMO = {
   'n-kv-head': 1,
   'n-ff': 384,
   'batch-size': 4,
-  'max-iters': 2100,
+  'max-iters': 1900,
   'min-lr': 0.0001,
   'warmup-iters': 60,
   'eval-interval': 250,
