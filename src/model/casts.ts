@@ -81,7 +81,7 @@ export class TrainingCasts implements Casts {
     private readonly scales: Scales,
     private readonly seed: number,
     private readonly step: number,
-    /** Whether `health` counts what saturates and vanishes: a step takes a hundredth longer. */
+    /** Whether `health` counts what saturates and vanishes: 0.06 ns an element. */
     private readonly counting = true,
   ) {}
 

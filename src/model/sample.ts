@@ -70,7 +70,7 @@ export function* sample(
   }
 }
 
-/** Generation multiplies each weight by one row a token; laying it out for that takes about as long as one token. */
+/** Generation multiplies each weight by one row a token; laying it out for that takes about as long as one token, and its bytes again. */
 function withPrepackedWeights(model: Model): Model {
   const weights = [...model.weights].map(
     ([name, { forward, backward }]) =>
