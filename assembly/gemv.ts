@@ -7,7 +7,7 @@
  * where that is exact, and all sums are a quarter of themselves, or else each weight by 2^(127 - bias).
  *
  * 1 x 2048 x 2048 from E4M3, Node 26: 0.35 ms prepacked, 0.50 ms not; 0.85 ms with an exact decoding in registers of one panel, 4.0 ms with
- * float32 panels.
+ * float32 panels. Several rows share what was decoded, four at a time: 4 x 2048 x 2048 in 0.81 ms instead of 1.38 ms one by one.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -108,10 +108,16 @@ function product<F>(
     if (both) turned.of<F>(next, weights + <usize>(TILE_COLUMNS * depth), depth, min(columns - TILE_COLUMNS, TILE_COLUMNS));
   }
   const special = turned.special(panel, depth) || turned.special(next, depth);
-  for (let row = 0; row < rows; row++) {
+  for (let row = 0; row < rows; row += special || rows === 1 ? 1 : 4) {
     if (special) {
       bytewise<F>(c, x, panel, depth, factor);
       bytewise<F>(c + (TILE << 2), x, next, depth, factor);
+    } else if (rows > 1) {
+      const left = rows - row;
+      fourRows<F>(c, cStride, x, xStride, panel, depth, left, exact, factor);
+      if (both) fourRows<F>(c + (TILE << 2), cStride, x, xStride, next, depth, left, exact, factor);
+      c += 3 * cStride;
+      x += 3 * xStride;
     } else if (factor !== 1) light<F>(c, x, panel, next, depth);
     else if (exact) heavy<F, BF16>(c, x, panel, next, depth);
     else heavy<F, F32>(c, x, panel, next, depth);
@@ -156,10 +162,74 @@ abstract class dot {
       next += 16;
     }
     const whole = f32x4.splat(heavy ? 1 : 4);
+    dot.store(c, low, high, whole);
+    dot.store(c + (TILE << 2), nextLow, nextHigh, whole);
+  }
+
+  /**
+   * Eight sums for each of four rows, of which `rows` or more exist: each weight is decoded once for the four. Rows that do not exist are the
+   * last one again.
+   */
+  @inline static four<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32, heavy: bool): void {
+    const mask = octets.pairs(0x8000 | (0x7f << octets.shift<F>()));
+    const zero = octets.pairs(0);
+    const k = f32x4.splat(reinterpret<f32>((254 - facts.about<F>().bias) << 23));
+    const second: usize = rows > 1 ? 1 : 0;
+    const third: usize = rows > 2 ? 2 : second;
+    const last: usize = rows > 3 ? 3 : third;
+    let p1 = x + second * xStride;
+    let p2 = x + third * xStride;
+    let p3 = x + last * xStride;
+    let a0 = i32x4.splat(0), a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+    const end = panel + <usize>(turned.depth(depth) * TILE_COLUMNS);
+    while (panel < end) {
+      const codes = v128.load(panel);
+      let halves = dot.halves<F>(i16x8.extend_low_i8x16_s(codes), mask);
+      let low = dot.weight(quad.lowPairs(zero, halves), k, heavy);
+      let high = dot.weight(quad.highPairs(zero, halves), k, heavy);
+      let value = v128.load32_splat(x);
+      a0 = lanes.madd<P>(value, low, a0);
+      a1 = lanes.madd<P>(value, high, a1);
+      value = v128.load32_splat(p1);
+      b0 = lanes.madd<P>(value, low, b0);
+      b1 = lanes.madd<P>(value, high, b1);
+      value = v128.load32_splat(p2);
+      c0 = lanes.madd<P>(value, low, c0);
+      c1 = lanes.madd<P>(value, high, c1);
+      value = v128.load32_splat(p3);
+      d0 = lanes.madd<P>(value, low, d0);
+      d1 = lanes.madd<P>(value, high, d1);
+      halves = dot.halves<F>(i16x8.extend_high_i8x16_s(codes), mask);
+      low = dot.weight(quad.lowPairs(zero, halves), k, heavy);
+      high = dot.weight(quad.highPairs(zero, halves), k, heavy);
+      value = v128.load32_splat(x, 4);
+      a0 = lanes.madd<P>(value, low, a0);
+      a1 = lanes.madd<P>(value, high, a1);
+      value = v128.load32_splat(p1, 4);
+      b0 = lanes.madd<P>(value, low, b0);
+      b1 = lanes.madd<P>(value, high, b1);
+      value = v128.load32_splat(p2, 4);
+      c0 = lanes.madd<P>(value, low, c0);
+      c1 = lanes.madd<P>(value, high, c1);
+      value = v128.load32_splat(p3, 4);
+      d0 = lanes.madd<P>(value, low, d0);
+      d1 = lanes.madd<P>(value, high, d1);
+      x += 8;
+      p1 += 8;
+      p2 += 8;
+      p3 += 8;
+      panel += 16;
+    }
+    const whole = f32x4.splat(heavy ? 1 : 4);
+    dot.store(c + last * cStride, d0, d1, whole);
+    dot.store(c + third * cStride, c0, c1, whole);
+    dot.store(c + second * cStride, b0, b1, whole);
+    dot.store(c, a0, a1, whole);
+  }
+
+  @inline private static store(c: usize, low: v128, high: v128, whole: v128): void {
     v128.store(c, f32x4.mul(low, whole));
     v128.store(c, f32x4.mul(high, whole), 16);
-    v128.store(c, f32x4.mul(nextLow, whole), TILE << 2);
-    v128.store(c, f32x4.mul(nextHigh, whole), (TILE << 2) + 16);
   }
 
   @inline private static weight(value: v128, k: v128, heavy: bool): v128 {
@@ -175,6 +245,23 @@ function light<F>(c: usize, x: usize, panel: usize, next: usize, depth: i32): vo
 /** With each weight multiplied; P tells whether the products are exact (lanes.madd). */
 function heavy<F, P>(c: usize, x: usize, panel: usize, next: usize, depth: i32): void {
   dot.sixteen<F, P>(c, x, panel, next, depth, true);
+}
+
+/** Up to four rows times one panel. */
+function fourRows<F>(
+  c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32, exact: i32, factor: f32,
+): void {
+  if (factor !== 1) fourLight<F>(c, cStride, x, xStride, panel, depth, rows);
+  else if (exact) fourHeavy<F, BF16>(c, cStride, x, xStride, panel, depth, rows);
+  else fourHeavy<F, F32>(c, cStride, x, xStride, panel, depth, rows);
+}
+
+function fourLight<F>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32): void {
+  dot.four<F, BF16>(c, cStride, x, xStride, panel, depth, rows, false);
+}
+
+function fourHeavy<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32): void {
+  dot.four<F, P>(c, cStride, x, xStride, panel, depth, rows, true);
 }
 
 /** The same for one panel with infinity or NaN: slow, and right for every code. x is what it was times `factor`. */

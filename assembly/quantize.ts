@@ -20,14 +20,14 @@ export function powerOfTwoScale(largest: f32, max: f32): f32 {
  * dst1 gets value * scale1 in format1 by `mode`; dst2, unless 0, value * scale2 in format2 by nearest-even.
  * Where scaleInv is not 0, scale1 is chosen per row, 2^floor(log2(max1 / amax)), and its inverse stored there.
  * Stochastic rounding uses the words of Philox stream (stream, step) at the element's index in src; `columns` is then a multiple of 4.
- * Per unit, stats, unless 0, gets 4 words: amax bits of value and, where counting, elements beyond format1's range, non-zero elements
+ * Per unit, stats, unless 0, gets 4 words: amax bits of value, elements beyond format1's range, non-zero elements
  * encoded as zero; 0.
  */
 export function quantize(
   begin: i32, end: i32, scratch: usize,
   src: usize, srcDtype: i32, srcScale: f32, rowFactor: usize, columnFactor: usize, columns: i32, total: i32,
   dst1: usize, format1: i32, scale1: f32, mode: i32, saturate: i32, dst2: usize, format2: i32, scale2: f32,
-  scaleInv: usize, max1: f32, stats: usize, counting: i32, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
+  scaleInv: usize, max1: f32, stats: usize, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
 ): void {
   const words = scratch + (<usize>(columns + 8) << 2);
   const rows = (total + columns - 1) / columns;
@@ -53,7 +53,7 @@ export function quantize(
         store<f32>(scaleInv + (row << 2), 1 / scale);
       }
       if (mode === rounding.stochastic) fillRandom(words, first, n, stream, step, seedLow, seedHigh);
-      encodeRow(format1, values, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate !== 0, slot && counting ? slot + 4 : 0);
+      encodeRow(format1, values, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate !== 0, slot ? slot + 4 : 0);
       if (dst2) encodeRow(format2, values, dst2 + <usize>first * bytesOf(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
     }
   }

@@ -26,12 +26,12 @@ function smoothingScale(largest: u32): f32 {
  * Units: SWIGLU_ROWS rows. rowScale (rows): written with s per token where not 0. channelInv (F): 1/s per channel, read where not 0.
  * channelAmax (units, F) u32: bits of the largest |silu(gate) * up| of the unit per channel, written where not 0.
  * dst1 gets y * scale1 in format1, dst2 (unless 0) y * scale2 in format2, both nearest-even and saturating where FP8.
- * stats per unit: amax bits of y and, where counting, saturated, underflowed (of format1); 0.
+ * stats per unit: amax bits of y, saturated, underflowed (of format1); 0.
  */
 export function swigluForward(
   begin: i32, end: i32, scratch: usize,
   dtype: i32, gateUp: usize, rows: i32, width: i32, rowScale: usize, channelInv: usize, channelAmax: usize,
-  dst1: usize, format1: i32, scale1: f32, dst2: usize, format2: i32, scale2: f32, stats: usize, counting: i32,
+  dst1: usize, format1: i32, scale1: f32, dst2: usize, format2: i32, scale2: f32, stats: usize,
 ): void {
   const size = <usize>width << 2;
   const bytes = bytesOf(dtype);
@@ -62,7 +62,7 @@ export function swigluForward(
       }
       store<u32>(slot, max(load<u32>(slot), amaxRow(scratch, width)));
       const at = <usize>row * width;
-      encodeRow(format1, scratch, dst1 + at * bytesOf(format1), width, scale1, 0, rounding.tiesToEven, format.saturates(format1), counting ? slot + 4 : 0);
+      encodeRow(format1, scratch, dst1 + at * bytesOf(format1), width, scale1, 0, rounding.tiesToEven, format.saturates(format1), slot + 4);
       if (dst2) encodeRow(format2, scratch, dst2 + at * bytesOf(format2), width, scale2, 0, rounding.tiesToEven, format.saturates(format2), 0);
     }
   }

