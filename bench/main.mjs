@@ -57,22 +57,27 @@ async function main(argv) {
   const timing = { rounds, seconds: quick ? QUICK_SECONDS : SECONDS };
   console.log([...environmentLines(about), ...rivalLines(rivals), '', HEADER].join('\n'));
   const context = { engine, baseline, rivals, threads, build: about.build };
+  const notes = rivals.map(({ name, includes }) => ({ name, includes }));
   const results = [];
-  for (const { name, detail, prepare } of cases) {
-    const result = await scoped(engine, () =>
-      scoped(ceiling, async () => {
-        const contenders = await prepare(context);
-        return runCase(engine, contenders, ceilingsOf(ceiling, contenders), timing);
-      }),
-    );
-    console.log(caseLines(name, result).join('\n'));
-    results.push({ name, ...detail, ...result });
+  try {
+    for (const { name, detail, prepare } of cases) {
+      const result = await scoped(engine, () =>
+        scoped(ceiling, async () => {
+          const contenders = await prepare(context);
+          return runCase(engine, contenders, ceilingsOf(ceiling, contenders), timing);
+        }),
+      );
+      console.log(caseLines(name, result).join('\n'));
+      results.push({ name, ...detail, ...result });
+    }
+  } finally {
+    // What was measured before a case that fails is kept.
+    if (json && results.length > 0) {
+      const figures = { ...about, quick: Boolean(quick), ...timing, rivals: notes, results };
+      console.log(`\nwritten to ${save(json, figures)}`);
+    }
   }
   for (const each of [engine, ceiling, baseline]) each.dispose();
-  if (json) {
-    const notes = rivals.map(({ name, includes }) => ({ name, includes }));
-    console.log(`\nwritten to ${save(json, { ...about, quick: Boolean(quick), ...timing, rivals: notes, results })}`);
-  }
 }
 
 try {

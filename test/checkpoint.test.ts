@@ -6,7 +6,7 @@ import { parseSafetensors, type SafetensorsTensor, serializeSafetensors } from '
 import type { Recipe } from '../src/ops/recipe.js';
 import { PREVIOUS_STATE_FILE, resumeState, STATE_FILE, savedSettings } from '../src/train/checkpoint.js';
 import { digestOfContent } from '../src/train/model-files.js';
-import { type TrainSettings, trainSettings } from '../src/train/options.js';
+import { GUARD_SETTINGS, type TrainSettings, trainSettings } from '../src/train/options.js';
 import { stateDigest } from '../src/train/state.js';
 import { Random } from './helpers/rng.js';
 import {
@@ -112,10 +112,18 @@ describe('a whole file', () => {
     // embed, attn_norm, qkv, o, mlp_norm, gate_up, down, norm, head
     expect(tensors.size).toBe(9 * 3);
     const record = JSON.parse(metadata.octavo_state);
-    expect(record).toMatchObject({ version: 1, step: 6, digest: digests[5], data: identity.data });
+    expect(record).toMatchObject({
+      version: 2,
+      step: 6,
+      offset: 0,
+      failures: 0,
+      digest: digests[5],
+      data: identity.data,
+    });
     expect(record.settings).toEqual(JSON.parse(JSON.stringify(identity.settings)));
     expect(record.channels.map(([key]: [string]) => key)).toEqual(['layers.0.down']);
     expect(record.losses.length).toBe(6);
+    expect(new Set(record.tensor_digests).size).toBe(9 * 3);
   });
 
   it('says the settings of its run', async () => {
@@ -188,7 +196,7 @@ describe('an altered file', () => {
     altered[altered.length - 1] ^= 1;
     await expectRefused(
       altered,
-      /expected a state with digest "[0-9a-f]{16}", got "[0-9a-f]{16}": the file was altered$/,
+      /expected head\.exp_avg_sq with digest "[0-9a-f]{16}", got "[0-9a-f]{16}": the file was altered$/,
     );
     const settings = Buffer.from(file).toString('latin1').replace('learningRate\\":0.01', 'learningRate\\":0.07');
     await expectRefused(Buffer.from(settings, 'latin1'), /expected a record with digest .*: the file was altered$/);
@@ -197,7 +205,7 @@ describe('an altered file', () => {
 
 describe('a file that is not of this run', () => {
   const cases: readonly (readonly [string, Parameters<typeof changed>[0], RegExp])[] = [
-    ['another version', (record) => (record.version = 2), /expected version 1 of the training state, got 2$/],
+    ['another version', (record) => (record.version = 1), /expected version 2 of the training state, got 1$/],
     ['no version', (record) => delete record.version, /expected version as a number, got none$/],
     ['no step', (record) => (record.step = 'six'), /expected step as a number, got "six"$/],
     ['losses that are no list', (record) => (record.losses = {}), /expected losses as a list, got an object$/],
@@ -205,9 +213,15 @@ describe('a file that is not of this run', () => {
     [
       'a missing tensor',
       (_, tensors) => tensors.delete('embed.master_weight'),
-      /expected 27 tensors .*, got 26 and 27$/,
+      /expected 27 tensors .*, got 26, 27, 27$/,
     ],
-    ['a missing scale', (record) => (record.scale_inv as number[]).pop(), /expected 27 tensors .*, got 27 and 26$/],
+    ['a missing scale', (record) => (record.scale_inv as number[]).pop(), /expected 27 tensors .*, got 27, 26, 27$/],
+    [
+      'another scale',
+      (record) => ((record.scale_inv as number[])[3] *= 2),
+      /expected \S+ with digest .*: the file was altered$/,
+    ],
+    ['another step', (record) => (record.step = 5), /expected a state with digest .*: the file was altered$/],
     [
       'a tensor of another name',
       (_, tensors) => {
@@ -287,8 +301,8 @@ describe('another run', () => {
   ];
 
   it('has every setting in the list above', () => {
-    const { config: _, recipe: __, ...numbers } = identity.settings;
-    expect(Object.keys(other).sort()).toEqual(Object.keys(numbers).sort());
+    const numbers = Object.keys(identity.settings).filter((name) => !['config', 'recipe'].includes(name));
+    expect([...Object.keys(other), ...GUARD_SETTINGS].sort()).toEqual(numbers.sort());
   });
 
   it.each(cases)('is not continued by this one: %s', async (name, change) => {

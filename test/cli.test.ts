@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RECIPES } from '../src/ops/recipe.js';
-import { STATE_FILE } from '../src/train/checkpoint.js';
-import { METRICS_FILE, SUMMARY_FILE } from '../src/train/loop.js';
+import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
+import { METRICS_FILE } from '../src/train/log.js';
+import { SUMMARY_FILE } from '../src/train/loop.js';
 import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../src/train/model-files.js';
 import { SETTINGS } from '../src/train/options.js';
 import { digestOf, doneOf, evalsOf, logOf, storyOf, text } from './helpers/training.js';
@@ -236,6 +237,10 @@ describe('what cannot be', () => {
       ['eval', '--model', 'half', '--data', 'text.txt', '--block_size', '33'],
       /block_size: expected an integer from 1 to 32, got 33$/m,
     ],
+    [train('new', '--on_anomaly', 'ignore'), /on_anomaly: expected one of stop, skip, rewind, got ignore$/m],
+    [train('new', '--max_saturated', '2'), /max_saturated: expected a number of at least 0 and at most 1, got 2$/m],
+    [['diff', 'none', 'text.txt'], /none: expected a directory or a safetensors file, got none \(ENOENT\)$/m],
+    [['diff', 'folder', 'folder'], /folder: expected a training run, a training state or a model, got none$/m],
     [['inspect', 'none'], /none: expected a model directory or safetensors file, got none \(ENOENT\)$/m],
     [['inspect', 'folder'], /folder\/model.safetensors: expected a readable safetensors file, got ENOENT$/m],
     [['inspect', 'text.txt'], /text.txt: safetensors: expected /],
@@ -309,7 +314,7 @@ describe('a directory with a run', () => {
     [
       'bit',
       (file: Buffer) => Buffer.concat([file.subarray(0, -1), Buffer.of(file[file.length - 1] ^ 1)]),
-      /expected a state with digest "\w+", got "\w+": the file was altered/,
+      /expected \S+ with digest "\w+", got "\w+": the file was altered/,
     ],
     [
       'rate',
@@ -354,7 +359,7 @@ describe('a directory with a run', () => {
 });
 
 describe('a run that fails', () => {
-  it('has exit code 1, one line, and the checkpoint before untouched', async () => {
+  it('has exit code 1, one line, the state it failed in, and the checkpoint before', async () => {
     const absurd = [
       '--learning_rate',
       '0',
@@ -380,12 +385,15 @@ describe('a run that fails', () => {
     );
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^octavo: step 5: expected a finite loss and gradient, got loss \S+ and gradient norm \S+ \(first in the gradient of \S+\); the last checkpoint, of step 3, is in absurd\n$/,
+      /^octavo: step 5: expected a finite loss and gradient, got loss \S+ and gradient norm \S+ \(first in the gradient of \S+\); the last checkpoint, of step 4, is in absurd\n$/,
     );
-    expect(logOf(Buffer.from(stdout)).map(({ type, step }) => `${type} ${step}`)).toEqual(['step 4', 'anomaly 5']);
+    expect(logOf(Buffer.from(stdout)).map(({ type, step }) => `${type} ${step}`)).toEqual([
+      'step 4',
+      'checkpoint 4',
+      'anomaly 5',
+    ]);
     const after = snapshot(at('absurd'));
-    for (const all of [before, after]) all.delete(at('absurd', METRICS_FILE));
-    expect(after).toEqual(before);
+    expect(after.get(at('absurd', PREVIOUS_STATE_FILE))).toEqual(before.get(at('absurd', STATE_FILE)));
   });
 });
 
@@ -504,6 +512,23 @@ describe('from text to text', () => {
     // embed, two layers of six, norm
     expect(rows.length).toBe(14 * 3);
     expect(rows[0]).toMatchObject({ name: 'embed.master_weight', dtype: 'F16', shape: [256, 32], bytes: 16384 });
+  });
+
+  it('diff says that a run is itself, and with exit code 1 where two part', async () => {
+    const same = await succeeds('diff', 'run', join('run'));
+    expect(same.stdout).toMatch(/^\d+ steps in both, the same\nstates of step \d+: 0 of 42 tensors differ\n$/);
+    await succeeds(...train('seed', '--seed', '5', '--max_iters', '2'));
+    const { code, stdout, stderr } = await octavo('diff', 'run', 'seed');
+    expect([code, stderr]).toEqual([1, '']);
+    expect(stdout).toMatch(/^seed: 1337 and 5$/m);
+    expect(stdout).toMatch(/^step 1 is the first of 2 in both to differ: embed and 13 more; losses \S+ and \S+$/m);
+    const json = JSON.parse((await octavo('diff', 'run', 'seed', '--json')).stdout);
+    expect(json).toMatchObject({ different: true, steps: 2, firstStep: { step: 1 } });
+    // A state and a model have nothing to compare.
+    await refused(
+      ['diff', join('run', STATE_FILE), join('seed', MODEL_FILE)],
+      /expected a step, a state or a model that .* has as well/,
+    );
   });
 
   it('a reader that has enough ends it quietly', async () => {

@@ -11,6 +11,7 @@ import type { Command } from 'commander';
 import ts from 'typescript';
 import { afterAll, describe, expect, it } from 'vitest';
 import { DOCUMENTS, rendered } from '../scripts/docs.mjs';
+import { diffCommand } from '../src/cli/diff.js';
 import { evalCommand } from '../src/cli/eval.js';
 import { generateCommand } from '../src/cli/generate.js';
 import { inspectCommand } from '../src/cli/inspect.js';
@@ -57,6 +58,7 @@ const OCTAVO: Readonly<Record<string, () => Command>> = {
   generate: generateCommand,
   eval: evalCommand,
   inspect: inspectCommand,
+  diff: diffCommand,
   verify: verifyCommand,
 };
 
@@ -186,6 +188,7 @@ describe('what the README says to type', () => {
     // docs/training.md: what a run reports is what eval measures on the same bytes.
     expect(texts.get('eval')).toContain(bits);
     expect(texts.get('inspect')).toMatch(/q_proj\.weight +F8_E4M3/);
+    expect(texts.get('diff')).toMatch(/^\d+ steps in both, the same\nstates of step \d+: 0 of \d+ tensors differ$/m);
     expect(texts.get('verify')).toMatch(/^0 mismatches$/m);
   });
 });

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { init } from '../src/index.js';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
 import type { MetricsLine } from '../src/train/events.js';
-import { METRICS_FILE, SUMMARY_FILE, type TrainOptions, train } from '../src/train/loop.js';
+import { METRICS_FILE } from '../src/train/log.js';
+import { SUMMARY_FILE, type TrainOptions, train } from '../src/train/loop.js';
 import { MODEL_FILE } from '../src/train/model-files.js';
 import { type BuildCase, nameOf } from './helpers/builds.js';
 import {

@@ -1,9 +1,10 @@
 /** Files are replaced whole or not at all. */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { LOCK_FILE } from '../src/engine/lock.js';
 import { openDirectory } from '../src/engine/store.js';
 import { refusalOf } from './helpers/training.js';
 
@@ -15,16 +16,31 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
+/** A store whose directory is there. */
+async function opened() {
+  const store = await openDirectory(path);
+  await store.lock();
+  return store;
+}
+/** Its files, without the lock. */
+const filesThere = () =>
+  readdirSync(path)
+    .filter((name) => name !== LOCK_FILE)
+    .sort();
 const text = (name: string) => readFileSync(join(path, name), 'utf8');
 const bytes = (content: string) => new TextEncoder().encode(content);
 
 describe('a directory', () => {
-  it('is made when first written to, and not before', async () => {
+  it('is made when it is locked, and not before', async () => {
     const store = await openDirectory(path);
     expect(store.path).toBe(path);
     expect(await store.list()).toEqual([]);
     expect(await store.read('x')).toBeUndefined();
+    expect((await refusalOf(store.write('x', 'one'))).message).toMatch(
+      /expected a directory that can be written to, got ENOENT/,
+    );
     expect(existsSync(path)).toBe(false);
+    await store.lock();
     await store.write('x', 'one');
     expect(text('x')).toBe('one');
     await store.append('log', 'a\n');
@@ -34,7 +50,7 @@ describe('a directory', () => {
   });
 
   it('reads what was written, bytes and text', async () => {
-    const store = await openDirectory(path);
+    const store = await opened();
     const content = Uint8Array.from({ length: 100_000 }, (_, i) => i * 7);
     await store.write('x', content);
     expect(await store.read('x')).toEqual(content);
@@ -47,31 +63,31 @@ describe('a directory', () => {
 
 describe('a write', () => {
   it('leaves no temporary file, and keeps the file before where it is asked to', async () => {
-    const store = await openDirectory(path);
+    const store = await opened();
     await store.write('state', 'one', 'previous');
-    expect(readdirSync(path)).toEqual(['state']);
+    expect(filesThere()).toEqual(['state']);
     await store.write('state', 'two', 'previous');
     await store.write('state', 'three', 'previous');
-    expect(readdirSync(path).sort()).toEqual(['previous', 'state']);
+    expect(filesThere()).toEqual(['previous', 'state']);
     expect([text('state'), text('previous')]).toEqual(['three', 'two']);
     await store.write('state', 'four');
     expect([text('state'), text('previous')]).toEqual(['four', 'two']);
   });
 
   it('that fails leaves the file as it was, and nothing beside it', async () => {
-    const store = await openDirectory(path);
+    const store = await opened();
     await store.write('state', 'one');
     // The rename fails, because what it would replace is a directory with something in it.
     mkdirSync(join(path, 'model', 'inner'), { recursive: true });
     const error = await refusalOf(store.write('model', 'two'));
     expect(error).toBeInstanceOf(RangeError);
     expect(error.message).toMatch(new RegExp(`^${path}: expected a directory that can be written to, got E[A-Z]+: `));
-    expect(readdirSync(path).sort()).toEqual(['model', 'state']);
+    expect(filesThere()).toEqual(['model', 'state']);
     expect(text('state')).toBe('one');
   });
 
   it('goes to a file of its own until it is whole', async () => {
-    const store = await openDirectory(path);
+    const store = await opened();
     await store.write('state', 'one');
     // A process that dies in the midst of a large write: what is at the name is one of the two, never a part.
     const script = `
@@ -89,25 +105,82 @@ describe('a write', () => {
       expect(text('state')).toBe('one');
     }
     expect((await store.list()).filter((name) => !['state', 'previous'].includes(name))).toEqual([]);
-    expect(readdirSync(path).filter((name) => !['state', 'previous'].includes(name))).toEqual([]);
   });
 
-  it('that was interrupted leaves a file that the next look removes', async () => {
-    const store = await openDirectory(path);
-    await store.write('state', 'one');
+  it('that was interrupted leaves a file that nobody sees, and the next writer removes', async () => {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, 'state'), 'one');
     writeFileSync(join(path, 'state.octavo-tmp'), 'half');
     writeFileSync(join(path, 'notes.txt'), 'mine');
+    const store = await openDirectory(path);
     expect((await store.list()).sort()).toEqual(['notes.txt', 'state']);
-    expect(readdirSync(path).sort()).toEqual(['notes.txt', 'state']);
-    writeFileSync(join(path, 'state.octavo-tmp'), 'half');
-    await store.write('state', 'two');
-    expect(readdirSync(path).sort()).toEqual(['notes.txt', 'state']);
+    expect(filesThere()).toContain('state.octavo-tmp');
+    await store.lock();
+    expect(filesThere()).toEqual(['notes.txt', 'state']);
+  });
+});
+
+describe('a lock', () => {
+  /** What a process of its own makes of the directory. */
+  const elsewhere = (more: string) => {
+    const script = `
+      const { openDirectory } = await import(${JSON.stringify(new URL('../dist/engine/store.js', import.meta.url).href)});
+      const store = await openDirectory(${JSON.stringify(path)});
+      try { const unlock = await store.lock(); console.log('locked'); ${more} } catch (error) { console.log(error.message); }
+    `;
+    return execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).trim();
+  };
+
+  it('keeps others out, in this process and in another, until it is given back', async () => {
+    const store = await openDirectory(path);
+    const unlock = await store.lock();
+    const again = await refusalOf((await openDirectory(path)).lock());
+    const refusal = 'expected a directory that can be written to, got';
+    expect(again.message).toBe(`${path}: ${refusal} this process at work there (${LOCK_FILE})`);
+    expect(elsewhere('')).toBe(`${path}: ${refusal} process ${process.pid} at work there (${LOCK_FILE})`);
+    await unlock();
+    expect(elsewhere('await unlock();')).toBe('locked');
+  });
+
+  it('of a process that was killed is taken over', async () => {
+    expect(() => elsewhere("process.kill(process.pid, 'SIGKILL');")).toThrow();
+    expect(filesThere()).toEqual([]);
+    expect(text(LOCK_FILE)).toMatch(/^\d+ /);
+    await (await openDirectory(path)).lock();
+    expect(text(LOCK_FILE)).toBe(`${process.pid} ${hostname()}`);
+  });
+
+  it.each(['', '123'])('that says %o belongs to nobody', async (content) => {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, LOCK_FILE), content);
+    const unlock = await (await openDirectory(path)).lock();
+    expect(text(LOCK_FILE)).toBe(`${process.pid} ${hostname()}`);
+    await unlock();
+  });
+
+  it('of another machine is respected', async () => {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, LOCK_FILE), '1 elsewhere');
+    const { message } = await refusalOf((await openDirectory(path)).lock());
+    expect(message).toMatch(/got process 1 of elsewhere at work there/);
+  });
+
+  it('made for nothing leaves no directory; a directory that was there stays, and so does what was written', async () => {
+    const store = await openDirectory(path);
+    await (await store.lock())();
+    expect(existsSync(path)).toBe(false);
+    const unlock = await store.lock();
+    await store.write('x', 'one');
+    await unlock();
+    expect(readdirSync(path)).toEqual(['x']);
+    await (await store.lock())();
+    expect(readdirSync(path)).toEqual(['x']);
   });
 });
 
 describe('a path that is no directory', () => {
   it('below /proc, where mkdir -p of Node never ends, is refused too', async () => {
-    const error = await refusalOf((await openDirectory('/proc/octavo/run')).write('x', ''));
+    const error = await refusalOf((await openDirectory('/proc/octavo/run')).lock());
     expect(error.message).toMatch(/^\/proc\/octavo\/run: expected a directory that can be written to, got E[A-Z]+: /);
   });
 
@@ -119,6 +192,7 @@ describe('a path that is no directory', () => {
       () => store.write('x', ''),
       () => store.append('x', ''),
       () => store.list(),
+      () => store.lock(),
     ];
     for (const operation of operations) {
       const error = await refusalOf(operation());

@@ -2,15 +2,17 @@
 import { describe, expect, it } from 'vitest';
 import { RECIPES } from '../src/ops/recipe.js';
 import type { Tensor } from '../src/ops/tensor.js';
-import { STATE_FILE } from '../src/train/checkpoint.js';
+import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
 import { DataOrder } from '../src/train/data.js';
 import { loadModel } from '../src/train/generate.js';
-import { METRICS_FILE, SUMMARY_FILE, TrainingError, type TrainOptions, train } from '../src/train/loop.js';
+import { AnomalyError } from '../src/train/guard.js';
+import { METRICS_FILE } from '../src/train/log.js';
+import { SUMMARY_FILE, TrainingError, type TrainOptions, train } from '../src/train/loop.js';
 import { MODEL_FILE } from '../src/train/model-files.js';
 import { trainSettings } from '../src/train/options.js';
 import { learningRateAt } from '../src/train/schedule.js';
 import { initialState, stateDigest } from '../src/train/state.js';
-import { NonFiniteError, trainStep } from '../src/train/step.js';
+import { trainStep } from '../src/train/step.js';
 import { useBuilds } from './helpers/builds.js';
 import {
   digestOf,
@@ -237,33 +239,35 @@ describe('numbers that end', () => {
     checkpointInterval: 3,
   };
 
-  it.each(VARIANTS)('stop the run, name the step, and leave the checkpoint before as it is: %s', async (_, options) => {
-    const store = memoryStore();
-    const kept: [string, Uint8Array][] = [];
-    const seen: string[] = [];
-    const own = engine();
-    const outcome = (async () => {
-      for await (const event of train({ ...absurd, ...options, engine: own, outDir: store })) {
-        seen.push(`${event.type} ${event.step}`);
-        if (event.type === 'checkpoint') kept.push(...store.files);
-      }
-    })();
-    const error = await refusalOf(outcome);
-    expect(error).toBeInstanceOf(TrainingError);
-    expect(error.message).toMatch(/^step 5: expected a finite loss and gradient, got loss .* and gradient norm /);
-    expect(error.message).toMatch(/; the last checkpoint, of step 3, is in memory$/);
-    expect(seen).toEqual(['step 1', 'step 2', 'step 3', 'checkpoint 3', 'step 4', 'anomaly 5']);
+  it.each(VARIANTS)(
+    'stop the run, name the step, and save the state before it beside the last checkpoint: %s',
+    async (_, options) => {
+      const store = memoryStore();
+      const kept: [string, Uint8Array][] = [];
+      const seen: string[] = [];
+      const own = engine();
+      const outcome = (async () => {
+        for await (const event of train({ ...absurd, ...options, engine: own, outDir: store })) {
+          seen.push(`${event.type} ${event.step}`);
+          if (event.type === 'checkpoint' && event.step === 3) kept.push(...store.files);
+        }
+      })();
+      const error = await refusalOf(outcome);
+      expect(error).toBeInstanceOf(TrainingError);
+      expect(error.message).toMatch(/^step 5: expected a finite loss and gradient, got loss .* and gradient norm /);
+      expect(error.message).toMatch(/; the last checkpoint, of step 4, is in memory$/);
+      expect(seen).toEqual(['step 1', 'step 2', 'step 3', 'checkpoint 3', 'step 4', 'checkpoint 4', 'anomaly 5']);
 
-    const files = kept.filter(([name]) => name !== METRICS_FILE);
-    expect(files.map(([name]) => name)).toContain(STATE_FILE);
-    for (const [name, content] of files) expect(store.files.get(name), name).toEqual(content);
-    expect(logOf(store.files.get(METRICS_FILE)).at(-1)).toMatchObject({ type: 'anomaly', step: 5 });
-    const { model } = await own.scope(() => loadModel(store, { engine: own }));
-    expect(model.config.hiddenSize).toBe(32);
-    // It is the same run that goes on from there, to the same end.
-    const again = await refusalOf(events({ ...absurd, ...options, engine: own, outDir: store, resume: true }));
-    expect(again.message).toBe(error.message);
-  });
+      expect(store.files.get(PREVIOUS_STATE_FILE)).toEqual(new Map(kept).get(STATE_FILE));
+      const line = { type: 'anomaly', step: 5, kind: 'non_finite', action: 'stop', next: 4 };
+      expect(logOf(store.files.get(METRICS_FILE)).at(-1)).toMatchObject(line);
+      const { model } = await own.scope(() => loadModel(store, { engine: own }));
+      expect(model.config.hiddenSize).toBe(32);
+      // It is the same run that goes on from there, to the same end.
+      const again = await refusalOf(events({ ...absurd, ...options, engine: own, outDir: store, resume: true }));
+      expect(again.message).toBe(error.message);
+    },
+  );
 
   it('stop the run at its end too, before anything is saved', async () => {
     const store = memoryStore();
@@ -294,7 +298,7 @@ describe('numbers that end', () => {
       const data = new DataOrder(QUICK.data, 32, 7);
       for (let i = 0; i < 4; i++) trainStep(own, settings, state, data);
       const digest = stateDigest(own, state);
-      expect(() => trainStep(own, settings, state, data)).toThrow(NonFiniteError);
+      expect(() => trainStep(own, settings, state, data)).toThrow(AnomalyError);
       expect(stateDigest(own, state)).toBe(digest);
       expect(state.step).toBe(4);
     });

@@ -11,8 +11,11 @@ import { removePlan, settingsOf, writePlan } from '../step/plan.mjs';
 import { tokens } from '../work.mjs';
 
 const OPERANDS = { f32: 'float32', bf16: 'bfloat16', fp8: 'float8_e4m3fn' };
-/** Other float32 programs differ in the order of their sums: 1e-5 was measured. The rest is the formats: 3e-3 and 2e-2. */
-const WITHIN = { f32: 1e-3, bf16: 2e-2, fp8: 6e-2 };
+/**
+ * Other float32 programs differ in the order of their sums: 1e-5 was measured. The rest is the formats: 3e-3 and 2e-2 with 10.7 M parameters;
+ * with 50 M, whose first step at this rate takes the loss from 5.6 to 4.5, 8e-2 in FP8.
+ */
+const WITHIN = { f32: 1e-3, bf16: 4e-2, fp8: 0.15 };
 const path = (file) => fileURLToPath(new URL(file, import.meta.url));
 
 export const stepCases = ({ steps }) =>

@@ -2,9 +2,10 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { type DType, decode, formatSpec } from '../formats/index.js';
+import { type DType, formatSpec } from '../formats/index.js';
 import { FileError } from '../interop/errors.js';
 import { parseSafetensors, type SafetensorsTensor } from '../interop/safetensors.js';
+import { scaleBeside, valuesOf } from '../train/file-tensors.js';
 import { dtypeOfFile, inFile, MODEL_FILE } from '../train/model-files.js';
 import { printJson } from './options.js';
 
@@ -51,7 +52,7 @@ function describe(name: string, tensor: SafetensorsTensor, all: ReadonlyMap<stri
   const dtype = dtypeOfFile(tensor.dtype);
   if (!dtype || tensor.data.length === 0) return row;
   const { amax, zeros, atMax } = count(dtype, tensor.data);
-  const scaleInv = scaleOf(all.get(`${name}_scale_inv`));
+  const scaleInv = scaleBeside(all, name);
   row.amax = amax * (scaleInv ?? 1);
   if (scaleInv !== undefined) row.scale_inv = scaleInv;
   if (formatSpec(dtype).bits === 8) {
@@ -61,17 +62,9 @@ function describe(name: string, tensor: SafetensorsTensor, all: ReadonlyMap<stri
   return row;
 }
 
-/** The one float32 beside a tensor; scales of another kind (one for each block, say) are rows of their own. */
-function scaleOf(scale: SafetensorsTensor | undefined): number | undefined {
-  if (scale?.dtype !== 'F32' || scale.data.length !== 4) return undefined;
-  return new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true);
-}
-
 function count(dtype: DType, data: Uint8Array): { amax: number; zeros: number; atMax: number } {
-  const { bits, max } = formatSpec(dtype);
-  const own = data.slice().buffer;
-  const codes = bits === 8 ? new Uint8Array(own) : bits === 16 ? new Uint16Array(own) : new Float32Array(own);
-  const values = decode(codes, dtype);
+  const { max } = formatSpec(dtype);
+  const values = valuesOf(dtype, data);
   let amax = 0;
   let zeros = 0;
   let atMax = 0;

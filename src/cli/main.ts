@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { FileError } from '../interop/errors.js';
 import { TrainingError } from '../train/index.js';
+import { diffCommand } from './diff.js';
 import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
@@ -26,7 +27,7 @@ function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'octavo: ')) })
     .showSuggestionAfterError();
-  for (const make of [trainCommand, generateCommand, evalCommand, inspectCommand, verifyCommand]) {
+  for (const make of [trainCommand, generateCommand, evalCommand, inspectCommand, diffCommand, verifyCommand]) {
     const command = make();
     command.copyInheritedSettings(octavo);
     octavo.addCommand(command);

@@ -6,6 +6,7 @@ import { openDirectory, type Store } from '../engine/store.js';
 import type { Engine } from '../ops/engine.js';
 import { savedSettings } from '../train/checkpoint.js';
 import type { DoneLine, MetricsLine } from '../train/events.js';
+import type { AnomalyPolicy } from '../train/guard.js';
 import { METRICS_FILE, type Summary, type TrainOptions, train, trainSettings } from '../train/index.js';
 import { runIntervals, type SettingNames, type TrainSettingsInput } from '../train/options.js';
 import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
@@ -21,6 +22,7 @@ interface TrainFlags extends EngineFlags {
   recipe?: string;
   tie?: boolean;
   prompt?: string;
+  onAnomaly?: AnomalyPolicy;
 }
 
 /** Settings and their flags, by which refusals name them. */
@@ -38,6 +40,10 @@ const NUMBERS = {
   beta2: 'beta2',
   gradClip: 'grad_clip',
   valFraction: 'val_fraction',
+  lossSpike: 'loss_spike',
+  maxSaturated: 'max_saturated',
+  maxUnderflowed: 'max_underflowed',
+  rewindInterval: 'rewind_interval',
 } as const;
 const SIZES = {
   layers: 'n_layer',
@@ -51,9 +57,10 @@ const INTERVALS = {
   evalInterval: 'eval_interval',
   evalWindows: 'eval_iters',
   checkpointInterval: 'checkpoint_interval',
+  checkpointMinutes: 'checkpoint_minutes',
   sampleInterval: 'sample_interval',
 } as const;
-const FLAG_OF: SettingNames = { ...NUMBERS, ...SIZES, ...INTERVALS };
+const FLAG_OF: SettingNames = { ...NUMBERS, ...SIZES, ...INTERVALS, onAnomaly: 'on_anomaly' };
 
 /** The model where no flag says otherwise: about 1.3 million parameters over bytes. */
 const DEFAULT_MODEL = { vocabSize: 256, hiddenSize: 160, layers: 4, heads: 5, tieWordEmbeddings: true } as const;
@@ -88,6 +95,12 @@ export function trainCommand(): Command {
     .option('--eval-interval <n>', 'steps between evaluations', number, 100)
     .option('--eval-iters <n>', 'held-out windows in each of them; the last uses all', number, 32)
     .option('--checkpoint-interval <n>', 'steps between checkpoints', number, 250)
+    .option('--checkpoint-minutes <x>', 'minutes after which there is one in any case, 0 for never', number, 10)
+    .option('--on-anomaly <policy>', 'stop, skip the step, or rewind and pass over its batches (default: stop)')
+    .option('--loss-spike <x>', 'largest loss, in means of the last 50, 0 for any (default: 3)', number)
+    .option('--max-saturated <x>', 'largest share of an FP8 tensor that may saturate (default: 0.5)', number)
+    .option('--max-underflowed <x>', 'largest share of one that may become zero (default: 1)', number)
+    .option('--rewind-interval <n>', 'steps between points to rewind to (default: 100)', number)
     .option('--sample-interval <n>', 'steps between samples, 0 for none', number, 0)
     .option('--prompt <text>', 'what samples begin with')
     .option('--json', 'print one JSON line for each event instead of progress')
@@ -147,6 +160,7 @@ async function settingsFrom(flags: TrainFlags, engine: Engine, store: Store): Pr
     ...saved,
     ...given(flags, NUMBERS),
     recipe: flags.recipe ?? saved?.recipe,
+    onAnomaly: flags.onAnomaly ?? saved?.onAnomaly,
     config: { ...model, ...given(flags, SIZES), ...untied },
   };
 }
@@ -181,6 +195,9 @@ function show(event: MetricsLine, progress: ReturnType<typeof createProgress>): 
   if (event.type === 'eval') {
     const bits = event.val_bits_per_byte.toFixed(4);
     progress.note(`step ${event.step}: validation loss ${event.val_loss.toFixed(4)}, ${bits} bits per byte`);
+  }
+  if (event.type === 'anomaly' && event.action !== 'stop') {
+    progress.note(`${event.what}; ${event.action}: on from step ${event.next}`);
   }
   if (event.type === 'sample') progress.note(`step ${event.step}: ${JSON.stringify(event.prompt + event.text)}`);
 }

@@ -6,19 +6,24 @@ export interface Store {
   readonly path: string;
   /** Undefined where there is no such file. */
   read(name: string): Promise<Uint8Array | undefined>;
-  /** Written beside, flushed, renamed. With `previous`, the file that was there is kept under that name. */
+  /** Takes the place for one writer, who makes it and clears away what an interrupted write left; gives what gives it free again. */
+  lock(): Promise<() => Promise<void>>;
+  /** Written beside, flushed, read again, renamed. With `previous`, the file that was there is kept under that name. */
   write(name: string, content: Uint8Array | string, previous?: string): Promise<void>;
   append(name: string, text: string): Promise<void>;
   list(): Promise<string[]>;
 }
 
 const TEMPORARY = '.octavo-tmp';
+/** Bytes read at a time to check what was written. */
+const CHUNK = 1 << 20;
 
-/** A directory of this machine; made when first written to. Needs node:fs (Node, Bun, Deno). */
+/** A directory of this machine, to be locked before it is written to. Needs node:fs (Node, Bun, Deno). */
 export async function openDirectory(path: string): Promise<Store> {
   if (!hasNodeModules()) throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got none`);
   const fs = await import('node:fs/promises');
-  const { dirname, join } = await import('node:path');
+  const { join } = await import('node:path');
+  const { LOCK_FILE, lockDirectory } = await import('./lock.js');
   const at = (name: string) => join(path, name);
 
   const codeOf = (error: unknown) => (error as { code?: string }).code;
@@ -37,23 +42,6 @@ export async function openDirectory(path: string): Promise<Store> {
     const handle = await fs.open(path, 'r');
     await handle.sync().finally(() => handle.close());
   };
-  /** As mkdir's own `recursive`, which never ends where a parent is there and takes no directories (Node 20, below /proc). */
-  const makeDirectory = async (target: string): Promise<void> => {
-    const made = async () => {
-      try {
-        await fs.mkdir(target);
-      } catch (error) {
-        if (codeOf(error) !== 'EEXIST' || !(await fs.stat(target)).isDirectory()) throw error;
-      }
-    };
-    try {
-      await made();
-    } catch (error) {
-      if (!absent(error) || dirname(target) === target) throw error;
-      await makeDirectory(dirname(target));
-      await made();
-    }
-  };
   const present = async (target: string) =>
     fs.access(target).then(
       () => true,
@@ -68,11 +56,28 @@ export async function openDirectory(path: string): Promise<Store> {
       throw error;
     }
   };
-  const write = async (name: string, content: Uint8Array | string, previous?: string) => {
-    await makeDirectory(path);
+  /** A file system that is full, or another that loses something, may say so late or never. */
+  const verify = async (target: string, content: Uint8Array) => {
+    const handle = await fs.open(target, 'r');
+    try {
+      const chunk = new Uint8Array(CHUNK);
+      for (let start = 0; start < content.length; start += chunk.length) {
+        const expected = content.subarray(start, start + chunk.length);
+        const { bytesRead } = await handle.read(chunk, 0, expected.length, start);
+        if (bytesRead !== expected.length || expected.some((byte, i) => byte !== chunk[i])) {
+          throw new Error(`others than were written to ${target}, from byte ${start} on`);
+        }
+      }
+    } finally {
+      await handle.close();
+    }
+  };
+  const write = async (name: string, text: Uint8Array | string, previous?: string) => {
+    const content = typeof text === 'string' ? new TextEncoder().encode(text) : text;
     const temporary = at(name + TEMPORARY);
     try {
       await fs.writeFile(temporary, content, { flush: true });
+      await verify(temporary, content);
       if (previous && (await present(at(name)))) await fs.rename(at(name), at(previous));
       await fs.rename(temporary, at(name));
     } catch (error) {
@@ -81,25 +86,26 @@ export async function openDirectory(path: string): Promise<Store> {
     }
     await flushDirectory();
   };
-  const append = async (name: string, text: string) => {
-    await makeDirectory(path);
-    await fs.appendFile(at(name), text);
-  };
+  const append = (name: string, text: string) => fs.appendFile(at(name), text);
   const list = async () => {
     try {
       const names = await fs.readdir(path);
-      // What an interrupted write left behind is of no use to anybody.
-      const left = names.filter((name) => name.endsWith(TEMPORARY));
-      for (const name of left) await fs.rm(at(name), { force: true });
-      return names.filter((name) => !left.includes(name));
+      return names.filter((name) => name !== LOCK_FILE && !name.endsWith(TEMPORARY));
     } catch (error) {
       if (absent(error)) return [];
       throw error;
     }
   };
 
+  const lock = async () => {
+    const unlock = await lockDirectory(path);
+    for (const name of await fs.readdir(path)) if (name.endsWith(TEMPORARY)) await fs.rm(at(name), { force: true });
+    return unlock;
+  };
+
   return {
     path,
+    lock: () => expecting('a directory that can be written to', lock()),
     read: (name) => expecting('a directory with files that can be read', read(name)),
     write: (name, content, previous) => expecting('a directory that can be written to', write(name, content, previous)),
     append: (name, text) => expecting('a directory that can be written to', append(name, text)),

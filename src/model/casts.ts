@@ -7,7 +7,7 @@ import type { Runtime } from '../engine/runtime.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { amaxOf, type Health, type QuantizeOptions, quantize } from '../ops/quantize.js';
 import { isFloat8, type Recipe, usesFloat8 } from '../ops/recipe.js';
-import { type AmaxHistory, advance, newHistory, observe, powerOfTwoScale } from '../ops/scale.js';
+import { type AmaxHistory, advance, discard, newHistory, observe, powerOfTwoScale } from '../ops/scale.js';
 import { swigluForward } from '../ops/swiglu.js';
 import { empty, floats, type Tensor } from '../ops/tensor.js';
 
@@ -63,6 +63,12 @@ export class Scales {
       channel.previous.set(channel.current);
       channel.current.fill(0);
     }
+  }
+
+  /** Forgets what was seen in a global batch whose step is not taken. */
+  discard(): void {
+    for (const history of this.histories.values()) discard(history);
+    for (const channel of this.channels.values()) channel.current.fill(0);
   }
 }
 

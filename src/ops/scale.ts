@@ -51,6 +51,11 @@ export function observe(history: AmaxHistory, amax: number): void {
   if (history.current < amax) history.current = amax;
 }
 
+/** Forgets what was seen of a global batch whose step is not taken. */
+export function discard(history: AmaxHistory): void {
+  history.current = 0;
+}
+
 /** Ends a global batch. A batch of zeros or infinities keeps the old scale, as in Transformer Engine. */
 export function advance(history: AmaxHistory): void {
   if (history.current > 0 && Number.isFinite(history.current)) history.previous = history.current;

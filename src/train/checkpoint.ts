@@ -6,18 +6,25 @@ import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
 import { FileError } from '../interop/errors.js';
 import { describeJson, type JsonObject, type JsonValue, parseJsonObject } from '../interop/json.js';
-import { parseSafetensors, type SafetensorsTensor, serializeSafetensors } from '../interop/safetensors.js';
+import {
+  parseSafetensors,
+  type Safetensors,
+  type SafetensorsTensor,
+  serializeSafetensors,
+} from '../interop/safetensors.js';
 import type { ParameterState } from '../ops/adamw.js';
+import { digestOf } from '../ops/reduce.js';
 import { bytes, type Tensor } from '../ops/tensor.js';
+import type { ScaledTensor } from './file-tensors.js';
 import { digestOfContent, fileDtype, inFile, MODEL_FILE, tensorEntry, wholeOrNothing } from './model-files.js';
-import type { TrainSettings } from './options.js';
+import { GUARD_SETTINGS, type TrainSettings } from './options.js';
 import { initialState, scaleEntries, stateDigest, type TrainingState } from './state.js';
 
 export const STATE_FILE = 'training_state.safetensors';
 export const PREVIOUS_STATE_FILE = 'training_state.previous.safetensors';
 
 /** Of the layout of this file. A reader of another version says so and stops. */
-const VERSION = 1;
+const VERSION = 2;
 
 /** What a run is, beside its state: equal on both sides of a resume. */
 export interface RunIdentity {
@@ -48,7 +55,10 @@ export function stateFile(
   const record = {
     version: VERSION,
     step: state.step,
+    offset: state.offset,
+    failures: state.failures,
     digest: stateDigest(rt, state),
+    tensor_digests: tensors.map(([, t]) => digestOf(rt, [t], [])),
     data: identity.data,
     settings: identity.settings,
     losses,
@@ -71,13 +81,20 @@ export async function fileOfRun(store: Store): Promise<string | undefined> {
   return [STATE_FILE, PREVIOUS_STATE_FILE, MODEL_FILE].find((name) => names.includes(name));
 }
 
+interface Restored {
+  readonly state: TrainingState;
+  /** Of the last steps before it. */
+  readonly losses: number[];
+}
+
+export interface Resumed extends Restored {
+  /** What it was read from. */
+  readonly file: Uint8Array;
+}
+
 /** The newest whole checkpoint of the run, checked against the identity and its own digests. */
-export async function resumeState(
-  rt: Runtime,
-  identity: RunIdentity,
-  store: Store,
-): Promise<{ state: TrainingState; losses: number[] }> {
-  const found = await readCheckpoint(store, (file) => wholeOrNothing(rt, () => restore(rt, identity, file)));
+export async function resumeState(rt: Runtime, identity: RunIdentity, store: Store): Promise<Resumed> {
+  const found = await readCheckpoint(store, (file) => ({ ...restoreState(rt, identity, file), file }));
   if (!found) throw new FileError(`${store.path}: expected a training run to resume, got no ${STATE_FILE}`);
   return found;
 }
@@ -85,8 +102,7 @@ export async function resumeState(
 /** The settings of the run that lives here, for a resume that does not name them again. */
 export const savedSettings = (rt: Runtime, store: Store): Promise<TrainSettings | undefined> =>
   readCheckpoint(store, (file) => {
-    const { metadata } = parseSafetensors(file);
-    return plain(recordOf(rt, metadata).get('settings')) as TrainSettings;
+    return plain(stateRecord(rt, parseSafetensors(file)).get('settings')) as TrainSettings;
   });
 
 /** What `use` makes of the newest state file, or undefined where there is none. A refusal names the file, and the way back. */
@@ -105,13 +121,32 @@ async function readCheckpoint<T>(store: Store, use: (file: Uint8Array) => T): Pr
   }
 }
 
-function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): { state: TrainingState; losses: number[] } {
+/** The checkpoint before the newest, where there is one. */
+export const previousState = (store: Store): Promise<Uint8Array | undefined> => store.read(PREVIOUS_STATE_FILE);
+
+/** The step of a state file. */
+export const stepOfState = (rt: Runtime, file: Uint8Array): number =>
+  numberIn(stateRecord(rt, parseSafetensors(file)), 'step');
+
+/** The state in a file, or FileError and no trace of it. */
+export const restoreState = (rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored =>
+  wholeOrNothing(rt, () => restore(rt, identity, file));
+
+function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored {
   const { tensors, metadata } = parseSafetensors(file);
-  const record = recordOf(rt, metadata);
+  const record = stateRecord(rt, { metadata });
   checkIdentity(record, identity);
   const state = initialState(rt, identity.settings);
   state.step = numberIn(record, 'step');
-  readTensors(rt, state, tensors, numbersIn(record, 'scale_inv'));
+  state.offset = numberIn(record, 'offset');
+  state.failures = numberIn(record, 'failures');
+  readTensors(
+    rt,
+    state,
+    tensors,
+    numbersIn(record, 'scale_inv'),
+    arrayOf('tensor_digests', record.get('tensor_digests')),
+  );
   for (const [key, previous] of pairsIn(record, 'histories')) {
     state.scales.history(key).previous = numberOf('histories', previous);
   }
@@ -123,11 +158,38 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): { state:
   return { state, losses: numbersIn(record, 'losses') };
 }
 
+/** A state file as what is in it, for those who compare. */
+export interface StateFile {
+  readonly step: number;
+  readonly settings: unknown;
+  /** In the order of the digests in the log. */
+  readonly parameters: readonly string[];
+  readonly tensors: readonly ScaledTensor[];
+  /** Delayed scales by tensor role, as JSON. */
+  readonly scales: ReadonlyMap<string, string>;
+}
+
+export function readStateFile(rt: Runtime, file: Safetensors): StateFile {
+  const record = stateRecord(rt, file);
+  const scales = numbersIn(record, 'scale_inv');
+  const names = [...file.tensors.keys()];
+  const text = (value: JsonValue) => JSON.stringify(plain(value));
+  return {
+    step: numberIn(record, 'step'),
+    settings: plain(record.get('settings')),
+    parameters: [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('.'))))],
+    tensors: names.map((name, i) => ({ ...file.tensors.get(name)!, name, scaleInv: scales[i] })),
+    scales: new Map(
+      ['histories', 'channels'].flatMap((kind) =>
+        pairsIn(record, kind).map(([key, v]) => [`${kind} ${key}`, text(v)] as const),
+      ),
+    ),
+  };
+}
+
 /** The JSON part of a state file: whole, of this version, and as it was written. */
-function recordOf(
-  rt: Runtime,
-  { octavo_state: text, octavo_digest: expected }: Readonly<Record<string, string>>,
-): JsonObject {
+export function stateRecord(rt: Runtime, { metadata }: { metadata: Readonly<Record<string, string>> }): JsonObject {
+  const { octavo_state: text, octavo_digest: expected } = metadata;
   if (text === undefined) throw new FileError('expected a training state of Octavo, got another safetensors file');
   const record = parseJsonObject(new TextEncoder().encode(text), 'training state', {
     maxBytes: 1 << 26,
@@ -148,8 +210,7 @@ function checkDigest(what: string, expected: JsonValue | undefined, got: string)
 
 /** A resume continues the same run: names the first setting that differs. The file is well, so this is no FileError. */
 function checkIdentity(record: JsonObject, identity: RunIdentity): void {
-  const given = record.get('settings');
-  const difference = firstDifference('', plain(given), JSON.parse(JSON.stringify(identity.settings)));
+  const [difference] = settingsThatDiffer(lasting(plain(record.get('settings'))), lasting(identity.settings));
   if (difference) {
     const [name, was, is] = difference;
     throw new RangeError(`resume: expected the settings the run began with, ${name} = ${was}, got ${is}`);
@@ -161,21 +222,25 @@ function checkIdentity(record: JsonObject, identity: RunIdentity): void {
   }
 }
 
+/** Settings as a file has them, without those that a resumed run may change. */
+const lasting = (settings: unknown): unknown =>
+  JSON.parse(JSON.stringify(settings), (key, value) =>
+    (GUARD_SETTINGS as string[]).includes(key) ? undefined : value,
+  );
+
 const plain = (value: JsonValue | undefined): unknown => {
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, inner]) => [key, plain(inner)]));
   return Array.isArray(value) ? value.map(plain) : value;
 };
 
-function firstDifference(at: string, a: unknown, b: unknown): [string, string, string] | undefined {
+/** Every setting that differs, as JSON. */
+export function settingsThatDiffer(a: unknown, b: unknown, at = ''): [name: string, a: string, b: string][] {
   if (typeof a === 'object' && typeof b === 'object' && a && b) {
-    for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-      const name = at ? `${at}.${key}` : key;
-      const found = firstDifference(name, (a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]);
-      if (found) return found;
-    }
-    return undefined;
+    const [one, other] = [a, b] as Record<string, unknown>[];
+    const keys = [...new Set([...Object.keys(one), ...Object.keys(other)])];
+    return keys.flatMap((key) => settingsThatDiffer(one[key], other[key], at ? `${at}.${key}` : key));
   }
-  return a === b ? undefined : [at, JSON.stringify(a) ?? 'nothing', JSON.stringify(b) ?? 'nothing'];
+  return a === b ? [] : [[at, JSON.stringify(a) ?? 'nothing', JSON.stringify(b) ?? 'nothing']];
 }
 
 function readTensors(
@@ -183,12 +248,12 @@ function readTensors(
   state: TrainingState,
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   scales: readonly number[],
+  digests: readonly JsonValue[],
 ): void {
   const expected = [...namedTensors(state)];
-  if (tensors.size !== expected.length || scales.length !== expected.length) {
-    throw new FileError(
-      `expected ${expected.length} tensors with a scale each, got ${tensors.size} and ${scales.length}`,
-    );
+  const counts = [tensors.size, scales.length, digests.length];
+  if (counts.some((count) => count !== expected.length)) {
+    throw new FileError(`expected ${expected.length} tensors with a scale and a digest each, got ${counts.join(', ')}`);
   }
   const read = new Map<string, Tensor>();
   expected.forEach(([name, t], i) => {
@@ -199,7 +264,9 @@ function readTensors(
       throw new FileError(`expected ${name} as ${dtype} of shape [${t.shape}], got ${got}`);
     }
     bytes(rt, t).set(found.data);
-    read.set(name, { ...t, scaleInv: scales[i] });
+    const whole = { ...t, scaleInv: scales[i] };
+    checkDigest(name, digests[i], digestOf(rt, [whole], []));
+    read.set(name, whole);
   });
   for (const { name } of state.table) {
     const entries = STATE_TENSOR_NAMES.map((kind) => [STATE_TENSORS[kind], read.get(`${name}.${kind}`)!]);

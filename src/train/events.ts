@@ -28,6 +28,8 @@ export interface StepLine {
   elapsed_s: number;
   /** Digest of the training state after this step, in hex: equal runs print equal digests. */
   digest: string;
+  /** The first 8 digits of each parameter's own digest, in the order of the parameters: `octavo diff` names the ones that differ. */
+  parameters: string[];
   /** By tensor, such as `layers.0.qkv.grad_output`; only on some steps, and only in FP8 recipes. */
   fp8?: Record<string, Fp8Health>;
 }
@@ -54,8 +56,13 @@ export interface CheckpointLine {
 
 export interface AnomalyLine {
   type: 'anomaly';
+  /** The step that was not taken. */
   step: number;
+  kind: 'non_finite' | 'loss_spike' | 'saturation' | 'underflow';
   what: string;
+  action: 'stop' | 'skip' | 'rewind';
+  /** The step that the run goes on from. */
+  next: number;
 }
 
 export interface DoneLine {

@@ -6,9 +6,21 @@ import { parameterCount } from '../model/params.js';
 import { sample } from '../model/sample.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
-import { fileOfRun, PREVIOUS_STATE_FILE, type RunIdentity, resumeState, STATE_FILE, stateFile } from './checkpoint.js';
+import {
+  fileOfRun,
+  PREVIOUS_STATE_FILE,
+  previousState,
+  type RunIdentity,
+  restoreState,
+  resumeState,
+  STATE_FILE,
+  stateFile,
+  stepOfState,
+} from './checkpoint.js';
 import { DataOrder, splitTokens } from './data.js';
-import type { DoneLine, EvalLine, Fp8Health, MetricsLine, StepLine } from './events.js';
+import type { AnomalyLine, DoneLine, EvalLine, Fp8Health, MetricsLine, StepLine } from './events.js';
+import { type Anomaly, AnomalyError, LOSS_WINDOW, MAX_FAILURES } from './guard.js';
+import { METRICS_FILE, rewindLog } from './log.js';
 import { digestOfContent, fileDtype, modelFiles } from './model-files.js';
 import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import {
@@ -19,11 +31,11 @@ import {
   nonFiniteParameter,
   stateBytesPerParameter,
   stateDigest,
+  stateDigests,
   type TrainingState,
 } from './state.js';
-import { evaluate, NonFiniteError, type StepResult, trainStep } from './step.js';
+import { evaluate, type StepResult, trainStep } from './step.js';
 
-export const METRICS_FILE = 'metrics.jsonl';
 export const SUMMARY_FILE = 'summary.json';
 
 export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
@@ -63,8 +75,8 @@ export class TrainingError extends Error {
   override name = 'TrainingError';
 }
 
-/** A step's loss is noisy; train_loss is the mean over this many last ones. */
-const TRAIN_LOSS_STEPS = 50;
+/** Digits of a parameter's digest in the log: enough to tell two runs apart. */
+const SHORT_DIGEST = 8;
 const SAMPLE_TOKENS = 200;
 const LN2 = Math.LN2;
 
@@ -81,21 +93,26 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
   if (options.samplePrompt === '') throw new RangeError('samplePrompt: expected at least one character, got none');
   const store = typeof options.outDir === 'string' ? await openDirectory(options.outDir) : options.outDir;
   if (options.resume && !store) throw new RangeError('outDir: expected the directory of the run to resume, got none');
-  const taken = store && !options.resume && (await fileOfRun(store));
-  if (taken) {
-    throw new RangeError(
-      `outDir: expected a directory without a run, got ${store.path}, which has ${taken}; resume it or name another`,
-    );
-  }
-  const engine = options.engine ?? (await Engine.create());
-  const identity = { settings, data: digestOfContent(engine, tokens) };
-  const run = new Run(engine, settings, identity, { ...options, ...intervals }, store);
+  const unlock = await store?.lock();
   try {
-    await run.begin();
-    yield* run.steps(new DataOrder(trainTokens, settings.blockSize, settings.seed), validation);
+    const taken = store && !options.resume && (await fileOfRun(store));
+    if (taken) {
+      throw new RangeError(
+        `outDir: expected a directory without a run, got ${store.path}, which has ${taken}; resume it or name another`,
+      );
+    }
+    const engine = options.engine ?? (await Engine.create());
+    const identity = { settings, data: digestOfContent(engine, tokens) };
+    const run = new Run(engine, settings, identity, { ...options, ...intervals }, store);
+    try {
+      await run.begin();
+      yield* run.steps(new DataOrder(trainTokens, settings.blockSize, settings.seed), validation);
+    } finally {
+      run.end();
+      if (!options.engine) engine.dispose();
+    }
   } finally {
-    run.end();
-    if (!options.engine) engine.dispose();
+    await unlock?.();
   }
 }
 
@@ -117,8 +134,11 @@ function checkByteVocabulary({ config }: TrainSettings): void {
 class Run {
   private state!: TrainingState;
   private losses: number[] = [];
-  /** Step of the newest checkpoint. */
+  /** Step of the newest checkpoint, and when it was made. */
   private saved: number | undefined;
+  private savedAt = 0;
+  /** State file that 'rewind' goes back to; without one, to the beginning. */
+  private rewindPoint: Uint8Array | undefined;
   private started = 0;
   /** Steps whose time is known, and their time: those of earlier sessions come from the log. */
   private stepsTimed = 0;
@@ -135,13 +155,17 @@ class Run {
   async begin(): Promise<void> {
     const { engine, settings, identity, options, store } = this;
     this.started = performance.now();
+    this.savedAt = this.started;
     if (options.resume && store) {
-      ({ state: this.state, losses: this.losses } = await resumeState(engine, identity, store));
+      const { state, losses, file } = await resumeState(engine, identity, store);
+      Object.assign(this, { state, losses, saved: state.step });
+      await this.findRewindPoint(store, file);
       this.saved = this.state.step;
       if (options.stopAt <= this.saved && this.saved < settings.steps) {
         throw new RangeError(`stopAt: expected a step after the checkpoint's ${this.saved}, got ${options.stopAt}`);
       }
-      await this.rewindLog(store);
+      const kept = await rewindLog(store, this.state.step, settings.steps);
+      for (const line of kept) if (line.type === 'step') this.wasTimed(line);
       return;
     }
     this.state = initialState(engine, settings);
@@ -167,11 +191,12 @@ class Run {
       const ends = step === settings.steps;
       if (!ends && step % evalInterval === 0) yield* this.evaluation(validation, evalWindows);
       if (!ends && sampleInterval && step % sampleInterval === 0) yield await this.log(this.sample());
-      if (!ends && step < last && step % checkpointInterval === 0) yield* this.checkpoint();
+      const due = step % checkpointInterval === 0 || this.isRewindPoint(step) || this.isLongAgo();
+      if (!ends && step < last && step !== this.saved && due) yield* this.checkpoint();
       await breathe();
     }
     if (this.state.step < settings.steps) {
-      yield* this.checkpoint();
+      if (this.state.step !== this.saved) yield* this.checkpoint();
       return;
     }
     const loss = yield* this.evaluation(validation);
@@ -184,23 +209,81 @@ class Run {
 
   private async *step(data: DataOrder): AsyncGenerator<MetricsLine, void> {
     const before = performance.now();
+    const { engine, settings, state } = this;
     let result: StepResult;
     try {
-      result = trainStep(this.engine, this.settings, this.state, data);
+      result = trainStep(engine, settings, state, data, this.losses);
     } catch (error) {
-      if (!(error instanceof NonFiniteError)) throw error;
-      return yield* this.fail(this.state.step + 1, error.message);
+      if (!(error instanceof AnomalyError)) throw error;
+      return yield* this.react(error.anomaly);
     }
+    if (settings.onAnomaly === 'skip' || this.isRewindPoint(state.step)) state.failures = 0;
     const now = performance.now();
     this.trainingMs += now - before;
     this.stepsTimed++;
-    this.losses = [...this.losses, result.loss].slice(-TRAIN_LOSS_STEPS);
+    this.losses = [...this.losses, result.loss].slice(-LOSS_WINDOW);
     yield await this.log(this.stepLine(result, now - before, now - this.started));
   }
 
-  /** Ends the run, with the checkpoints as they are: the state may have gone wrong before it showed. */
-  private async *fail(step: number, what: string): AsyncGenerator<MetricsLine, never> {
-    yield await this.log({ type: 'anomaly', step, what });
+  /** Does about a step that was not taken what the settings say. */
+  private async *react(anomaly: Anomaly): AsyncGenerator<MetricsLine, void> {
+    const { state } = this;
+    const { onAnomaly: action } = this.settings;
+    const step = state.step + 1;
+    if (action === 'stop' || state.failures === MAX_FAILURES) {
+      const bad = nonFiniteParameter(this.engine, state);
+      if (!bad && state.step !== this.saved) yield* this.checkpoint();
+      const often = action === 'stop' ? '' : `, the last of ${MAX_FAILURES + 1} in a row`;
+      return yield* this.fail(step, `${anomaly.what}${often}`, anomaly.kind);
+    }
+    if (action === 'rewind') yield* this.rewind(step, state.failures + 1);
+    else {
+      state.step = step;
+      state.failures++;
+    }
+    yield await this.log<AnomalyLine>({ type: 'anomaly', step, ...anomaly, action, next: this.state.step });
+  }
+
+  /** Back to the last point to rewind to, and past the batches from there to that of `failed`, which is saved at once. */
+  private async *rewind(failed: number, failures: number): AsyncGenerator<MetricsLine, void> {
+    const { engine, settings, identity, store } = this;
+    const next = failed + this.state.offset;
+    freeState(engine, this.state);
+    const { state, losses } = this.rewindPoint
+      ? restoreState(engine, identity, this.rewindPoint)
+      : { state: initialState(engine, settings), losses: [] };
+    Object.assign(this, { state, losses });
+    state.offset = next - state.step;
+    state.failures = failures;
+    if (store) await this.written(rewindLog(store, state.step, settings.steps));
+    yield* this.checkpoint();
+  }
+
+  private isRewindPoint(step: number): boolean {
+    const { onAnomaly, rewindInterval } = this.settings;
+    return onAnomaly === 'rewind' && step % rewindInterval === 0;
+  }
+
+  /** The checkpoint resumed from, unless only the one before is a point to rewind to. */
+  private async findRewindPoint(store: Store, file: Uint8Array): Promise<void> {
+    if (this.settings.onAnomaly !== 'rewind') return;
+    const previous = this.isRewindPoint(this.state.step) ? undefined : await previousState(store);
+    const usable = previous && this.isRewindPoint(stepOfState(this.engine, previous));
+    this.rewindPoint = usable ? previous : file;
+  }
+
+  private isLongAgo(): boolean {
+    const { checkpointMinutes } = this.options;
+    return checkpointMinutes > 0 && performance.now() - this.savedAt >= 60_000 * checkpointMinutes;
+  }
+
+  /** Ends the run. */
+  private async *fail(
+    step: number,
+    what: string,
+    kind: Anomaly['kind'] = 'non_finite',
+  ): AsyncGenerator<MetricsLine, never> {
+    yield await this.log<AnomalyLine>({ type: 'anomaly', step, kind, what, action: 'stop', next: this.state.step });
     throw new TrainingError(`${what}${this.lastCheckpoint()}`);
   }
 
@@ -212,6 +295,7 @@ class Run {
 
   private stepLine(result: StepResult, stepMs: number, elapsedMs: number): StepLine {
     const { step } = this.state;
+    const digests = stateDigests(this.engine, this.state);
     const line: StepLine = {
       type: 'step',
       step,
@@ -221,7 +305,8 @@ class Run {
       tokens: step * this.tokensPerStep,
       tokens_per_sec: (this.tokensPerStep * 1000) / stepMs,
       elapsed_s: elapsedMs / 1000,
-      digest: stateDigest(this.engine, this.state),
+      digest: digests.state,
+      parameters: digests.parameters.map((digest) => digest.slice(0, SHORT_DIGEST)),
     };
     if (this.reportsHealth(step)) line.fp8 = Object.fromEntries(result.health) as Record<string, Fp8Health>;
     return line;
@@ -257,13 +342,18 @@ class Run {
   /** Saves the state to resume from, then the model for use. */
   private async *checkpoint(): AsyncGenerator<MetricsLine, void> {
     const { engine, settings, state, store } = this;
-    if (!store) return;
     const { step } = state;
+    if (!store && !this.isRewindPoint(step)) return;
     const bad = nonFiniteParameter(engine, state);
     if (bad) yield* this.fail(step, `step ${step}: expected finite parameters to save, got others in ${bad}`);
     const file = stateFile(engine, this.identity, state, this.losses);
-    await this.written(store.write(STATE_FILE, file, PREVIOUS_STATE_FILE));
+    if (this.isRewindPoint(step)) this.rewindPoint = file;
+    if (!store) return;
+    // Of two checkpoints, one is a point to rewind to.
+    const keeps = settings.onAnomaly !== 'rewind' || (this.saved !== undefined && this.isRewindPoint(this.saved));
+    await this.written(store.write(STATE_FILE, file, keeps ? PREVIOUS_STATE_FILE : undefined));
     this.saved = step;
+    this.savedAt = performance.now();
     const files = engine.scoped(() => modelFiles(inferenceModel(engine, settings, state)));
     for (const [name, content] of files) await this.written(store.write(name, content));
     yield await this.log({ type: 'checkpoint', step, path: store.path });
@@ -301,7 +391,7 @@ class Run {
   }
 
   /** In the midst of a run, a file that cannot be written is a failure of the run. */
-  private async written(outcome: Promise<void> | undefined): Promise<void> {
+  private async written(outcome: Promise<unknown> | undefined): Promise<void> {
     try {
       await outcome;
     } catch (cause) {
@@ -310,36 +400,11 @@ class Run {
     }
   }
 
-  /** Goes on with the log from the checkpoint. What the log holds from after it is dropped: that is done again. */
-  private async rewindLog(store: Store): Promise<void> {
-    const text = new TextDecoder().decode((await store.read(METRICS_FILE)) ?? new Uint8Array());
-    const kept = text.split('\n').flatMap((json) => {
-      const line = parsedLine(json);
-      return line && this.isKept(line) ? [{ json, line }] : [];
-    });
-    for (const { line } of kept) if (line.type === 'step') this.wasTimed(line);
-    await store.write(METRICS_FILE, kept.map(({ json }) => `${json}\n`).join(''));
-  }
-
-  /** Whether a line of the log tells of something that a resumed run does not do again. A run's end is done again. */
-  private isKept({ type, step }: MetricsLine): boolean {
-    return step < this.state.step || (step === this.state.step && (type === 'step' || step < this.settings.steps));
-  }
-
   /** Lets the clock run on from a step of an earlier session. */
   private wasTimed({ tokens_per_sec: speed, elapsed_s: elapsed }: StepLine): void {
     if (!(speed > 0 && elapsed >= 0)) return;
     this.stepsTimed++;
     this.trainingMs += (this.tokensPerStep * 1000) / speed;
     this.started = performance.now() - 1000 * elapsed;
-  }
-}
-
-/** A line of the log, or nothing where it is empty or was cut off. */
-function parsedLine(json: string): MetricsLine | undefined {
-  try {
-    return JSON.parse(json) ?? undefined;
-  } catch {
-    return undefined;
   }
 }

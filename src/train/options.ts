@@ -1,6 +1,7 @@
 /** Everything that determines a run, checked and complete. Two runs with equal settings, data and seed have equal bits. */
 import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/config.js';
 import { frozen, type Recipe, recipeOf } from '../ops/recipe.js';
+import { ANOMALY_POLICIES, type AnomalyPolicy } from './guard.js';
 
 export interface TrainSettings {
   readonly config: LlamaConfig;
@@ -25,7 +26,25 @@ export interface TrainSettings {
   /** Largest global norm of the gradient; 0 clips nothing. */
   readonly gradClip: number;
   readonly valFraction: number;
+  /** What to do about a step whose loss or gradient is not finite, or that goes beyond one of the bounds below. */
+  readonly onAnomaly: AnomalyPolicy;
+  /** Largest loss of a step, in means of the last 50; 0 bounds nothing. */
+  readonly lossSpike: number;
+  /** Largest shares of an FP8 tensor, 0 to 1, that may saturate, or become zero without being zero. */
+  readonly maxSaturated: number;
+  readonly maxUnderflowed: number;
+  /** Steps between the points that 'rewind' goes back to. */
+  readonly rewindInterval: number;
 }
+
+/** Settings that only bear on the steps to come: a resumed run may have others. */
+export const GUARD_SETTINGS: readonly (keyof TrainSettings)[] = [
+  'onAnomaly',
+  'lossSpike',
+  'maxSaturated',
+  'maxUnderflowed',
+  'rewindInterval',
+];
 
 export type TrainSettingsInput = Partial<Omit<TrainSettings, 'config' | 'recipe'>> & {
   readonly config: LlamaConfigInput;
@@ -40,6 +59,8 @@ export interface Intervals {
   /** Held-out windows in each evaluation; the last one uses all. */
   readonly evalWindows: number;
   readonly checkpointInterval: number;
+  /** Minutes after which the next step is followed by a checkpoint in any case; 0 for never. */
+  readonly checkpointMinutes: number;
   /** Steps between FP8 health records in the log. */
   readonly healthInterval: number;
   /** Steps between samples, 0 for none. */
@@ -47,7 +68,7 @@ export interface Intervals {
 }
 
 /** How messages name a setting: its own name, unless the command line puts its flags here. */
-export type SettingNames = Readonly<Partial<Record<NumberName | keyof Intervals | keyof LlamaConfig, string>>>;
+export type SettingNames = Readonly<Partial<Record<keyof TrainSettings | keyof Intervals | keyof LlamaConfig, string>>>;
 
 type NumberName = {
   [Name in keyof TrainSettings]: TrainSettings[Name] extends number ? Name : never;
@@ -78,6 +99,11 @@ export const SETTINGS: Readonly<Record<NumberName, Rule>> = {
   eps: { fallback: 1e-8, min: 0, open: true },
   gradClip: { fallback: 1, min: 0 },
   valFraction: { fallback: 0.1, min: 0, max: 1, open: true },
+  // Three times the mean is beyond what a text model that knows nothing loses, soon after its start; half of a tensor clipped is no tensor.
+  lossSpike: { fallback: 3, min: 0 },
+  maxSaturated: { fallback: 0.5, min: 0, max: 1 },
+  maxUnderflowed: { fallback: 1, min: 0, max: 1 },
+  rewindInterval: { fallback: 100, integer: true, min: 1 },
 };
 
 const INTERVALS: Readonly<Record<keyof Intervals, Rule>> = {
@@ -85,6 +111,7 @@ const INTERVALS: Readonly<Record<keyof Intervals, Rule>> = {
   evalInterval: { fallback: 100, integer: true, min: 1 },
   evalWindows: { fallback: 32, integer: true, min: 1 },
   checkpointInterval: { fallback: 500, integer: true, min: 1 },
+  checkpointMinutes: { fallback: 10, min: 0 },
   healthInterval: { fallback: 10, integer: true, min: 1 },
   sampleInterval: { fallback: 0, integer: true, min: 0 },
 };
@@ -105,7 +132,15 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
       throw new RangeError(`${names[name] ?? name}: expected a multiple of 4 for training, got ${config[name]}`);
     }
   }
-  return Object.freeze({ ...numbers, config, recipe: frozen(recipeOf(input.recipe ?? 'fp8')) });
+  const recipe = frozen(recipeOf(input.recipe ?? 'fp8'));
+  return Object.freeze({ ...numbers, config, recipe, onAnomaly: policyOf(input.onAnomaly ?? 'stop', names) });
+}
+
+function policyOf(given: unknown, names: SettingNames): AnomalyPolicy {
+  const policy = ANOMALY_POLICIES.find((name) => name === given);
+  if (policy) return policy;
+  const name = names.onAnomaly ?? 'onAnomaly';
+  throw new RangeError(`${name}: expected one of ${ANOMALY_POLICIES.join(', ')}, got ${String(given)}`);
 }
 
 function numbersOf<Name extends string>(

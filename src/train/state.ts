@@ -15,8 +15,12 @@ import { bytesOf, empty, floats, sizeOf, type Tensor, zeros } from '../ops/tenso
 import type { TrainSettings } from './options.js';
 
 export interface TrainingState {
-  /** Optimizer steps done. */
+  /** Optimizer steps done, or passed over. */
   step: number;
+  /** Global batches that rewinds have passed over: step n takes batch number n + offset. */
+  offset: number;
+  /** Anomalies without a good step, or a new point to rewind to, in between. */
+  failures: number;
   readonly table: readonly Parameter[];
   readonly parameters: Map<string, ParameterState>;
   readonly scales: Scales;
@@ -42,7 +46,7 @@ export function initialState(rt: Runtime, settings: TrainSettings): TrainingStat
     });
   });
   const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);
-  return { step: 0, table, parameters, scales: new Scales(), rope };
+  return { step: 0, offset: 0, failures: 0, table, parameters, scales: new Scales(), rope };
 }
 
 /** Values in a storage format, with one scale MAX / amax where the format is narrower than BF16's range. */
@@ -102,12 +106,13 @@ export function inferenceModel(rt: Runtime, settings: TrainSettings, state: Trai
 export const inferenceCasts = (rt: Runtime, recipe: Recipe): InferenceCasts =>
   new InferenceCasts(rt, recipe.forward.input);
 
-function storedTensors(state: TrainingState): Tensor[] {
-  return state.table.flatMap(({ name }) => {
-    const { master, firstMoment, secondMoment } = state.parameters.get(name)!;
-    return [master, firstMoment, secondMoment];
-  });
-}
+/** What is stored of a parameter, in the order of the digests. */
+const tensorsOf = ({ parameters }: TrainingState, name: string): Tensor[] => {
+  const { master, firstMoment, secondMoment } = parameters.get(name)!;
+  return [master, firstMoment, secondMoment];
+};
+
+const storedTensors = (state: TrainingState): Tensor[] => state.table.flatMap(({ name }) => tensorsOf(state, name));
 
 export function freeState(rt: Runtime, state: TrainingState): void {
   for (const { ptr } of [...storedTensors(state), state.rope.cosines, state.rope.sines]) rt.arena.free(ptr);
@@ -122,18 +127,30 @@ export function scaleEntries(scales: Scales): { histories: [string, number][]; c
   };
 }
 
-/** 16 hex digits over everything that decides the rest of the run. */
-export function stateDigest(rt: Runtime, state: TrainingState): string {
-  const { histories, channels } = scaleEntries(state.scales);
-  const numbers = [state.step, ...histories.map(([, amax]) => amax), ...channels.flatMap(([, amax]) => amax)];
-  return digestOf(rt, storedTensors(state), numbers);
+export interface StateDigests {
+  /** 16 hex digits over everything that decides the rest of the run. */
+  readonly state: string;
+  /** The same over what is stored of each parameter, in the order of the table. */
+  readonly parameters: readonly string[];
 }
+
+export function stateDigests(rt: Runtime, state: TrainingState): StateDigests {
+  const parameters = state.table.map(({ name }) => digestOf(rt, tensorsOf(state, name), []));
+  const { histories, channels } = scaleEntries(state.scales);
+  const numbers = [state.step, state.offset, state.failures];
+  const amaxes = [...histories.map(([, amax]) => amax), ...channels.flatMap(([, amax]) => amax)];
+  return { state: digestOf(rt, [], [...parameters.flatMap(wordsOf), ...numbers, ...amaxes]), parameters };
+}
+
+/** A digest as two integers. */
+const wordsOf = (digest: string) => [digest.slice(0, 8), digest.slice(8)].map((word) => Number.parseInt(word, 16));
+
+export const stateDigest = (rt: Runtime, state: TrainingState): string => stateDigests(rt, state).state;
 
 /** The first parameter with a master weight or moment that is infinite or not a number. */
 export function nonFiniteParameter(rt: Runtime, state: TrainingState): string | undefined {
   return state.table.find(({ name }) => {
-    const { master, firstMoment, secondMoment } = state.parameters.get(name)!;
-    return ![master, firstMoment, secondMoment].every((t) => Number.isFinite(amaxOf(rt, t)));
+    return !tensorsOf(state, name).every((t) => Number.isFinite(amaxOf(rt, t)));
   })?.name;
 }
 

@@ -9,6 +9,7 @@ import { integerPower } from '../ops/math.js';
 import { globalNorm } from '../ops/reduce.js';
 import { bytesOf, type Tensor, upload, zeros } from '../ops/tensor.js';
 import type { DataOrder } from './data.js';
+import { AnomalyError, findAnomaly } from './guard.js';
 import type { TrainSettings } from './options.js';
 import { learningRateAt } from './schedule.js';
 import { inferenceCasts, inferenceModel, type TrainingState, trainingModel } from './state.js';
@@ -21,24 +22,26 @@ export interface StepResult {
   readonly health: ReadonlyMap<string, RoleHealth>;
 }
 
-/** A loss or gradient that is not a number, or infinite. The state is as it was before the step. */
-export class NonFiniteError extends Error {
-  override name = 'NonFiniteError';
-}
-
-/** Advances the state by one step, or throws NonFiniteError and leaves it untouched. */
-export function trainStep(rt: Runtime, settings: TrainSettings, state: TrainingState, data: DataOrder): StepResult {
+/** Advances the state by one step, or throws AnomalyError and leaves it untouched. `losses`: those of the last steps, for the guard. */
+export function trainStep(
+  rt: Runtime,
+  settings: TrainSettings,
+  state: TrainingState,
+  data: DataOrder,
+  losses: readonly number[] = [],
+): StepResult {
   return rt.scoped(() => {
     const step = state.step + 1;
     const casts = new TrainingCasts(rt, settings.recipe, state.scales, settings.seed, step);
     const model = trainingModel(rt, settings, state, casts);
     const gradients = new Map(state.table.map(({ name, shape }) => [name, zeros(rt, shape, 'float32')]));
-    const loss = lossAndGradients(model, casts, settings, state.step, data, gradients);
+    const loss = lossAndGradients(model, casts, settings, state.step + state.offset, data, gradients);
     const gradNorm = globalNorm(rt, [...gradients.values()]);
-    if (!(Number.isFinite(loss) && Number.isFinite(gradNorm))) {
-      throw new NonFiniteError(
-        `step ${step}: expected a finite loss and gradient, got loss ${loss} and gradient norm ${gradNorm}${culprit(rt, gradients)}`,
-      );
+    const outcome = { step, loss, gradNorm, health: casts.health };
+    const anomaly = findAnomaly(settings, losses, outcome, () => culprit(rt, gradients));
+    if (anomaly) {
+      state.scales.discard();
+      throw new AnomalyError(anomaly);
     }
     const learningRate = learningRateAt(step, settings);
     update(rt, settings, state, gradients, gradNorm, learningRate, step);
@@ -52,7 +55,7 @@ function lossAndGradients(
   model: Model,
   casts: TrainingCasts,
   settings: TrainSettings,
-  stepsDone: number,
+  batchNumber: number,
   data: DataOrder,
   gradients: Gradients,
 ): number {
@@ -62,7 +65,7 @@ function lossAndGradients(
   let sum = 0;
   for (let micro = 0; micro < gradientAccumulation; micro++) {
     rt.scoped(() => {
-      const { inputs, targets } = data.batch((stepsDone * gradientAccumulation + micro) * batchSize, batchSize);
+      const { inputs, targets } = data.batch((batchNumber * gradientAccumulation + micro) * batchSize, batchSize);
       const batch = { ids: upload(rt, inputs), batch: batchSize, time: blockSize };
       const { logits, kept } = forward(model, casts, batch);
       sum += crossEntropy(rt, logits, upload(rt, targets), 1 / tokens);

@@ -98,6 +98,7 @@ export function memoryStore(files: Iterable<readonly [string, Uint8Array]> = [])
       map.set(name, Buffer.concat([map.get(name) ?? new Uint8Array(), bytesOf(added)]));
     },
     list: async () => [...map.keys()],
+    lock: async () => async () => undefined,
   };
   return store;
 }

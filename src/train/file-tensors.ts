@@ -1,0 +1,21 @@
+/** Tensors of safetensors files as numbers, for those who look at them. */
+import { type DType, decode, formatSpec } from '../formats/index.js';
+import type { NamedSafetensorsTensor, SafetensorsTensor } from '../interop/safetensors.js';
+
+export interface ScaledTensor extends NamedSafetensorsTensor {
+  /** What the codes are multiplied by. */
+  readonly scaleInv: number;
+}
+
+export function valuesOf(dtype: DType, data: Uint8Array): Float32Array {
+  const own = data.slice().buffer;
+  const { bits } = formatSpec(dtype);
+  return decode(bits === 8 ? new Uint8Array(own) : bits === 16 ? new Uint16Array(own) : new Float32Array(own), dtype);
+}
+
+/** The one float32 beside a tensor; scales of another kind (one for each block, say) are tensors of their own. */
+export function scaleBeside(tensors: ReadonlyMap<string, SafetensorsTensor>, name: string): number | undefined {
+  const scale = tensors.get(`${name}_scale_inv`);
+  if (scale?.dtype !== 'F32' || scale.data.length !== 4) return undefined;
+  return new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true);
+}
