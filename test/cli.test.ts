@@ -1,9 +1,7 @@
 /** What a person touches: `octavo` as a program, its exit codes and lines, and that a refusal leaves every file as it was. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RECIPES } from '../src/ops/recipe.js';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
@@ -11,45 +9,22 @@ import { METRICS_FILE } from '../src/train/log.js';
 import { SUMMARY_FILE } from '../src/train/loop.js';
 import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../src/train/model-files.js';
 import { SETTINGS } from '../src/train/options.js';
+import { type Outcome, startOctavo, TINY_FLAGS } from './helpers/program.js';
 import { digestOf, doneOf, evalsOf, logOf, storyOf, text } from './helpers/training.js';
 
-const MAIN = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 /** The default learning rate, which the runs here begin with. */
 const RATE = SETTINGS.learningRate.fallback;
 const COMMANDS = ['train', 'generate', 'eval', 'inspect'];
-const TINY =
-  '--n_layer 2 --n_head 4 --n_kv_head 2 --n_embd 32 --n_ff 64 --block_size 32 --batch_size 4 --threads 1'.split(' ');
 /** What summary.json must have, from the issue. */
 const SUMMARY = (
   'recipe parameters steps tokens train_loss val_loss val_bits_per_byte tokens_per_second peak_memory_bytes ' +
   'state_bytes_per_parameter build threads runtime digest'
 ).split(' ');
 
-interface Outcome {
-  /** Null where a signal ended it. */
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
-
 let root: string;
 const at = (...parts: string[]) => join(root, ...parts);
 
-function start(args: readonly string[]): { child: ChildProcess; outcome: Promise<Outcome> } {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
-  const texts = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name]!.setEncoding('utf8').on('data', (chunk: string) => {
-      texts[name] += chunk;
-    });
-  }
-  const outcome = new Promise<Outcome>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, ...texts }));
-  });
-  return { child, outcome };
-}
-
+const start = (args: readonly string[]) => startOctavo(args, root);
 const octavo = (...args: string[]): Promise<Outcome> => start(args).outcome;
 
 /** Runs a command that must succeed. */
@@ -88,7 +63,7 @@ const train = (outDir: string, ...more: string[]) => [
   'text.txt',
   '--out_dir',
   outDir,
-  ...TINY,
+  ...TINY_FLAGS,
   ...more,
 ];
 
