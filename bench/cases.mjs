@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { adamwCases } from './cases/adamw.mjs';
 import { attentionCases } from './cases/attention.mjs';
+import { blockingCases } from './cases/blocking.mjs';
 import { codecCases } from './cases/codec.mjs';
 import { gemmCases } from './cases/gemm.mjs';
 import { modelCases } from './cases/model.mjs';
@@ -37,6 +38,7 @@ const STEPS = [
 /** The demo's shapes: 4 x 256 tokens through the model of scripts/demo.json. Arrays of 2^20 elements are those of a larger model. */
 const FULL = {
   elements: 1 << 20,
+  blocking: { shape: { m: 1024, n: 1024, k: 1024 }, slices: [128, 256, 512, 1024, 2048] },
   scaled: { m: 1024, n: 1024, k: 1024 },
   swiglu: { rows: 1024, width: 384 },
   attention: { batch: 4, time: 256, heads: 5, kvHeads: 1, headDim: 32 },
@@ -60,6 +62,7 @@ const QUICK = {
     { name: 'tiny dX', m: 7, n: 30, k: 300, layout: 'nn' },
     { name: 'tiny dW', m: 25, n: 9, k: 17, layout: 'tn' },
   ],
+  blocking: { shape: { m: 13, n: 19, k: 40 }, slices: [16] },
   scaled: { m: 13, n: 128, k: 256 },
   swiglu: { rows: 11, width: 20 },
   attention: { batch: 2, time: 50, heads: 2, kvHeads: 1, headDim: 8 },
@@ -69,7 +72,17 @@ const QUICK = {
   steps: [{ ...llama(32, 64, 1, 2), batchSize: 2, blockSize: 16 }],
 };
 
-const FAMILIES = [codecCases, gemmCases, scaledCases, swigluCases, attentionCases, adamwCases, modelCases, stepCases];
+const FAMILIES = [
+  codecCases,
+  gemmCases,
+  blockingCases,
+  scaledCases,
+  swigluCases,
+  attentionCases,
+  adamwCases,
+  modelCases,
+  stepCases,
+];
 
 /**
  * Cases are { name, detail, long, prepare(context) -> contenders }. The context: { engine, baseline, rivals, threads, build }, where baseline

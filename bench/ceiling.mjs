@@ -1,7 +1,7 @@
 /** The machine's limits, measured: bench/assembly/ceiling.ts compiled like the kernels, in an engine of its own with as many threads. */
 import { fileURLToPath } from 'node:url';
-import asc from 'assemblyscript/asc';
 import { init } from '../dist/index.js';
+import { compile } from './compile.mjs';
 
 const FOLDER = fileURLToPath(new URL('assembly', import.meta.url));
 const KERNELS = { exact: 'exactProducts', rounded: 'roundedProducts' };
@@ -11,28 +11,20 @@ const STEP = 2 ** -10;
 /** Bytes of a unit of the copy. */
 const CHUNK = 1 << 17;
 
-async function compile(build, threads) {
+function compileLoops(build, threads) {
   const features = ['simd', ...(build === 'relaxed' ? ['relaxed-simd'] : []), ...(threads > 1 ? ['threads'] : [])];
   // biome-ignore format: one line per group
   const args = [
-    'ceiling.ts', '--baseDir', FOLDER, '--outFile', 'ceiling.wasm',
     '-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--noExportMemory', '--initialMemory', '1',
     ...features.flatMap((feature) => ['--enable', feature]),
     ...(threads > 1 ? ['--sharedMemory', '--maximumMemory', '65536'] : []),
   ];
-  let bytes;
-  const { error, stderr } = await asc.main(args, {
-    writeFile: (_, content) => {
-      bytes = content;
-    },
-  });
-  if (error) throw new Error(`bench/assembly/ceiling.ts: expected it to compile, got ${error.message}\n${stderr}`);
-  return new Uint8Array(bytes);
+  return compile('ceiling.ts', args, FOLDER);
 }
 
 /** An engine whose kernels are the ceilings. */
 export async function openCeiling({ build, threads }) {
-  return init({ build, threads, wasm: await compile(build, threads) });
+  return init({ build, threads, wasm: await compileLoops(build, threads) });
 }
 
 /**

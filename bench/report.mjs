@@ -123,6 +123,28 @@ function steps(file) {
   return `#### Training step, ${cases[0].tokens.toLocaleString('en')} tokens\n\n${table(head, rows)}`;
 }
 
+/** Kernels with less than this share of a step are one row. */
+const SMALL_SHARE = 0.005;
+
+/** Where the time of a step goes, by kernel: of the model that rivals are measured on. */
+function profile(file) {
+  const measured = ofKind(file, 'step').find(({ rows }) => rows.some(({ rival }) => rival));
+  const rows = measured?.rows.filter(({ kernels }) => kernels) ?? [];
+  if (rows.length === 0) return '';
+  const share = (row, name) => row.kernels[name] ?? 0;
+  const names = [...new Set(rows.flatMap(({ kernels }) => Object.keys(kernels)))];
+  const large = names.filter((name) => name !== 'host' && rows.some((row) => share(row, name) >= SMALL_SHARE));
+  const cells = (find) => rows.map((row) => percent(find(row)));
+  const rest = (row) => names.reduce((sum, name) => (large.includes(name) ? sum : sum + share(row, name)), 0);
+  return `#### Where the time of a step goes, ${(measured.parameters / 1e6).toFixed(1)} M parameters\n\n${table(
+    ['kernel', ...rows.map(({ name }) => name)],
+    [
+      ...large.map((name) => [`\`${name}\``, ...cells((row) => share(row, name))]),
+      ['the rest, and the host', ...cells(rest)],
+    ],
+  )}`;
+}
+
 function others(file) {
   const cases = file.results.filter(({ kind }) => !['gemm', 'encode', 'decode', 'step'].includes(kind));
   if (cases.length === 0) return '';
@@ -136,7 +158,9 @@ function section(file) {
   const title = `### ${file.runtime}, build ${file.build}, ${file.threads} thread${file.threads > 1 ? 's' : ''}`;
   const notes = (file.rivals ?? []).map(({ name, includes }) => `- ${name}: ${includes}.`).join('\n');
   const about = `\`\`\`text\n${environmentLines(file).join('\n')}\n\`\`\``;
-  return [title, about, notes, products(file), codecs(file), steps(file), others(file)].filter(Boolean).join('\n\n');
+  return [title, about, notes, products(file), codecs(file), steps(file), profile(file), others(file)]
+    .filter(Boolean)
+    .join('\n\n');
 }
 
 const results = ordered(newestResults());

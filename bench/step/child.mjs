@@ -1,7 +1,7 @@
 /**
  * A training step in a process of its own, which takes one when told: so steps of several programs can be timed in turn, and each has a
  * peak of memory to itself. On stdin a line `step` for each, `end` for the last; on stdout a JSON line { name } at the start, { loss } for a
- * step, { peakBytes } at the end. To go without, a program says { unavailable } and why.
+ * step, { peakBytes, ... } at the end. To go without, a program says { unavailable } and why.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -44,14 +44,14 @@ export async function startChild(command, args, env = process.env) {
 }
 
 /** The child's side, in JavaScript. */
-export async function serve(name, step) {
+export async function serve(name, step, more = () => ({})) {
   const say = (record) => process.stdout.write(`${JSON.stringify(record)}\n`);
   say({ name });
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === 'step') say({ loss: await step() });
     else break;
   }
-  say({ peakBytes: peakBytes() });
+  say({ peakBytes: peakBytes(), ...more() });
   // An open pipe would keep the process.
   process.stdin.destroy();
 }

@@ -15,5 +15,37 @@ const engine = await openEngine({
 });
 const state = initialState(engine, settings);
 const data = dataOf(settings);
-await serve(recipe, () => trainStep(engine, settings, state, data).loss);
+const profile = profiled(engine);
+await serve(
+  recipe,
+  () => profile.step(() => trainStep(engine, settings, state, data).loss),
+  () => ({ kernels: profile.shares() }),
+);
 engine.dispose();
+
+/** Shares of the time of all steps by kernel, the longest first; 'host' is what is no kernel. Threads are waited for: their time is in it. */
+function profiled(rt) {
+  const times = new Map();
+  const timed = (name, work) => {
+    const from = performance.now();
+    const result = work();
+    times.set(name, (times.get(name) ?? 0) + performance.now() - from);
+    return result;
+  };
+  const parallel = rt.parallel.bind(rt);
+  rt.parallel = (name, ...rest) => timed(name, () => parallel(name, ...rest));
+  let total = 0;
+  return {
+    step: (work) => {
+      const from = performance.now();
+      const result = work();
+      total += performance.now() - from;
+      return result;
+    },
+    shares: () => {
+      const kernels = [...times].map(([name, time]) => [name, time / total]).sort(([, a], [, b]) => b - a);
+      const host = 1 - kernels.reduce((sum, [, share]) => sum + share, 0);
+      return Object.fromEntries([...kernels, ['host', host]]);
+    },
+  };
+}
