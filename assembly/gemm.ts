@@ -42,21 +42,20 @@ abstract class blocking {
 }
 
 /**
- * Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N (else N x K), or where it is 2, as `prepack`
- * left it. ld in elements. src is column
- * `from` of N. Where `scales` is not 0, blocks of blockRows x blockColumns of the stored matrix have float32 scales there, powers of two.
+ * Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N, else N x K; `prepacked`: as `prepack` left it,
+ * which is across within a panel. ld in elements. src is column `from` of N. Where `scales` is not 0, blocks of blockRows x blockColumns of the stored matrix have float32 scales there, powers of two.
  */
 export function packB(
   begin: i32, end: i32, _scratch: usize,
-  dtype: i32, src: usize, ld: i32, across: i32, columns: i32, depth: i32, dst: usize, from: i32, scales: usize, blockRows: i32, blockColumns: i32,
+  dtype: i32, src: usize, ld: i32, across: i32, prepacked: i32, columns: i32, depth: i32, dst: usize, from: i32, scales: usize, blockRows: i32, blockColumns: i32,
 ): void {
   const bytes = bytesOf(dtype);
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
     const valid = min(TILE_COLUMNS, columns - first);
-    const at = src + (across === 2 ? <usize>panel * turned.bytes(depth) : <usize>(across ? first : first * ld) * bytes);
+    const at = src + (prepacked ? <usize>panel * turned.bytes(depth) : <usize>(across ? first : first * ld) * bytes);
     const to = dst + <usize>panel * depth * 32;
-    const stride = across === 2 ? TILE_COLUMNS : <usize>ld * bytes;
+    const stride = prepacked ? TILE_COLUMNS : <usize>ld * bytes;
     if (dtype === facts.about<F32>().id) pack.b<F32>(to, at, stride, across !== 0, valid, depth);
     else if (dtype === facts.about<BF16>().id) pack.b<BF16>(to, at, stride, across !== 0, valid, depth);
     else if (dtype === facts.about<F16>().id) pack.b<F16>(to, at, stride, across !== 0, valid, depth);

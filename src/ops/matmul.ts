@@ -175,7 +175,6 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
       const columns = Math.min(range, n - first);
       const from =
         b.ptr + (b.prepacked ? rt.kernels.prepackedBytes(first, k) : first * (transposeB ? bColumns : 1) * bBytes);
-      const across = b.prepacked ? 2 : transposeB ? 0 : 1;
       rt.parallel(
         'packB',
         Math.ceil(columns / TILE_COLUMNS),
@@ -183,7 +182,8 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
         idOf(b.dtype),
         from,
         bColumns,
-        across,
+        b.prepacked || !transposeB ? 1 : 0,
+        b.prepacked ? 1 : 0,
         columns,
         k,
         panels,
