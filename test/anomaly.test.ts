@@ -75,7 +75,7 @@ describe('an anomaly', () => {
 const easy = new TextEncoder().encode('the whale and the sea and the ship and the whale. '.repeat(240));
 const poisoned = easy.slice();
 for (let i = 0; i < 40; i++) poisoned[9000 + i] = (Math.imul(i + 1, 0x9e3779b1) >>> 24) | 0x80;
-const FAILING = { ...QUICK, data: poisoned, steps: 130, lossSpike: 1.5, rewindInterval: 20 };
+const FAILING = { ...QUICK, data: poisoned, steps: 130, lossSpike: 1.5, rewindInterval: 20, evalInterval: 20 };
 
 async function run(policy: AnomalyPolicy, options: Partial<TrainOptions> = {}) {
   const store = memoryStore();
@@ -130,6 +130,8 @@ describe('a poisoned batch', () => {
     // The log tells of each step once, in order, with the anomalies in between.
     const steps = stepsOf(logOf(store.files.get(METRICS_FILE))).map(({ step }) => step);
     expect(steps).toEqual(Array.from({ length: 130 }, (_, i) => i + 1));
+    const evaluated = logOf(store.files.get(METRICS_FILE)).flatMap((line) => (line.type === 'eval' ? [line.step] : []));
+    expect(evaluated).toEqual([20, 40, 60, 80, 100, 120, 130]);
     const again = await run('rewind');
     expect(doneOf(again.lines).digest).toBe(doneOf(lines).digest);
     expect(said(again.store)).toEqual(said(store));

@@ -81,7 +81,7 @@ export async function fileOfRun(store: Store): Promise<string | undefined> {
   return [STATE_FILE, PREVIOUS_STATE_FILE, MODEL_FILE].find((name) => names.includes(name));
 }
 
-interface Restored {
+export interface Restored {
   readonly state: TrainingState;
   /** Of the last steps before it. */
   readonly losses: number[];

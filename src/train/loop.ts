@@ -6,23 +6,14 @@ import { parameterCount } from '../model/params.js';
 import { sample } from '../model/sample.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
-import {
-  fileOfRun,
-  PREVIOUS_STATE_FILE,
-  previousState,
-  type RunIdentity,
-  restoreState,
-  resumeState,
-  STATE_FILE,
-  stateFile,
-  stepOfState,
-} from './checkpoint.js';
+import { fileOfRun, PREVIOUS_STATE_FILE, type RunIdentity, resumeState, STATE_FILE, stateFile } from './checkpoint.js';
 import { DataOrder, splitTokens } from './data.js';
 import type { AnomalyLine, DoneLine, EvalLine, Fp8Health, MetricsLine, StepLine } from './events.js';
 import { type Anomaly, AnomalyError, LOSS_WINDOW, MAX_FAILURES } from './guard.js';
 import { METRICS_FILE, rewindLog } from './log.js';
 import { digestOfContent, fileDtype, modelFiles } from './model-files.js';
 import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
+import { isRewindPoint, rewindPointOf, rewound } from './rewind.js';
 import {
   freeState,
   inferenceCasts,
@@ -157,10 +148,10 @@ class Run {
     this.started = performance.now();
     this.savedAt = this.started;
     if (options.resume && store) {
-      const { state, losses, file } = await resumeState(engine, identity, store);
-      Object.assign(this, { state, losses, saved: state.step });
-      await this.findRewindPoint(store, file);
+      const resumed = await resumeState(engine, identity, store);
+      Object.assign(this, { state: resumed.state, losses: resumed.losses });
       this.saved = this.state.step;
+      if (settings.onAnomaly === 'rewind') this.rewindPoint = await rewindPointOf(engine, settings, store, resumed);
       if (options.stopAt <= this.saved && this.saved < settings.steps) {
         throw new RangeError(`stopAt: expected a step after the checkpoint's ${this.saved}, got ${options.stopAt}`);
       }
@@ -186,12 +177,15 @@ class Run {
     const { evalInterval, evalWindows, checkpointInterval, sampleInterval } = options;
     const last = Math.min(settings.steps, options.stopAt);
     while (this.state.step < last && !options.signal?.aborted) {
+      const before = this.state.step;
       yield* this.step(data);
       const { step } = this.state;
+      // Of a step gone back to, everything was done.
+      if (step <= before) continue;
       const ends = step === settings.steps;
       if (!ends && step % evalInterval === 0) yield* this.evaluation(validation, evalWindows);
       if (!ends && sampleInterval && step % sampleInterval === 0) yield await this.log(this.sample());
-      const due = step % checkpointInterval === 0 || this.isRewindPoint(step) || this.isLongAgo();
+      const due = step % checkpointInterval === 0 || isRewindPoint(settings, step) || this.isLongAgo();
       if (!ends && step < last && step !== this.saved && due) yield* this.checkpoint();
       await breathe();
     }
@@ -217,7 +211,7 @@ class Run {
       if (!(error instanceof AnomalyError)) throw error;
       return yield* this.react(error.anomaly);
     }
-    if (settings.onAnomaly === 'skip' || this.isRewindPoint(state.step)) state.failures = 0;
+    if (settings.onAnomaly === 'skip' || isRewindPoint(settings, state.step)) state.failures = 0;
     const now = performance.now();
     this.trainingMs += now - before;
     this.stepsTimed++;
@@ -236,7 +230,7 @@ class Run {
       const often = action === 'stop' ? '' : `, the last of ${MAX_FAILURES + 1} in a row`;
       return yield* this.fail(step, `${anomaly.what}${often}`, anomaly.kind);
     }
-    if (action === 'rewind') yield* this.rewind(step, state.failures + 1);
+    if (action === 'rewind') yield* this.rewind();
     else {
       state.step = step;
       state.failures++;
@@ -244,32 +238,13 @@ class Run {
     yield await this.log<AnomalyLine>({ type: 'anomaly', step, ...anomaly, action, next: this.state.step });
   }
 
-  /** Back to the last point to rewind to, and past the batches from there to that of `failed`, which is saved at once. */
-  private async *rewind(failed: number, failures: number): AsyncGenerator<MetricsLine, void> {
-    const { engine, settings, identity, store } = this;
-    const next = failed + this.state.offset;
-    freeState(engine, this.state);
-    const { state, losses } = this.rewindPoint
-      ? restoreState(engine, identity, this.rewindPoint)
-      : { state: initialState(engine, settings), losses: [] };
-    Object.assign(this, { state, losses });
-    state.offset = next - state.step;
-    state.failures = failures;
-    if (store) await this.written(rewindLog(store, state.step, settings.steps));
+  /** Back to the last point to rewind to, and past the batches from there to the one that failed; saved at once. */
+  private async *rewind(): AsyncGenerator<MetricsLine, void> {
+    const { engine, settings, identity, store, state: failed } = this;
+    Object.assign(this, rewound(engine, identity, this.rewindPoint, failed));
+    freeState(engine, failed);
+    if (store) await this.written(rewindLog(store, this.state.step, settings.steps));
     yield* this.checkpoint();
-  }
-
-  private isRewindPoint(step: number): boolean {
-    const { onAnomaly, rewindInterval } = this.settings;
-    return onAnomaly === 'rewind' && step % rewindInterval === 0;
-  }
-
-  /** The checkpoint resumed from, unless only the one before is a point to rewind to. */
-  private async findRewindPoint(store: Store, file: Uint8Array): Promise<void> {
-    if (this.settings.onAnomaly !== 'rewind') return;
-    const previous = this.isRewindPoint(this.state.step) ? undefined : await previousState(store);
-    const usable = previous && this.isRewindPoint(stepOfState(this.engine, previous));
-    this.rewindPoint = usable ? previous : file;
   }
 
   private isLongAgo(): boolean {
@@ -343,14 +318,14 @@ class Run {
   private async *checkpoint(): AsyncGenerator<MetricsLine, void> {
     const { engine, settings, state, store } = this;
     const { step } = state;
-    if (!store && !this.isRewindPoint(step)) return;
+    if (!store && !isRewindPoint(settings, step)) return;
     const bad = nonFiniteParameter(engine, state);
     if (bad) yield* this.fail(step, `step ${step}: expected finite parameters to save, got others in ${bad}`);
     const file = stateFile(engine, this.identity, state, this.losses);
-    if (this.isRewindPoint(step)) this.rewindPoint = file;
+    if (isRewindPoint(settings, step)) this.rewindPoint = file;
     if (!store) return;
     // Of two checkpoints, one is a point to rewind to.
-    const keeps = settings.onAnomaly !== 'rewind' || (this.saved !== undefined && this.isRewindPoint(this.saved));
+    const keeps = settings.onAnomaly !== 'rewind' || (this.saved !== undefined && isRewindPoint(settings, this.saved));
     await this.written(store.write(STATE_FILE, file, keeps ? PREVIOUS_STATE_FILE : undefined));
     this.saved = step;
     this.savedAt = performance.now();
