@@ -1,14 +1,8 @@
 /** Every case, by size: `full` is what is reported, `quick` shows in seconds that everything runs. */
 import { readFileSync } from 'node:fs';
-import { adamwCases } from './cases/adamw.mjs';
-import { attentionCases } from './cases/attention.mjs';
 import { blockingCases } from './cases/blocking.mjs';
-import { codecCases } from './cases/codec.mjs';
-import { gemmCases } from './cases/gemm.mjs';
-import { modelCases } from './cases/model.mjs';
-import { scaledCases } from './cases/scaled.mjs';
 import { stepCases } from './cases/step.mjs';
-import { swigluCases } from './cases/swiglu.mjs';
+import { casesAnywhere } from './families.mjs';
 import { readShapes } from './shapes.mjs';
 import { TEXT } from './step/plan.mjs';
 
@@ -43,7 +37,8 @@ const FULL = {
   swiglu: { rows: 1024, width: 384 },
   attention: { batch: 4, time: 256, heads: 5, kvHeads: 1, headDim: 32 },
   adamw: 1 << 20,
-  models: [demo],
+  // A batch of the larger one takes a minute to check.
+  models: [demo, { ...MIDDLE, batchSize: 1 }],
   generations: [demo, MIDDLE].map((model) => ({ ...model, newTokens: 64 })),
   steps: STEPS,
 };
@@ -72,24 +67,14 @@ const QUICK = {
   steps: [{ ...llama(32, 64, 1, 2), batchSize: 2, blockSize: 16 }],
 };
 
-const FAMILIES = [
-  codecCases,
-  gemmCases,
-  blockingCases,
-  scaledCases,
-  swigluCases,
-  attentionCases,
-  adamwCases,
-  modelCases,
-  stepCases,
-];
+/** What the cases are made of; shapes and text as read from files. */
+export const sizesOf = ({ quick } = {}) => ({
+  ...(quick ? QUICK : { ...FULL, shapes: readShapes() }),
+  text: new Uint8Array(readFileSync(TEXT)),
+});
 
-/**
- * Cases are { name, detail, long, prepare(context) -> contenders }. The context: { engine, baseline, rivals, threads, build }, where baseline
- * is the strict build on one thread. Long ones take minutes each.
- */
 export function allCases({ quick, long } = {}) {
-  const sizes = quick ? QUICK : { ...FULL, shapes: readShapes() };
-  const cases = FAMILIES.flatMap((family) => family({ ...sizes, text: new Uint8Array(readFileSync(TEXT)) }));
+  const sizes = sizesOf({ quick });
+  const cases = [...casesAnywhere(sizes), ...blockingCases(sizes), ...stepCases(sizes)];
   return cases.filter((each) => long || !each.long);
 }

@@ -4,11 +4,11 @@ import { Command, InvalidArgumentError } from 'commander';
 import { openEngine, withDashes } from '../dist/cli/options.js';
 import { init } from '../dist/index.js';
 import { allCases } from './cases.mjs';
-import { ceilingsOf, openCeiling } from './ceiling.mjs';
+import { openCeiling } from './ceiling.mjs';
 import { environment, environmentLines } from './environment.mjs';
-import { runCase, scoped } from './harness.mjs';
 import { save } from './results.mjs';
 import { openRivals } from './rivals/index.mjs';
+import { runCases } from './run.mjs';
 import { caseLines, HEADER, rivalLines } from './table.mjs';
 
 /** For a contender in a round: longer than a pause of the system, short enough for a few rounds of all. */
@@ -60,15 +60,9 @@ async function main(argv) {
   const notes = rivals.map(({ name, includes }) => ({ name, includes }));
   const results = [];
   try {
-    for (const { name, detail, prepare } of cases) {
-      const result = await scoped(engine, () =>
-        scoped(ceiling, async () => {
-          const contenders = await prepare(context);
-          return runCase(engine, contenders, ceilingsOf(ceiling, contenders), timing);
-        }),
-      );
-      console.log(caseLines(name, result).join('\n'));
-      results.push({ name, ...detail, ...result });
+    for await (const result of runCases(cases, context, ceiling, timing)) {
+      console.log(caseLines(result).join('\n'));
+      results.push(result);
     }
   } finally {
     // What was measured before a case that fails is kept.

@@ -22,7 +22,7 @@ function line(name, rate, spread, ceiling, speed, memory) {
 }
 
 /** The lines of a case: its contenders, then the ceilings they were held against. */
-export function caseLines(name, { rows, ceilings }) {
+export function caseLines({ name, rows, ceilings }) {
   return [
     name,
     ...rows.map((row) =>
@@ -45,3 +45,9 @@ export function rateOf({ rate, unit }) {
 }
 
 export const rivalLines = (rivals) => rivals.map(({ name, includes }) => `rival    ${name}: ${includes}`);
+
+/** A rival's form of a case. */
+export const titleOf = (rival, form, threads) => {
+  const count = rival.threads === threads ? '' : `, ${rival.threads} thread${rival.threads === 1 ? '' : 's'}`;
+  return `${rival.name}, ${form}${count}`;
+};

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkedRows } from '../bench/cases/gemm.mjs';
 import { allCases } from '../bench/cases.mjs';
-import { ceilingsOf, openCeiling } from '../bench/ceiling.mjs';
+import { openCeiling } from '../bench/ceiling.mjs';
+import { ceilingsOf } from '../bench/ceilings.mjs';
 import { lineChart } from '../bench/chart.mjs';
 import { environment, environmentLines } from '../bench/environment.mjs';
 import { check, quantile, runCase, scoped } from '../bench/harness.mjs';
@@ -65,7 +66,7 @@ function wrongs(seen: Seen, expected: Seen): [string, Seen][] {
 const context = () => ({ engine, baseline, rivals: [], threads: 2, build: engine.info.build });
 
 describe('every case', () => {
-  it.each(allCases({ quick: true }))('$name', ({ name, prepare }) =>
+  it.each(allCases({ quick: true, long: true }))('$name', ({ name, prepare }) =>
     scoped(engine, () =>
       scoped(ceiling, async () => {
         const contenders: Contender[] = await prepare(context());
@@ -93,7 +94,7 @@ describe('every case', () => {
           expect(rounds.length).toBe(TIMING.rounds);
           expect([rate, ofCeiling, speed].every((x) => x > 0 && Number.isFinite(x))).toBe(true);
         }
-        expect(caseLines(name, result).length).toBe(1 + result.rows.length + result.ceilings.length);
+        expect(caseLines({ name, ...result }).length).toBe(1 + result.rows.length + result.ceilings.length);
       }),
     ),
   );

@@ -8,6 +8,14 @@ import { checkedRows, pick } from './gemm.mjs';
 
 const DTYPES = ['float8_e4m3fn', 'float32'];
 
+/** Kernels by slice, compiled once for all formats. */
+const compiled = new Map();
+
+function kernelsOf(build, threads, slice) {
+  if (!compiled.has(slice)) compiled.set(slice, compileKernels(build, threads, { GEMM_KC: slice }));
+  return compiled.get(slice);
+}
+
 export const blockingCases = ({ blocking: { shape, slices } }) =>
   DTYPES.map((dtype) => ({
     name: `gemm by slice of K, ${shape.m} x ${shape.n} x ${shape.k} nn, ${dtype}`,
@@ -27,8 +35,7 @@ export const blockingCases = ({ blocking: { shape, slices } }) =>
   }));
 
 async function contender({ m, n, k }, dtype, { a, b, slice, build, threads }) {
-  const wasm = await compileKernels(build, threads, { GEMM_KC: slice });
-  const engine = await init({ build, threads, wasm });
+  const engine = await init({ build, threads, wasm: await kernelsOf(build, threads, slice) });
   const [placedA, placedB] = [mirror.place(engine, a), mirror.place(engine, b)];
   const out = engine.empty([m, n], 'float32');
   const rows = checkedRows(m, n * k);

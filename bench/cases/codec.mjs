@@ -6,7 +6,7 @@
 import { DTYPES, decode, encode, formatSpec } from '../../dist/formats/index.js';
 import { dequantize, quantize } from '../../dist/ops/quantize.js';
 import { floatTensor, ofCodes, place, Random } from '../mirror.mjs';
-import { titleOf } from '../rivals/index.mjs';
+import { titleOf } from '../table.mjs';
 import { traffic } from '../work.mjs';
 
 /** First the one the others are compared with. */

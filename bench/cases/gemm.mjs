@@ -2,7 +2,7 @@
 import { encode } from '../../dist/formats/index.js';
 import { canPrepack, matmul, prepack } from '../../dist/ops/matmul.js';
 import * as mirror from '../mirror.mjs';
-import { titleOf } from '../rivals/index.mjs';
+import { titleOf } from '../table.mjs';
 import { operations } from '../work.mjs';
 
 const OPERANDS = ['float32', 'bfloat16', 'float8_e4m3fn'];

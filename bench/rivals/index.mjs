@@ -25,9 +25,3 @@ export async function openRivals(threads) {
   }
   return rivals;
 }
-
-/** For a line of a table. */
-export const titleOf = (rival, form, threads) => {
-  const count = rival.threads === threads ? '' : `, ${rival.threads} thread${rival.threads === 1 ? '' : 's'}`;
-  return `${rival.name}, ${form}${count}`;
-};
