@@ -69,8 +69,10 @@ function plainKeys(root: unknown, text: string): string[] | undefined {
     if (token === '{' || token === '[') depth++;
     else if (token === '}' || token === ']') depth--;
     else if (token[0] === '"') {
-      const string = JSON.parse(token) as string;
-      if (Buffer.from(string, 'utf8').toString('utf8') !== string) return undefined;
+      // The text is UTF-8, so half a character can only come from an escape.
+      const isPlain = !token.includes('\\');
+      const string = isPlain ? token.slice(1, -1) : (JSON.parse(token) as string);
+      if (!isPlain && Buffer.from(string, 'utf8').toString('utf8') !== string) return undefined;
       if (tokens[i + 1] !== ':') continue;
       keys++;
       if (depth === 1) own.push(string);

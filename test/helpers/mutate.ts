@@ -131,7 +131,7 @@ function editTree(random: Random, all: Slot[][]): void {
         ['{"a":', '}'],
         ['{', '}'],
       ]);
-      slot.value = nested(random.pick([1, 2, 4, 17, 1000]), open, random.pick([close, '']));
+      slot.value = nested(random.pick([1, 2, 4, 17, 20_000]), open, random.pick([close, '']));
       break;
     }
     case 12: {
@@ -150,8 +150,19 @@ export function mutateJson(random: Random, tree: Tree): string {
   return print(random, mutant);
 }
 
+/** One number of the outermost object becomes a power of two: sizes that are well formed and ask for much. */
+export function mutateSize(random: Random, tree: Tree): string {
+  const mutant = copy(tree);
+  if (typeof mutant === 'string') return mutant;
+  const numbers = mutant.slots.filter(({ value }) => typeof value === 'string' && Number(value) > 0);
+  if (numbers.length > 0) random.pick(numbers).value = String(2 ** random.integer(-16, 32));
+  return print(random, mutant);
+}
+
+/** Now and then with white space, some of which is not JSON's, inside or around. */
 function print(random: Random, tree: Tree): string {
-  return textOf(tree, random.integer(0, 9) === 0 ? random.pick(SPACES) : '');
+  const space = (odds: number) => (random.integer(1, odds) === 1 ? random.pick(SPACES) : '');
+  return space(50) + textOf(tree, space(10)) + space(50);
 }
 
 const fieldOf = (slot: Slot, key: string): Slot | undefined =>
@@ -162,7 +173,10 @@ const numbersOf = (slot: Slot | undefined): number[] =>
 
 /** One edit to what a safetensors header says of its tensors: names, types, shapes and places that lie, or that say the same anew. */
 function editTensors(random: Random, slots: Slot[]): void {
-  const [a, b] = [random.pick(slots), random.pick(slots)];
+  const a = random.pick(slots);
+  // Tensors of one shape can change places without a trace in the sizes.
+  const shapeOf = (slot: Slot) => numbersOf(fieldOf(slot, '"shape"')).join();
+  const b = random.pick(random.word() & 1 ? slots.filter((slot) => shapeOf(slot) === shapeOf(a)) : slots);
   const [shape, offsets, dtype] = ['"shape"', '"data_offsets"', '"dtype"'].map((key) => fieldOf(a, key));
   if (!shape || !offsets || !dtype) return;
   const sizes = numbersOf(shape);
@@ -176,7 +190,10 @@ function editTensors(random: Random, slots: Slot[]): void {
   };
   const product = sizes.reduce((x, y) => x * y, 1);
   const step = random.pick([1, -1, 2, 4, -4, 8, end - begin, begin - end]);
-  switch (random.integer(0, 11)) {
+  const add = (value: Tree) => {
+    slots.splice(random.integer(0, slots.length), 0, { key: `"tensor.${random.integer(0, 9)}"`, value });
+  };
+  switch (random.integer(0, 15)) {
     case 0:
       exchange('"data_offsets"');
       break;
@@ -226,10 +243,29 @@ function editTensors(random: Random, slots: Slot[]): void {
       swap(slots, slots.indexOf(a), slots.indexOf(b));
       break;
     case 11: {
-      // A tensor of no bytes, at a border of another or inside it.
+      // A tensor of no bytes, at a border of another or inside it, some with a product that overflows before its zero.
       const at = random.pick([0, begin, end, begin + 1, 2 ** 53 - 1]);
-      const empty = treeOf({ dtype: random.pick(DTYPES), shape: [random.integer(0, 3), 0], data_offsets: [at, at] });
-      slots.splice(random.integer(0, slots.length), 0, { key: `"empty.${random.integer(0, 9)}"`, value: empty });
+      const shape = random.pick([[0], [3, 0], [2 ** 32, 2 ** 32, 0], [0, 2 ** 53 - 1, 2]]);
+      add(treeOf({ dtype: random.pick(DTYPES), shape, data_offsets: [at, at] }));
+      break;
+    }
+    case 12:
+      slots.splice(slots.indexOf(a), 1);
+      break;
+    case 15:
+      a.key = random.pick([...KEYS, escaped(random, a.key), b.key]);
+      break;
+    case 13:
+      add(copy(a.value));
+      break;
+    case 14: {
+      // As bytes, and some more or fewer of them: all its numbers agree, and it overlaps a neighbour or leaves a hole.
+      const [from, to] = random.pick([
+        [begin, end + step],
+        [begin - step, end],
+        [begin + step, end + step],
+      ]);
+      a.value = treeOf({ dtype: 'U8', shape: [to - from], data_offsets: [from, to] });
     }
   }
 }
@@ -250,7 +286,8 @@ const encoder = new TextEncoder();
 
 /** One to four edits to bytes; `donor` is another file, pieces of which are put in. */
 export function mutateBytes(random: Random, bytes: Uint8Array, donor: Uint8Array): Uint8Array {
-  let out: Uint8Array = bytes.slice();
+  // Not slice(), which on a Buffer is a view: the real file would change.
+  let out: Uint8Array = new Uint8Array(bytes);
   for (let left = random.pick([1, 1, 1, 2, 4]); left > 0; left--) out = editBytes(random, out, donor);
   return out;
 }
@@ -324,7 +361,7 @@ export function framed(json: Uint8Array | string, data: Uint8Array = new Uint8Ar
 
 /** The first eight bytes say another length: off by a little, or huge. */
 export function mutateLength(random: Random, file: Uint8Array): Uint8Array {
-  const out = file.slice();
+  const out = new Uint8Array(file);
   if (out.length < 8) return out;
   const view = new DataView(out.buffer);
   const length = view.getBigUint64(0, true);
