@@ -39,6 +39,7 @@ const KEYS = [
   '__metadata__',
   'dtype',
   'octavo_state',
+  '\ud800',
   '',
   '0',
 ].map((key) => JSON.stringify(key));
@@ -252,9 +253,6 @@ function editTensors(random: Random, slots: Slot[]): void {
     case 12:
       slots.splice(slots.indexOf(a), 1);
       break;
-    case 15:
-      a.key = random.pick([...KEYS, escaped(random, a.key), b.key]);
-      break;
     case 13:
       add(copy(a.value));
       break;
@@ -266,7 +264,10 @@ function editTensors(random: Random, slots: Slot[]): void {
         [begin + step, end + step],
       ]);
       a.value = treeOf({ dtype: 'U8', shape: [to - from], data_offsets: [from, to] });
+      break;
     }
+    case 15:
+      a.key = random.pick([...KEYS, escaped(random, a.key), b.key]);
   }
 }
 
