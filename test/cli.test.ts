@@ -325,7 +325,7 @@ describe('a directory with a run', () => {
     writeFileSync(at('model', MODEL_FILE), file);
     await refused(
       ['generate', '--model', 'model'],
-      /model\/model.safetensors: expected data with digest \w+, got \w+: the file was altered$/m,
+      /model\/model.safetensors: expected a model with digest "\w+", got "\w+": the file or config.json was altered$/m,
     );
     writeFileSync(at('model', MODEL_FILE), file.subarray(0, 5000));
     await refused(['generate', '--model', 'model'], /expected /);

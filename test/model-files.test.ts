@@ -247,6 +247,8 @@ describe('the loaded model', () => {
 });
 
 describe('a directory that is not such a model', () => {
+  const ALTERED =
+    /expected a model with digest "[0-9a-f]{16}", got "[0-9a-f]{16}": the file or config\.json was altered$/;
   const up = 'model.layers.0.mlp.up_proj.weight';
   const cases: readonly (readonly [string, Parameters<typeof altered>[0], RegExp])[] = [
     [
@@ -366,9 +368,50 @@ describe('a directory that is not such a model', () => {
     for (let i = 0; i < 50; i++) {
       const content = file.slice();
       content[random.integer(dataStart, file.length - 1)] ^= random.integer(1, 255);
-      expect((await outcome(content)).message).toMatch(
-        /expected data with digest [0-9a-f]{16}, got [0-9a-f]{16}: the file was altered$/,
-      );
+      expect((await outcome(content)).message).toMatch(ALTERED);
     }
+  });
+
+  it('a model file whose tensors go by other names or types than they were saved under', async () => {
+    const gate = 'model.layers.0.mlp.gate_proj.weight';
+    const renamed = (bytes: Uint8Array, pairs: [string, string][]) => {
+      let text = Buffer.from(bytes).toString('latin1');
+      for (const [from, to] of pairs) text = text.replace(from, to);
+      return new Map([...directory(), [MODEL_FILE, new Uint8Array(Buffer.from(text, 'latin1'))]]);
+    };
+    const file = directory().get(MODEL_FILE)!;
+    // Two matrices of one shape and scale; E5M2 in all of them; BF16 read as float16: the bytes are those of the digest.
+    await expectRefused(
+      renamed(file, [
+        [`"${gate}"`, '"?"'],
+        [`"${up}"`, `"${gate}"`],
+        ['"?"', `"${up}"`],
+      ]),
+      ALTERED,
+    );
+    await expectRefused(renamed(file, new Array(14).fill(['"F8_E4M3"', '"F8_E5M2"'])), ALTERED);
+    await expectRefused(renamed(file, [['"BF16"', '"F16" ']]), ALTERED);
+  });
+
+  it('a configuration that computes something else with the same tensors', async () => {
+    const json = new TextDecoder().decode(directory().get(CONFIG_FILE));
+    const config = (from: string, to: string, files = directory()) => {
+      expect(json).toContain(from);
+      return new Map([...files, [CONFIG_FILE, new TextEncoder().encode(json.replace(from, to))]]);
+    };
+    for (const [from, to] of [
+      ['"rope_theta": 10000', '"rope_theta": 10001'],
+      ['"rms_norm_eps": 0.00001', '"rms_norm_eps": 0.0001'],
+      ['"max_position_embeddings": 32', '"max_position_embeddings": 64'],
+    ]) {
+      await expectRefused(config(from, to), ALTERED);
+    }
+    // Where no digest speaks against it, a number alone may not ask for memory: these tables would have 512 MiB.
+    const foreign = altered(() => undefined);
+    await expectRefused(
+      config('"max_position_embeddings": 32', '"max_position_embeddings": 16777216', foreign),
+      /^memory\/config\.json: max_position_embeddings: expected rotary tables of at most 16777216 bytes \(for a small model\), got 536870912 \(16777216 positions\)$/,
+    );
+    expect(engine().arena.buffer.byteLength).toBeLessThan(256 << 20);
   });
 });

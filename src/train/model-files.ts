@@ -12,6 +12,7 @@ import {
 } from '../interop/safetensors.js';
 import { type ByteTokenizer, byteTokenizerJson, parseTokenizer } from '../interop/tokenizer.js';
 import { InferenceCasts, type Operand } from '../model/casts.js';
+import type { LlamaConfig } from '../model/config.js';
 import { type Parameter, parametersOf } from '../model/params.js';
 import type { Model } from '../model/transformer.js';
 import { isFloat8 } from '../ops/recipe.js';
@@ -22,6 +23,12 @@ import { bytes, empty, floatsAt, sizeOf, type Tensor } from '../ops/tensor.js';
 export const CONFIG_FILE = 'config.json';
 export const MODEL_FILE = 'model.safetensors';
 export const TOKENIZER_FILE = 'tokenizer.json';
+
+/** Key of the digest in the metadata of {@link MODEL_FILE}. Without it, as in other programs' files, nothing is compared. */
+const DIGEST = 'octavo_model_digest';
+
+/** Rotary tables that every model may have, whatever its size: 65,536 positions of 64 channels, computed in a quarter of a second. */
+const ROPE_BYTES = 16 << 20;
 
 /** A model with what is needed to use it. */
 export interface LoadedModel {
@@ -66,8 +73,7 @@ export function modelFiles(model: Model): Map<string, Uint8Array | string> {
     torchDtype: model.storage,
     quantization: isFloat8(linear) ? 'fp8' : null,
   });
-  const data = concatenated(entries.map((entry) => entry.data));
-  const metadata = { format: 'pt', octavo_digest: digestOfContent(rt, data) };
+  const metadata = { format: 'pt', [DIGEST]: digestOfModel(rt, config, entries) };
   return new Map<string, Uint8Array | string>([
     [CONFIG_FILE, `${JSON.stringify(huggingFace, null, 2)}\n`],
     [TOKENIZER_FILE, byteTokenizerJson()],
@@ -97,6 +103,16 @@ function concatenated(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return whole;
+}
+
+/**
+ * Digest of all that makes the model: its sizes, and each tensor's name, type, shape and bytes in the order of the file. Bytes alone
+ * would let two matrices of one shape change their names, and BF16 pass for F16.
+ */
+function digestOfModel(rt: Runtime, config: LlamaConfig, tensors: readonly NamedSafetensorsTensor[]): string {
+  const frame = [toHuggingFaceConfig(config), ...tensors.map(({ name, dtype, shape }) => [name, dtype, shape])];
+  const text = new TextEncoder().encode(JSON.stringify(frame));
+  return digestOfContent(rt, concatenated([text, ...tensors.map(({ data }) => data)]));
 }
 
 /** Digest of bytes from outside wasm memory. */
@@ -147,26 +163,43 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   }
   const table = parametersOf(config);
   checkNames(where, table, tensors);
-  if (metadata.octavo_digest !== undefined) {
-    const digest = digestOfContent(rt, concatenated([...tensors.values()].map(({ data }) => data)));
-    if (digest !== metadata.octavo_digest) {
-      throw new FileError(
-        `${where}: expected data with digest ${metadata.octavo_digest}, got ${digest}: the file was altered`,
-      );
+  checkRope(`${store.path}/${CONFIG_FILE}`, config, modelFile.length);
+  const checked = table.map((parameter) => ({ parameter, parts: partsOf(where, parameter, tensors) }));
+  const expected = metadata[DIGEST];
+  if (expected !== undefined) {
+    const digest = digestOfModel(
+      rt,
+      config,
+      Array.from(tensors, ([name, tensor]) => ({ name, ...tensor })),
+    );
+    if (digest !== expected) {
+      const got = `got "${digest}": the file or ${CONFIG_FILE} was altered`;
+      throw new FileError(`${where}: expected a model with digest ${quote(expected)}, ${got}`);
     }
   }
-  const weights = wholeOrNothing(rt, () => {
-    const operand = (parameter: Parameter): Operand => {
-      const t = stack(rt, where, parameter, tensors);
-      return { forward: t, backward: t };
-    };
-    return new Map(table.map((parameter) => [parameter.name, operand(parameter)]));
+  return wholeOrNothing(rt, () => {
+    const weights = new Map<string, Operand>();
+    for (const { parameter, parts } of checked) {
+      const t = stack(rt, parameter, parts);
+      weights.set(parameter.name, { forward: t, backward: t });
+    }
+    const storage = weights.get('embed')!.forward.dtype === 'float32' ? 'float32' : 'bfloat16';
+    const linear = weights.get('layers.0.qkv')!.forward.dtype;
+    const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);
+    const model = { rt, config, weights, storage, rope } as const;
+    return { model, casts: new InferenceCasts(rt, isFloat8(linear) ? linear : storage), tokenizer };
   });
-  const storage = weights.get('embed')!.forward.dtype === 'float32' ? 'float32' : 'bfloat16';
-  const linear = weights.get('layers.0.qkv')!.forward.dtype;
-  const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);
-  const model = { rt, config, weights, storage, rope } as const;
-  return { model, casts: new InferenceCasts(rt, isFloat8(linear) ? linear : storage), tokenizer };
+}
+
+/** The rotary tables are made from two numbers of config.json: they may not ask for more than a file of this size is worth. */
+function checkRope(where: string, { maxPositions, headDim }: LlamaConfig, fileLength: number): void {
+  const size = 4 * maxPositions * headDim;
+  const limit = Math.max(ROPE_BYTES, fileLength);
+  if (size <= limit) return;
+  throw new FileError(
+    `${where}: max_position_embeddings: expected rotary tables of at most ${limit} bytes ` +
+      `(${limit === fileLength ? 'as the weights' : 'for a small model'}), got ${size} (${maxPositions} positions)`,
+  );
 }
 
 /** Every tensor of the table, a scale beside those in FP8, and nothing else. */
@@ -182,13 +215,16 @@ function checkNames(where: string, table: readonly Parameter[], tensors: Readonl
   if (other) throw new FileError(`${where}: expected only tensors of this Llama, got one more, ${quote(other)}`);
 }
 
-/** The parts of a parameter, one under the other. Parts with different scales get one scale per row. */
-function stack(
-  rt: Runtime,
-  where: string,
-  parameter: Parameter,
-  tensors: ReadonlyMap<string, SafetensorsTensor>,
-): Tensor {
+interface Part {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly data: Uint8Array;
+  readonly scaleInv: number;
+  readonly rows: number;
+}
+
+/** The Hugging Face tensors of a parameter, each checked: shape, format, scale. */
+function partsOf(where: string, parameter: Parameter, tensors: ReadonlyMap<string, SafetensorsTensor>): Part[] {
   const parts = parameter.parts.map(({ name, shape }) => {
     const { dtype: fileName, shape: got, data } = tensors.get(name)!;
     const dtype = dtypeOfFile(fileName);
@@ -204,13 +240,19 @@ function stack(
     }
     return { name, dtype, data, scaleInv: isFloat8(dtype) ? scaleOf(where, name, tensors) : 1, rows: shape[0] };
   });
-  const { dtype } = parts[0];
+  const { dtype, name } = parts[0];
   const odd = parts.find((part) => part.dtype !== dtype);
-  if (odd) throw new FileError(`${where}: expected ${odd.name} in ${dtype} like ${parts[0].name}, got ${odd.dtype}`);
-  if (parameter.role === 'norm') return normGain(rt, parameter, dtype, parts[0].data);
+  if (odd) throw new FileError(`${where}: expected ${odd.name} in ${dtype} like ${name}, got ${odd.dtype}`);
+  return parts;
+}
+
+/** The parts of a parameter, one under the other. Parts with different scales get one scale per row. */
+function stack(rt: Runtime, parameter: Parameter, parts: readonly Part[]): Tensor {
+  const { dtype, data, scaleInv } = parts[0];
+  if (parameter.role === 'norm') return normGain(rt, parameter, dtype, data);
   const t = empty(rt, parameter.shape, dtype);
-  bytes(rt, t).set(concatenated(parts.map(({ data }) => data)));
-  if (parts.every(({ scaleInv }) => scaleInv === parts[0].scaleInv)) return { ...t, scaleInv: parts[0].scaleInv };
+  bytes(rt, t).set(concatenated(parts.map((part) => part.data)));
+  if (parts.every((part) => part.scaleInv === scaleInv)) return { ...t, scaleInv };
   const rows = rt.arena.alloc(4 * parameter.shape[0]);
   floatsAt(rt, rows, parameter.shape[0]).set(parts.flatMap((part) => new Array<number>(part.rows).fill(part.scaleInv)));
   return { ...t, scaleInv: { rows } };
