@@ -157,7 +157,12 @@ describe('tokenizer.json', () => {
       (f) => Object.assign(f.model.vocab as object, { ab: 256 }),
       `model.vocab: expected 256 tokens ${only}, got 257`,
     ],
-    ['an unknown field', (f) => Object.assign(f, { extra: 1 }), `extra: expected no such field ${only}, got "extra"`],
+    ['an unknown field', (f) => Object.assign(f, { extra: 1 }), `"extra": expected no such field ${only}, got 1`],
+    [
+      'an unknown field that would break the line',
+      (f) => Object.assign(f, { 'a\n\u001b[31m': 1 }),
+      `"a\\n\\u001b[31m": expected no such field ${only}, got 1`,
+    ],
     [
       'a vocab that is a list',
       (f) => Object.assign(f.model, { vocab: [] }),

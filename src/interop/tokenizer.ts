@@ -184,8 +184,11 @@ function checkFields(prefix: string, object: JsonObject, fields: Fields, alsoKno
     const value = object.get(key);
     if (!accepted.includes(value)) refuse(prefix + key, accepted.map(describeJson).join(' or '), describeJson(value));
   }
-  for (const key of object.keys()) {
-    if (!Object.hasOwn(fields, key) && !alsoKnown.includes(key)) refuse(prefix + key, 'no such field', quote(key));
+  for (const [key, value] of object) {
+    // Quoted, because this name is the file's.
+    if (!Object.hasOwn(fields, key) && !alsoKnown.includes(key)) {
+      refuse(prefix + quote(key), 'no such field', describeJson(value));
+    }
   }
 }
 

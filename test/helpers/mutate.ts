@@ -156,7 +156,8 @@ export function mutateSize(random: Random, tree: Tree): string {
   const mutant = copy(tree);
   if (typeof mutant === 'string') return mutant;
   const numbers = mutant.slots.filter(({ value }) => typeof value === 'string' && Number(value) > 0);
-  if (numbers.length > 0) random.pick(numbers).value = String(2 ** random.integer(-16, 32));
+  if (numbers.length === 0) return mutateJson(random, tree);
+  random.pick(numbers).value = String(2 ** random.integer(-16, 32));
   return print(random, mutant);
 }
 
