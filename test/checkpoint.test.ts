@@ -126,6 +126,38 @@ describe('a whole file', () => {
     expect(new Set(record.tensor_digests).size).toBe(9 * 3);
   });
 
+  it.each([
+    ['null', null],
+    ['a number', 3],
+    ['a model that is text', { config: 'abc' }],
+    ['no recipe to speak of', { config: { vocabSize: 256, hiddenSize: 8, layers: 1, heads: 2 }, recipe: {} }],
+  ])('with settings that are %s is refused', async (_, settings) => {
+    const file = changed((record) => (record.settings = settings));
+    const error = await refusalOf(savedSettings(engine(), memoryStore([[STATE_FILE, file]])));
+    expect(error).toBeInstanceOf(FileError);
+    expect(error.message).toMatch(/expected the settings of a run, got others \(.*\)$/);
+  });
+
+  it('that asks for more than it holds is refused before memory is taken for it', async () => {
+    const wide = {
+      ...identity.settings,
+      config: { ...identity.settings.config, hiddenSize: 4096, headDim: 2048, intermediateSize: 8192 },
+    };
+    const file = changed((record) => (record.settings = wide));
+    const used = engine().arena.peakBytes;
+    const run = { settings: trainSettings(wide), data: identity.data };
+    const error = await refusalOf(resumeState(engine(), run, memoryStore([[STATE_FILE, file]])));
+    expect(error.message).toMatch(
+      /expected embed\.master_weight as F16 of shape \[256,4096\], got F16 of shape \[256,8\]/,
+    );
+    const long = { ...identity.settings, config: { ...identity.settings.config, maxPositions: 1 << 24 } };
+    const longFile = changed((record) => (record.settings = long));
+    const longRun = { settings: trainSettings(long), data: identity.data };
+    const refusal = await refusalOf(resumeState(engine(), longRun, memoryStore([[STATE_FILE, longFile]])));
+    expect(refusal.message).toMatch(/max_position_embeddings: expected rotary tables of at most 16777216 bytes/);
+    expect(engine().arena.peakBytes).toBe(used);
+  });
+
   it('says the settings of its run', async () => {
     const saved = await savedSettings(engine(), memoryStore(files));
     expect(saved).toEqual(JSON.parse(JSON.stringify(identity.settings)));

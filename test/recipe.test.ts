@@ -56,6 +56,28 @@ describe('a recipe', () => {
     expect(() => recipeOf(name)).toThrow(line);
   });
 
+  it.each([
+    [
+      { ...SMOOTH_CHANNEL, swiglu: 'smooth' },
+      'recipe.swiglu: expected one of plain, smooth-token, smooth-channel, got "smooth"',
+    ],
+    [
+      { ...SMOOTH_CHANNEL, firstMoment: 'float8_e8m0fnu' },
+      /^recipe\.firstMoment: expected one of float8_e4m3fn, .*, got "float8_e8m0fnu"$/,
+    ],
+    [
+      { ...SMOOTH_CHANNEL, forward: { input: 'bfloat16' } },
+      /^recipe\.forward\.weight: expected one of .*, got nothing$/,
+    ],
+    [{ ...SMOOTH_CHANNEL, forward: 'bfloat16' }, /^recipe\.forward: expected a field of storage, forward\.input, /],
+    [{ ...SMOOTH_CHANNEL, margin: 1 }, /^recipe\.margin: expected a field of storage, /],
+    [{}, 'recipe.name: expected a string, got undefined'],
+    [7, 'recipe: expected a name or a record, got 7'],
+  ])('%j is none: the field is named, and its choices', (recipe, message) => {
+    expect(() => recipeOf(recipe as Recipe)).toThrow(message);
+    expect(() => trainSettings({ ...QUICK, recipe: recipe as Recipe })).toThrow(message);
+  });
+
   it('of a run cannot be changed by whoever gave it', () => {
     const own = { ...SMOOTH_CHANNEL, forward: { ...SMOOTH_CHANNEL.forward } };
     const { recipe } = trainSettings({ ...QUICK, recipe: own });

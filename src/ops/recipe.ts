@@ -65,9 +65,53 @@ export function frozen<T extends object>(record: T): T {
   return Object.freeze(Object.fromEntries(entries));
 }
 
-/** The recipe of this name, or the record itself. */
+/** What products take, and what is stored between steps. */
+const OPERANDS: readonly DType[] = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'bfloat16', 'float16', 'float32'];
+const ROUNDINGS = ['tiesToEven', 'stochastic'];
+
+/** The choices of each field, under the names of its record. */
+const FIELDS: Readonly<Record<string, readonly string[]>> = {
+  storage: ['bfloat16', 'float32'],
+  'forward.input': OPERANDS,
+  'forward.weight': OPERANDS,
+  'backward.input': OPERANDS,
+  'backward.weight': OPERANDS,
+  'backward.gradOutput': OPERANDS,
+  gradOutputRounding: ROUNDINGS,
+  swiglu: ['plain', 'smooth-token', 'smooth-channel'],
+  masterWeight: OPERANDS,
+  firstMoment: OPERANDS,
+  secondMoment: OPERANDS,
+  stateRounding: ROUNDINGS,
+};
+
+/** Every field there is, and no other; each refusal names the field and its choices. */
+function checkRecipe(recipe: Recipe): void {
+  if (typeof recipe !== 'object' || recipe === null) {
+    throw new TypeError(`recipe: expected a name or a record, got ${String(recipe)}`);
+  }
+  const flat = new Map<string, unknown>();
+  for (const [name, value] of Object.entries(recipe)) {
+    const inner = typeof value === 'object' && value !== null ? Object.entries(value) : undefined;
+    for (const [key, each] of inner ?? [['', value]]) flat.set(key ? `${name}.${key}` : name, each);
+  }
+  if (typeof recipe.name !== 'string') throw new TypeError(`recipe.name: expected a string, got ${typeof recipe.name}`);
+  const unknown = [...flat.keys()].find((name) => name !== 'name' && !Object.hasOwn(FIELDS, name));
+  if (unknown) throw new TypeError(`recipe.${unknown}: expected a field of ${Object.keys(FIELDS).join(', ')}`);
+  for (const [name, choices] of Object.entries(FIELDS)) {
+    const value = flat.get(name);
+    if (choices.some((choice) => choice === value)) continue;
+    const got = value === undefined ? 'nothing' : JSON.stringify(value);
+    throw new RangeError(`recipe.${name}: expected one of ${choices.join(', ')}, got ${got}`);
+  }
+}
+
+/** The recipe of this name, or the record itself, checked. */
 export function recipeOf(recipe: string | Recipe): Recipe {
-  if (typeof recipe !== 'string') return recipe;
+  if (typeof recipe !== 'string') {
+    checkRecipe(recipe);
+    return recipe;
+  }
   if (!Object.hasOwn(RECIPES, recipe)) {
     throw new RangeError(`recipe: expected one of ${Object.keys(RECIPES).join(', ')}, got ${JSON.stringify(recipe)}`);
   }

@@ -12,13 +12,22 @@ import {
   type SafetensorsTensor,
   serializeSafetensors,
 } from '../interop/safetensors.js';
+import { parametersOf } from '../model/params.js';
 import type { ParameterState } from '../ops/adamw.js';
 import { digestOf } from '../ops/reduce.js';
-import { bytes, type Tensor } from '../ops/tensor.js';
+import { bytes, empty, type Tensor } from '../ops/tensor.js';
 import type { ScaledTensor } from './file-tensors.js';
-import { digestOfContent, fileDtype, inFile, MODEL_FILE, tensorEntry, wholeOrNothing } from './model-files.js';
-import { GUARD_SETTINGS, type TrainSettings } from './options.js';
-import { initialState, scaleEntries, stateDigest, type TrainingState } from './state.js';
+import {
+  checkRope,
+  digestOfContent,
+  fileDtype,
+  inFile,
+  MODEL_FILE,
+  tensorEntry,
+  wholeOrNothing,
+} from './model-files.js';
+import { GUARD_SETTINGS, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
+import { scaleEntries, stateDigest, stateFormats, stateOf, type TrainingState } from './state.js';
 
 export const STATE_FILE = 'training_state.safetensors';
 export const PREVIOUS_STATE_FILE = 'training_state.previous.safetensors';
@@ -102,7 +111,13 @@ export async function resumeState(rt: Runtime, identity: RunIdentity, store: Sto
 /** The settings of the run that lives here, for a resume that does not name them again. */
 export const savedSettings = (rt: Runtime, store: Store): Promise<TrainSettings | undefined> =>
   readCheckpoint(store, (file) => {
-    return plain(stateRecord(rt, parseSafetensors(file)).get('settings')) as TrainSettings;
+    const given = plain(stateRecord(rt, parseSafetensors(file)).get('settings'));
+    try {
+      return trainSettings(given as TrainSettingsInput);
+    } catch (error) {
+      if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
+      throw new FileError(`expected the settings of a run, got others (${error.message})`);
+    }
   });
 
 /** What `use` makes of the newest state file, or undefined where there is none. A refusal names the file, and the way back. */
@@ -136,17 +151,13 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored
   const { tensors, metadata } = parseSafetensors(file);
   const record = stateRecord(rt, { metadata });
   checkIdentity(record, identity);
-  const state = initialState(rt, identity.settings);
+  checkRope('settings', identity.settings.config, file.length);
+  const digests = arrayOf('tensor_digests', record.get('tensor_digests'));
+  const parameters = readParameters(rt, identity.settings, tensors, numbersIn(record, 'scale_inv'), digests);
+  const state = stateOf(rt, identity.settings, parameters);
   state.step = numberIn(record, 'step');
   state.offset = numberIn(record, 'offset');
   state.failures = numberIn(record, 'failures');
-  readTensors(
-    rt,
-    state,
-    tensors,
-    numbersIn(record, 'scale_inv'),
-    arrayOf('tensor_digests', record.get('tensor_digests')),
-  );
   for (const [key, previous] of pairsIn(record, 'histories')) {
     state.scales.history(key).previous = numberOf('histories', previous);
   }
@@ -243,35 +254,45 @@ export function settingsThatDiffer(a: unknown, b: unknown, at = ''): [name: stri
   return a === b ? [] : [[at, JSON.stringify(a) ?? 'nothing', JSON.stringify(b) ?? 'nothing']];
 }
 
-function readTensors(
+/** What is stored of a parameter, from tensors that are checked before any memory is taken for them. */
+function readParameters(
   rt: Runtime,
-  state: TrainingState,
+  { config, recipe }: TrainSettings,
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   scales: readonly number[],
   digests: readonly JsonValue[],
-): void {
-  const expected = [...namedTensors(state)];
+): Map<string, ParameterState> {
+  const expected = parametersOf(config).flatMap((parameter) => {
+    const formats = stateFormats(parameter, recipe);
+    return STATE_TENSOR_NAMES.map((kind) => {
+      const key = STATE_TENSORS[kind];
+      return {
+        parameter: parameter.name,
+        key,
+        name: `${parameter.name}.${kind}`,
+        shape: parameter.shape,
+        dtype: formats[key],
+      };
+    });
+  });
   const counts = [tensors.size, scales.length, digests.length];
   if (counts.some((count) => count !== expected.length)) {
     throw new FileError(`expected ${expected.length} tensors with a scale and a digest each, got ${counts.join(', ')}`);
   }
-  const read = new Map<string, Tensor>();
-  expected.forEach(([name, t], i) => {
+  for (const { name, shape, dtype } of expected) {
     const found = tensors.get(name);
-    const dtype = fileDtype(t.dtype);
-    if (!found || found.dtype !== dtype || found.shape.join() !== t.shape.join()) {
-      const got = found ? `${found.dtype} of shape [${found.shape}]` : 'none';
-      throw new FileError(`expected ${name} as ${dtype} of shape [${t.shape}], got ${got}`);
-    }
-    bytes(rt, t).set(found.data);
-    const whole = { ...t, scaleInv: scales[i] };
-    checkDigest(name, digests[i], digestOf(rt, [whole], []));
-    read.set(name, whole);
-  });
-  for (const { name } of state.table) {
-    const entries = STATE_TENSOR_NAMES.map((kind) => [STATE_TENSORS[kind], read.get(`${name}.${kind}`)!]);
-    state.parameters.set(name, Object.fromEntries(entries) as ParameterState);
+    if (found?.dtype === fileDtype(dtype) && found.shape.join() === shape.join()) continue;
+    const got = found ? `${found.dtype} of shape [${found.shape}]` : 'none';
+    throw new FileError(`expected ${name} as ${fileDtype(dtype)} of shape [${shape}], got ${got}`);
   }
+  const parameters = new Map<string, Partial<Record<keyof ParameterState, Tensor>>>();
+  expected.forEach(({ parameter, key, name, shape, dtype }, i) => {
+    const t = { ...empty(rt, shape, dtype), scaleInv: scales[i] };
+    bytes(rt, t).set(tensors.get(name)!.data);
+    checkDigest(name, digests[i], digestOf(rt, [t], []));
+    parameters.set(parameter, { ...parameters.get(parameter), [key]: t });
+  });
+  return parameters as Map<string, ParameterState>;
 }
 
 function fail(name: string, expected: string, got: JsonValue | undefined): never {

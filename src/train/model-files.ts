@@ -192,7 +192,7 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
 }
 
 /** The rotary tables are made from two numbers of config.json: they may not ask for more than a file of this size is worth. */
-function checkRope(where: string, { maxPositions, headDim }: LlamaConfig, fileLength: number): void {
+export function checkRope(where: string, { maxPositions, headDim }: LlamaConfig, fileLength: number): void {
   const size = 4 * maxPositions * headDim;
   const limit = Math.max(ROPE_BYTES, fileLength);
   if (size <= limit) return;

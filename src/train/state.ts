@@ -28,23 +28,33 @@ export interface TrainingState {
 }
 
 /** Formats of a parameter's stored state: the recipe's for matrices, float32 for norm gains. */
-export function stateFormats(parameter: Parameter, recipe: Recipe): { master: DType; first: DType; second: DType } {
-  if (parameter.role === 'norm') return { master: 'float32', first: 'float32', second: 'float32' };
-  return { master: recipe.masterWeight, first: recipe.firstMoment, second: recipe.secondMoment };
+export function stateFormats(parameter: Parameter, recipe: Recipe): Record<keyof ParameterState, DType> {
+  if (parameter.role === 'norm') return { master: 'float32', firstMoment: 'float32', secondMoment: 'float32' };
+  const { masterWeight: master, firstMoment, secondMoment } = recipe;
+  return { master, firstMoment, secondMoment };
 }
 
 export function initialState(rt: Runtime, settings: TrainSettings): TrainingState {
   const { config, recipe, seed } = settings;
-  const table = parametersOf(config);
   const parameters = new Map<string, ParameterState>();
-  table.forEach((parameter, index) => {
+  parametersOf(config).forEach((parameter, index) => {
     const formats = stateFormats(parameter, recipe);
     parameters.set(parameter.name, {
       master: stored(rt, initialValues(parameter, index, seed), parameter.shape, formats.master),
-      firstMoment: zeros(rt, parameter.shape, formats.first),
-      secondMoment: zeros(rt, parameter.shape, formats.second),
+      firstMoment: zeros(rt, parameter.shape, formats.firstMoment),
+      secondMoment: zeros(rt, parameter.shape, formats.secondMoment),
     });
   });
+  return stateOf(rt, settings, parameters);
+}
+
+/** The state before the first step, of these stored parameters. */
+export function stateOf(
+  rt: Runtime,
+  { config }: TrainSettings,
+  parameters: Map<string, ParameterState>,
+): TrainingState {
+  const table = parametersOf(config);
   const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);
   return { step: 0, offset: 0, failures: 0, table, parameters, scales: new Scales(), rope };
 }
