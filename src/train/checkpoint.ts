@@ -221,7 +221,9 @@ function checkDigest(what: string, expected: JsonValue | undefined, got: string)
 
 /** A resume continues the same run: names the first setting that differs. The file is well, so this is no FileError. */
 function checkIdentity(record: JsonObject, identity: RunIdentity): void {
-  const [difference] = settingsThatDiffer(lasting(plain(record.get('settings'))), lasting(identity.settings));
+  const given = record.get('settings');
+  if (!(given instanceof Map)) fail('settings', 'an object', given);
+  const [difference] = settingsThatDiffer(lasting(plain(given)), lasting(identity.settings));
   if (difference) {
     const [name, was, is] = difference;
     throw new RangeError(`resume: expected the settings the run began with, ${name} = ${was}, got ${is}`);
