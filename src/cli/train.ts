@@ -97,7 +97,7 @@ export function trainCommand(): Command {
     .option('--checkpoint-interval <n>', 'steps between checkpoints', number, 250)
     .option('--checkpoint-minutes <x>', 'minutes after which there is one in any case, 0 for never', number, 10)
     .option('--on-anomaly <policy>', 'stop, skip the step, or rewind and pass over its batches (default: stop)')
-    .option('--loss-spike <x>', 'largest loss, in means of the last 50, 0 for any (default: 3)', number)
+    .option('--loss-spike <x>', 'largest loss, in means of the last 50, 0 for any (default: 0)', number)
     .option('--max-saturated <x>', 'largest share of an FP8 tensor that may saturate (default: 0.5)', number)
     .option('--max-underflowed <x>', 'largest share of one that may become zero (default: 1)', number)
     .option('--rewind-interval <n>', 'steps between points to rewind to (default: 100)', number)

@@ -99,8 +99,9 @@ export const SETTINGS: Readonly<Record<NumberName, Rule>> = {
   eps: { fallback: 1e-8, min: 0, open: true },
   gradClip: { fallback: 1, min: 0 },
   valFraction: { fallback: 0.1, min: 0, max: 1, open: true },
-  // Three times the mean is beyond what a text model that knows nothing loses, soon after its start; half of a tensor clipped is no tensor.
-  lossSpike: { fallback: 3, min: 0 },
+  // None by default: a batch of one sequence, from a table of contents say, had 3.3 times the mean of the last 50 in an hour of Moby-Dick.
+  lossSpike: { fallback: 0, min: 0 },
+  // Half of a tensor clipped is no tensor.
   maxSaturated: { fallback: 0.5, min: 0, max: 1 },
   maxUnderflowed: { fallback: 1, min: 0, max: 1 },
   rewindInterval: { fallback: 100, integer: true, min: 1 },
