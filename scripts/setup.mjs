@@ -25,8 +25,8 @@ const BUILDS = { simd: 'index', relaxed: 'index', turbo: 'turbo' };
 /** All that 32-bit addresses reach. */
 const MAXIMUM_PAGES = 65536;
 const MINIMUM_NODE = [20, 19];
-/** Where Debian's package puts it. */
-export const CHROMIUM = '/usr/bin/chromium';
+/** Browsers by the names of Debian's packages, and where these put them. */
+export const BROWSERS = { chromium: '/usr/bin/chromium', 'firefox-esr': '/usr/bin/firefox-esr' };
 
 const at = (...parts) => join(ROOT, ...parts);
 const say = (text) => process.stderr.write(`${text}\n`);
@@ -82,7 +82,7 @@ function install(folder, ...flags) {
 /** Other people's packages, large and so kept out of ours; without install scripts, which would download more. */
 const APART = {
   'test/oracles': 'what the tests compare with (onnxruntime-node)',
-  'test/runtimes': 'runtimes to test in (Bun, Deno, a driver for Chromium)',
+  'test/runtimes': 'runtimes to test in (Node 20, 22, 24 and 26, Bun, Deno)',
   'bench/rivals': 'what the benchmarks compare with (onnxruntime-web, TensorFlow.js, jax-js)',
 };
 
@@ -98,19 +98,33 @@ async function setupApart(...folders) {
 /** What `npm run bench -- --rivals` compares with. */
 export const setupRivals = () => setupApart('test/oracles', 'bench/rivals');
 
-export async function setupTests() {
-  await setupApart('test/oracles', 'test/runtimes');
-  if (existsSync(CHROMIUM)) return;
-  say('Installing Chromium, for the tests in a browser (apt-get install chromium) ...');
+/** Browsers to test in. Where they cannot be had, only their own tests fail. */
+function setupBrowsers() {
+  const missing = Object.keys(BROWSERS).filter((name) => !existsSync(BROWSERS[name]));
+  if (missing.length === 0) return;
   const apt = (...args) => execFileSync('apt-get', ['-qq', ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
-  try {
-    apt('update');
-    apt('install', '--yes', '--no-install-recommends', 'chromium');
-  } catch (error) {
-    say(
-      `Chromium: expected apt-get to install it, got ${error.message}. Its tests will fail until ${CHROMIUM} exists.`,
-    );
+  for (const [i, name] of missing.entries()) {
+    say(`Installing a browser, for the tests in it (apt-get install ${name}) ...`);
+    try {
+      if (i === 0) apt('update');
+      apt('install', '--yes', '--no-install-recommends', name);
+    } catch (error) {
+      say(
+        `${name}: expected apt-get to install it, got ${error.message}. Its tests fail until ${BROWSERS[name]} exists.`,
+      );
+    }
   }
+}
+
+/** What `npm run test:runtimes` runs in. */
+export async function setupRuntimes() {
+  await setupApart('test/runtimes');
+  setupBrowsers();
+}
+
+export async function setupTests() {
+  await setupApart('test/oracles');
+  await setupRuntimes();
 }
 
 export async function setup() {

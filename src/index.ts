@@ -2,6 +2,7 @@
 import type { InitOptions } from './engine/runtime.js';
 import { Engine } from './ops/engine.js';
 
+export type { Features } from './engine/features.js';
 export type { EngineInfo, InitOptions } from './engine/runtime.js';
 export type { CastOptions, Engine, QuantizeTensorOptions } from './ops/engine.js';
 export type { Tensor } from './ops/tensor.js';

@@ -36,6 +36,7 @@ describe('init', () => {
       sharedMemory: false,
       turbo: false,
       fused: false,
+      features: { simd: true, relaxedSimd: true, sharedMemory: true },
       runtime: `node ${process.versions.node}`,
     });
   });

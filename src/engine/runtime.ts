@@ -2,7 +2,7 @@
 import { Arena } from './arena.js';
 import { compileKernels, type WasmSource } from './bytes.js';
 import type { Kernel } from './command.js';
-import { detectFeatures, hasNodeModules, runtimeName } from './features.js';
+import { detectFeatures, type Features, hasNodeModules, runtimeName } from './features.js';
 import {
   type Build,
   chooseBuild,
@@ -38,6 +38,8 @@ export interface EngineInfo {
   turboRefusal?: string;
   /** Whether exact-product kernels fuse multiply and add here: faster, never different. */
   fused: boolean;
+  /** What the JavaScript engine, or the page, was found to have, whether it is used or not. */
+  features: Features;
   runtime: string;
 }
 
@@ -74,7 +76,7 @@ export class Runtime {
     const scratchSlots = arena.alloc(4 * MAX_THREADS);
     const pool = threads > 1 ? await Pool.start(threads, { module, wide }, kernels, arena, scratchSlots) : undefined;
     const fused = build === 'relaxed';
-    const info = { build, threads, sharedMemory: threads > 1, turbo, fused, runtime: runtimeName() };
+    const info = { build, threads, sharedMemory: threads > 1, turbo, fused, features, runtime: runtimeName() };
     return [info, arena, kernels, pool, scratchSlots];
   }
 

@@ -24,19 +24,24 @@ export async function prepareTurbo(): Promise<string | undefined> {
 /**
  * The wide kernels, compiled. V8 compiles a function at its first call: so they are called here, with the flags set and the optimizing
  * compiler alone, since the first one makes no wide vectors. Nothing else is compiled meanwhile: V8 14 aborts over other kernels of ours.
- * Inlining stays off, as it wants what the first compiler would have noted, and aborts without it.
+ * Inlining is off meanwhile, as it wants what the first compiler would have noted, and aborts without it. It must be on again afterwards: V8
+ * shares code between modules of the same bytes, and code from before that notes what it calls crashes in an instance made for none.
  */
 export async function compileWide(arena: Arena, shared: boolean): Promise<WebAssembly.Module> {
   const bytes = await wasmBytes(shared ? 'turbo-threads' : 'turbo');
   const { setFlagsFromString } = await import('node:v8');
-  for (const flag of ['--no-wasm-inlining', '--no-wasm-inlining-call-indirect']) setFlagsFromString(flag);
-  for (const flag of ['--experimental-wasm-revectorize', '--no-liftoff']) setFlagsFromString(flag);
+  const [on, off] = [['experimental-wasm-revectorize'], ['liftoff', 'wasm-inlining', 'wasm-inlining-call-indirect']];
+  const setFlags = (yes: string[], no: string[]) => {
+    for (const flag of yes) setFlagsFromString(`--${flag}`);
+    for (const flag of no) setFlagsFromString(`--no-${flag}`);
+  };
+  setFlags(on, off);
   try {
     const module = new WebAssembly.Module(bytes);
     callEach(instantiateKernels(module, arena.memory), arena);
     return module;
   } finally {
-    for (const flag of ['--no-experimental-wasm-revectorize', '--liftoff']) setFlagsFromString(flag);
+    setFlags(off, on);
   }
 }
 

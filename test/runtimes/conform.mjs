@@ -1,7 +1,9 @@
 /**
- * Runs in every runtime, on the compiled library: what `octavo/formats` makes of all BF16 numbers and its arrays, without WebAssembly, as a
- * digest; then `octavo verify` on the kernels, and their products.
+ * Runs in every runtime, on the compiled library: what `octavo/formats` makes of all BF16 numbers and its arrays, without WebAssembly; then
+ * for each engine `octavo verify`, products, and training runs. All as digests, which must be the same everywhere.
  */
+import { digest, numbers } from './bits.mjs';
+import { trained } from './training.mjs';
 
 /** Throws while it runs if WebAssembly is touched. */
 async function withoutWebAssembly(run) {
@@ -16,17 +18,6 @@ async function withoutWebAssembly(run) {
   } finally {
     globalThis.WebAssembly = real;
   }
-}
-
-/** FNV-1a over bytes: enough to compare runtimes, and nothing of the library's own. */
-function digest(arrays) {
-  let h = 0x811c9dc5;
-  for (const array of arrays) {
-    for (const byte of new Uint8Array(array.buffer, array.byteOffset, array.byteLength)) {
-      h = Math.imul(h ^ byte, 0x01000193);
-    }
-  }
-  return (h >>> 0).toString(16).padStart(8, '0');
 }
 
 async function formatsDigest() {
@@ -45,32 +36,9 @@ async function formatsDigest() {
   return digest([...results, sorted.codes, BFloat16Array.of(...sorted, 1 / 3).codes]);
 }
 
-/**
- * Engines to verify: options of `init`, where undefined threads are as many as the library finds. Engines of the same kind of kernels must
- * give the same bits, those of turbo among them, whose products are looked at in more shapes than its own check at start-up does.
- */
-export async function conform(options) {
-  const formats = await withoutWebAssembly(formatsDigest);
-  const { init } = await import('../../dist/index.js');
-  const { quick } = await import('../../dist/verify/index.js');
-  const engines = [];
-  for (const each of options) {
-    const engine = await init(each);
-    const findings = [...quick(engine)];
-    const mismatches = findings.filter((finding) => finding.mismatches > 0);
-    engines.push({ info: engine.info, checks: findings.length, mismatches, products: products(engine) });
-    engine.dispose();
-  }
-  return { formats, engines };
-}
-
 /** A digest of products in shapes with edges of every kind, from pseudo-random FP8 and BF16 operands. */
 function products(engine) {
-  let state = 1;
-  const next = () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32 - 0.5;
-  };
+  const next = numbers(1);
   const matrix = (rows, columns, dtype) => {
     const values = Float32Array.from({ length: rows * columns }, next);
     return dtype === 'bfloat16'
@@ -94,6 +62,27 @@ function products(engine) {
   return digest(seen);
 }
 
-// As a program (Node, Bun, Deno) it prints its result; the page's worker calls `conform` itself.
+/**
+ * `engines` are options of `init`. Each gives a row: what the engine says it is, what `octavo verify` finds wrong with it, and digests, those
+ * of training after `steps` steps. Verifying is the slowest part and can be kept to the first `verified` engines. Turbo's products are looked
+ * at in more shapes than its own check at start-up does.
+ */
+export async function conform({ engines, steps, verified = engines.length }) {
+  const formats = await withoutWebAssembly(formatsDigest);
+  const { init } = await import('../../dist/index.js');
+  const { quick } = await import('../../dist/verify/index.js');
+  const rows = [];
+  for (const [i, options] of engines.entries()) {
+    const engine = await init(options);
+    const findings = i < verified ? [...quick(engine)] : [];
+    const mismatches = findings.filter((finding) => finding.mismatches > 0);
+    const digests = { formats, products: products(engine), ...(await trained(engine, steps)) };
+    rows.push({ info: engine.info, checks: findings.length, mismatches, digests });
+    engine.dispose();
+  }
+  return rows;
+}
+
+// As a program (Node, Bun, Deno) it prints its rows; the page's worker calls `conform` itself.
 const [, , command, json] = globalThis.process?.argv ?? [];
 if (command === 'print') console.log(JSON.stringify(await conform(JSON.parse(json))));

@@ -1,0 +1,46 @@
+/**
+ * `npm run test:runtimes`: formats, kernels, products and 50 training steps with every recipe, in every runtime, build and number of threads;
+ * prints one table. Exit code 1 if a row differs. With --write the table also goes into docs/reproducibility.md.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, setup, setupRuntimes } from './setup.mjs';
+
+const STEPS = 50;
+/** For all engines of one runtime: minutes where it is slow. */
+const TIMEOUT = 15 * 60_000;
+const DOCUMENT = join(ROOT, 'docs/reproducibility.md');
+
+await setup();
+await setupRuntimes();
+const { allEngines, faults, REFERENCE, RUNTIMES, rowsOf, tableOf } = await import('../test/runtimes/matrix.mjs');
+
+const run = ({ run: conform }, engines) => conform({ engines, steps: STEPS }, AbortSignal.timeout(TIMEOUT));
+const [reference] = await run(REFERENCE.runtime, REFERENCE.engines);
+const cells = [];
+const wrong = [];
+for (const runtime of RUNTIMES) {
+  const engines = allEngines(runtime);
+  const began = performance.now();
+  try {
+    const rows = await run(runtime, engines);
+    cells.push(...rowsOf(runtime, engines, rows));
+    wrong.push(...rows.flatMap((row, i) => faults(runtime, engines[i], row, reference)));
+  } catch (error) {
+    wrong.push(`${runtime.name}: ${error.message}`);
+  }
+  const seconds = Math.round((performance.now() - began) / 1000);
+  process.stderr.write(`${runtime.name}: ${engines.length} engines, ${seconds} s\n`);
+}
+
+const table = cells.length > 0 ? tableOf(cells) : 'No runtime gave a row.';
+console.log(table);
+for (const line of wrong) console.log(line);
+console.log(wrong.length === 0 ? 'OK: all rows are equal' : `${wrong.length} differences`);
+if (wrong.length > 0) process.exitCode = 1;
+else if (process.argv.includes('--write')) {
+  const text = readFileSync(DOCUMENT, 'utf8');
+  const [begin, end] = ['<!-- runtimes:begin -->', '<!-- runtimes:end -->'];
+  const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
+  writeFileSync(DOCUMENT, `${text.slice(0, from)}\n\n${table}\n\n${text.slice(to)}`);
+}
