@@ -49,9 +49,9 @@ export function environmentLines({ date, machine, runtime, engine, build, fused,
   const products = fused ? 'relaxed madd' : 'mul + add';
   return [
     `machine  ${machine.cpu}, ${machine.cores} cores, ${gigabytes} GiB, ${machine.platform}, load ${machine.load.toFixed(1)}`,
-    `runtime  ${runtime} (${engine})`,
+    `runtime  ${runtime}${engine ? ` (${engine})` : ''}`,
     `build    ${build} (${products}), ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-    `start-up ${startup.wasm_bytes} bytes of wasm, init takes ${startup.init_ms.toFixed(0)} ms`,
+    ...(startup ? [`start-up ${startup.wasm_bytes} bytes of wasm, init takes ${startup.init_ms.toFixed(0)} ms`] : []),
     `commit   ${commit}, ${date}`,
     `command  ${command}`,
   ];

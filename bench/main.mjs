@@ -3,6 +3,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { openEngine, withDashes } from '../dist/cli/options.js';
 import { init } from '../dist/index.js';
+import { runInBrowser } from './browser.mjs';
 import { allCases } from './cases.mjs';
 import { openCeiling } from './ceiling.mjs';
 import { environment, environmentLines } from './environment.mjs';
@@ -36,6 +37,7 @@ const parser = () =>
     .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'", 'auto')
     .option('--turbo', '256-bit vectors, in Node 24 and newer')
     .option('--threads <n>', 'threads in all', positive, 1)
+    .option('--browser <name>', "'chromium' or 'firefox': the cases that a page can run, there")
     .option('--rivals', 'other packages in the same rounds (bench/rivals); npm run bench installs them')
     .option('--long', 'with the cases that take minutes each')
     .option('--rounds <n>', 'measurements of each contender (default: 5, quick: 2)', positive)
@@ -44,20 +46,20 @@ const parser = () =>
 
 async function main(argv) {
   const options = parser().parse(withDashes(argv)).opts();
-  const { filter, build, turbo, threads, quick, long, json, rounds = quick ? 2 : 5 } = options;
+  const { filter, threads, quick, long, rounds = quick ? 2 : 5 } = options;
+  const timing = { rounds, seconds: quick ? QUICK_SECONDS : SECONDS };
+  if (options.browser) return inBrowser(options, timing, argv);
   const cases = allCases({ quick, long }).filter(({ name }) => !filter || filter.test(name));
   if (cases.length === 0) throw new RangeError(`--filter: expected to match a case, got ${filter}`);
   // First, since asking for the relaxed build may need a flag that must be set before any wasm is compiled.
-  const engine = await openEngine({ build, threads, turbo });
-  if (turbo && !engine.info.turbo) throw new Error(`--turbo: ${engine.info.turboRefusal}`);
+  const engine = await openEngine(options);
+  if (options.turbo && !engine.info.turbo) throw new Error(`--turbo: ${engine.info.turboRefusal}`);
   const about = environment(engine, argv);
   const ceiling = await openCeiling(engine.info);
   const baseline = await init({ build: 'simd', threads: 1 });
   const rivals = options.rivals ? await openRivals(threads) : [];
-  const timing = { rounds, seconds: quick ? QUICK_SECONDS : SECONDS };
   console.log([...environmentLines(about), ...rivalLines(rivals), '', HEADER].join('\n'));
   const context = { engine, baseline, rivals, threads, build: about.build };
-  const notes = rivals.map(({ name, includes }) => ({ name, includes }));
   const results = [];
   try {
     for await (const result of runCases(cases, context, ceiling, timing)) {
@@ -66,12 +68,35 @@ async function main(argv) {
     }
   } finally {
     // What was measured before a case that fails is kept.
-    if (json && results.length > 0) {
-      const figures = { ...about, quick: Boolean(quick), ...timing, rivals: notes, results };
-      console.log(`\nwritten to ${save(json, figures)}`);
-    }
+    const notes = rivals.map(({ name, includes }) => ({ name, includes }));
+    write(options, { ...about, ...timing, rivals: notes, results });
   }
   for (const each of [engine, ceiling, baseline]) each.dispose();
+}
+
+/** The same in a page, all of whose results come at once. */
+async function inBrowser({ browser, build, ...options }, timing, argv) {
+  const { info, results } = await runInBrowser(browser, { ...options, build, timing });
+  const here = await init({ threads: 1 });
+  const { startup: _, engine: __, ...about } = environment(here, argv);
+  here.dispose();
+  const { runtime, fused, threads } = info;
+  const figures = { ...about, runtime: browserOf(runtime), build: info.build, fused, threads, ...timing, results };
+  console.log([...environmentLines(figures), '', HEADER, ...results.flatMap(caseLines)].join('\n'));
+  write(options, figures);
+}
+
+/** Browsers name themselves at length. */
+const browserOf = (runtime) =>
+  runtime
+    .match(/(Firefox|Chrome)\/[\d.]+/)?.[0]
+    .replace('/', ' ')
+    .toLowerCase() ?? runtime;
+
+function write({ json, quick }, figures) {
+  if (json && figures.results.length > 0) {
+    console.log(`\nwritten to ${save(json, { ...figures, quick: Boolean(quick) })}`);
+  }
 }
 
 try {

@@ -1,4 +1,7 @@
 /** The benchmarks: every case runs, is checked before it is timed, and a wrong result is refused. */
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkedRows } from '../bench/cases/gemm.mjs';
 import { allCases } from '../bench/cases.mjs';
@@ -164,6 +167,15 @@ describe('the harness', () => {
     expect(quantile([5], 0.25)).toBe(5);
   });
 });
+
+it('the cases that run in a page do so, in Chromium', async () => {
+  const main = fileURLToPath(new URL('../bench/main.mjs', import.meta.url));
+  const args = ['--browser', 'chromium', '--quick', '--filter', 'tiny dX|^training', '--build', 'simd'];
+  const { stdout } = await promisify(execFile)(process.execPath, [main, ...args]);
+  expect(stdout).toMatch(/^runtime {2}chrome [\d.]+$/m);
+  expect(stdout).toMatch(/^gemm tiny dX, .*\n {2}float32 -> float32 +\S+ GFLOP\/s/m);
+  expect(stdout).toMatch(/^training step, .*\n( {2}(f32|bf16|fp8) +\S+ tokens\/s.*\n){3}/m);
+}, 120_000);
 
 it('large products are checked in rows from first to last', () => {
   expect(checkedRows(5, 1)).toEqual([0, 1, 2, 3, 4]);

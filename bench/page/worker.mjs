@@ -1,13 +1,14 @@
 /** The page's worker: the cases of a job, checked and timed as by main.mjs. */
-import './lodash.mjs';
 import { init } from '../../dist/index.js';
 import { casesAnywhere } from '../families.mjs';
-import { runCases } from '../run.mjs';
+import { placeLodash } from './lodash.mjs';
 
-async function run({ sizes, text, filter, build, threads, ceilingWasm, timing }) {
+async function run({ sizes, text, filter, build, threads, ceilings, timing }) {
+  placeLodash();
+  const { runCases } = await import('../run.mjs');
   const bytes = (encoded) => Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
   const engine = await init({ build, threads });
-  const ceiling = await init({ build: engine.info.build, threads, wasm: bytes(ceilingWasm) });
+  const ceiling = await init({ build: engine.info.build, threads, wasm: bytes(ceilings[engine.info.build]) });
   const baseline = await init({ build: 'simd', threads: 1 });
   const context = { engine, baseline, rivals: [], threads, build: engine.info.build };
   const cases = casesAnywhere({ ...sizes, text: bytes(text) }).filter(({ name }) => new RegExp(filter, 'i').test(name));

@@ -1,7 +1,9 @@
 /** Which runtimes the library is checked in, what each is found to have, and the engines to open in it. */
-import { conformInBrowser } from './browsers.mjs';
+import { fileURLToPath } from 'node:url';
+import { outcomeInBrowser } from '../../scripts/browser.mjs';
 import { conformInProgram } from './programs.mjs';
 
+const PAGE = fileURLToPath(new URL('.', import.meta.url));
 const ALL_BUILDS = ['relaxed', 'simd'];
 const program = (...command) => ({
   run: (job, signal) => conformInProgram(command, job, signal),
@@ -10,7 +12,8 @@ const program = (...command) => ({
 });
 /** A page that is cross-origin isolated may share memory, another may not. */
 const page = (browser, isolated) => ({
-  run: (job, signal) => conformInBrowser(browser, isolated, job, signal),
+  run: async (job, signal) =>
+    (await outcomeInBrowser(browser, { root: PAGE, isolated, strict: true, job, signal })).rows,
   builds: ALL_BUILDS,
   sharedMemory: isolated,
 });

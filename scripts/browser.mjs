@@ -1,17 +1,15 @@
 /**
- * The page of this folder, bundled as an application would, in a browser: started on its address, which is a server of ours, with a profile
- * of its own. The server hands out the job and gets the outcome, so that any browser will do, without a driver.
+ * A page of a folder, bundled as an application would, in a browser: started on its address, which is a server of ours, with a profile of its
+ * own. The server hands out the job (GET job) and gets the outcome (POST outcome), so that any browser will do, without a driver.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
-import { BROWSERS } from '../../scripts/setup.mjs';
+import { BROWSERS } from './setup.mjs';
 
-const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 /** Nothing from another host, nothing compiled from text but WebAssembly; what is tried all the same is reported to the server. */
@@ -53,24 +51,30 @@ const COMMANDS = {
   },
 };
 
-let bundle;
+const bundles = new Map();
 
-/** The files of the page by path, made once. */
-function bundled() {
-  bundle ??= build({
-    configFile: false,
-    logLevel: 'error',
-    root: FOLDER,
-    base: './',
-    worker: { format: 'es' },
-    build: { write: false, target: 'esnext' },
-  }).then(({ output }) => new Map(output.map((file) => [`/${file.fileName}`, file.code ?? file.source])));
-  return bundle;
+/** The files of a page by path, made once. `alias` as in Vite's `resolve`. */
+function bundled(root, alias) {
+  if (!bundles.has(root)) {
+    const made = build({
+      configFile: false,
+      logLevel: 'error',
+      root,
+      base: './',
+      resolve: { alias },
+      worker: { format: 'es' },
+      build: { write: false, target: 'esnext' },
+    });
+    bundles.set(
+      root,
+      made.then(({ output }) => new Map(output.map((file) => [`/${file.fileName}`, file.code ?? file.source]))),
+    );
+  }
+  return bundles.get(root);
 }
 
 /** Serves the page and its job. `outcome` is what the page sends, or what it did that the policy forbids. */
-async function serve(job, headers) {
-  const files = await bundled();
+async function serve(files, job, headers) {
   const violations = [];
   let settle;
   const outcome = new Promise((resolve) => {
@@ -83,7 +87,7 @@ async function serve(job, headers) {
   };
   const server = createServer(async (request, response) => {
     const answer = (status, type = 'text/plain', body = '') =>
-      response.writeHead(status, { 'Content-Type': type, ...POLICY, ...headers }).end(body);
+      response.writeHead(status, { 'Content-Type': type, ...headers }).end(body);
     const path = request.url === '/' ? '/index.html' : request.url;
     if (request.method === 'POST') {
       const body = await bodyOf(request);
@@ -102,9 +106,14 @@ async function serve(job, headers) {
   return { outcome, address: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
 }
 
-/** The rows of a job (conform.mjs) from the page in a browser. Without `isolated` the page may not share memory. */
-export async function conformInBrowser(name, isolated, job, signal) {
-  const { outcome, address, close } = await serve(job, isolated ? ISOLATION : {});
+/**
+ * What the page of `root` sends, and where it broke the policy. Without `isolated` it may not share memory; without `strict` there is no
+ * policy.
+ */
+export async function outcomeInBrowser(name, { root, alias = [], isolated, strict, job, signal }) {
+  const files = await bundled(root, alias);
+  const headers = { ...(isolated && ISOLATION), ...(strict && POLICY) };
+  const { outcome, address, close } = await serve(files, job, headers);
   const profile = mkdtempSync(join(tmpdir(), 'octavo-browser-'));
   const [file, ...args] = COMMANDS[name](profile);
   const browser = spawn(file, [...args, address], { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
@@ -120,11 +129,12 @@ export async function conformInBrowser(name, isolated, job, signal) {
     signal.addEventListener('abort', () => resolve({ error: `expected an outcome in time, got none: ${said}` }));
   });
   try {
-    const { rows, error, violations = [] } = await Promise.race([outcome, ended]);
-    if (violations.length > 0)
+    const { error, violations = [], ...rest } = await Promise.race([outcome, ended]);
+    if (violations.length > 0) {
       throw new Error(`policy: expected a page that keeps it, got ${JSON.stringify(violations)}`);
+    }
     if (error) throw new Error(error);
-    return rows;
+    return rest;
   } finally {
     close();
     // Its whole group: a browser is many processes.
