@@ -15,9 +15,22 @@ const FILES = {
 } as const;
 export type WasmFile = keyof typeof FILES;
 
-export async function compileKernels(file: WasmFile, source?: WasmSource): Promise<WebAssembly.Module> {
-  if (source instanceof WebAssembly.Module) return source;
-  return WebAssembly.compile(await wasmBytes(file, source));
+/** The package's own, compiled once: V8 11 keeps some 3 kB of every module it compiles, also when the module is gone. */
+const compiled = new Map<WasmFile, Promise<WebAssembly.Module>>();
+
+export function compileKernels(file: WasmFile, source?: WasmSource): Promise<WebAssembly.Module> {
+  if (source !== undefined) return compile(file, source);
+  const known = compiled.get(file);
+  if (known) return known;
+  const made = compile(file);
+  compiled.set(file, made);
+  // A file that could not be read may be there the next time.
+  made.catch(() => compiled.delete(file));
+  return made;
+}
+
+async function compile(file: WasmFile, source?: WasmSource): Promise<WebAssembly.Module> {
+  return source instanceof WebAssembly.Module ? source : WebAssembly.compile(await wasmBytes(file, source));
 }
 
 export async function wasmBytes(file: WasmFile, source?: BytesSource): Promise<ArrayBuffer | Uint8Array<ArrayBuffer>> {
