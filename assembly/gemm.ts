@@ -43,7 +43,8 @@ abstract class blocking {
 
 /**
  * Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N, else N x K; `prepacked`: as `prepack` left it,
- * which is across within a panel. ld in elements. src is column `from` of N. Where `scales` is not 0, blocks of blockRows x blockColumns of the stored matrix have float32 scales there, powers of two.
+ * which is across within a panel. ld in elements. src is column `from` of N. Where `scales` is not 0, blocks of blockRows x blockColumns of
+ * the stored matrix have float32 scales there, powers of two.
  */
 export function packB(
   begin: i32, end: i32, _scratch: usize,

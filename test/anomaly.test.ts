@@ -159,6 +159,31 @@ describe('a poisoned batch', () => {
     },
   );
 
+  it('is gone back from to the same point, whatever else was saved in between', async () => {
+    const whole = await run('rewind');
+    const store = memoryStore();
+    const options = {
+      ...FAILING,
+      onAnomaly: 'rewind',
+      checkpointMinutes: 1e-9,
+      engine: engine(),
+      outDir: store,
+    } as const;
+    const saved: number[] = [];
+    for (let resume = false, ended = false; !ended; resume = true) {
+      const stop = new AbortController();
+      let count = 0;
+      for await (const event of train({ ...options, resume, signal: stop.signal })) {
+        if (event.type === 'done') ended = true;
+        if (event.type === 'checkpoint') saved.push(event.step);
+        if (++count === 15) stop.abort();
+      }
+    }
+    // A checkpoint after every step.
+    expect(new Set(saved).size).toBe(130);
+    expect(doneOf(logOf(store.files.get(METRICS_FILE))).digest).toBe(doneOf(whole.lines).digest);
+  });
+
   it('in every batch ends the run after so many, whatever the policy', async () => {
     const noise = { ...FAILING, lossSpike: 0, maxSaturated: 0, data: text(12_000), recipe: 'fp8', steps: 60 };
     for (const policy of ANOMALY_POLICIES.filter((name) => name !== 'stop')) {

@@ -5,7 +5,7 @@ import { STATE_FILE } from '../src/train/checkpoint.js';
 import { difference, isDifferent } from '../src/train/diff.js';
 import { METRICS_FILE } from '../src/train/log.js';
 import type { TrainOptions } from '../src/train/loop.js';
-import { MODEL_FILE } from '../src/train/model-files.js';
+import { digestOfContent, MODEL_FILE } from '../src/train/model-files.js';
 import { recorded } from '../src/train/recorded.js';
 import {
   events,
@@ -63,6 +63,14 @@ describe('two runs', () => {
   });
 });
 
+it('a log that does not tell of parameters names the step alone', async () => {
+  const other = await run({ seed: 8 });
+  const lines = logOf(other.files.get(METRICS_FILE)).map((line) => ({ ...line, parameters: undefined }));
+  other.files.set(METRICS_FILE, Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join('')));
+  const { firstStep } = await compare(one, other);
+  expect(firstStep).toMatchObject({ step: 1, parameters: undefined });
+});
+
 describe('two checkpoints', () => {
   /** The state with one code of a tensor changed by a step of its format, and digests as if nothing were. */
   const nudged = (name: string) => {
@@ -82,6 +90,19 @@ describe('two checkpoints', () => {
     expect(elements).toBe(16 * 8);
     expect(distance).toBeGreaterThan(0);
     expect(distance).toBeLessThanOrEqual(amax / 8);
+  });
+
+  it('that differ in a delayed scale alone have it named', async () => {
+    const { tensors, metadata } = parseSafetensors(one.files.get(STATE_FILE)!);
+    const record = JSON.parse(metadata.octavo_state);
+    const [name] = record.histories[3];
+    record.histories[3][1] *= 2;
+    const text = JSON.stringify(record);
+    const digest = digestOfContent(engine(), new TextEncoder().encode(text));
+    const forged = { ...metadata, octavo_state: text, octavo_digest: digest };
+    const found = await compare(one, memoryStore([[STATE_FILE, serializeSafetensors(tensors, forged)]]));
+    expect(found).toMatchObject({ tensors: [], scales: [`histories ${name}`] });
+    expect(isDifferent(found)).toBe(true);
   });
 
   it('of one file each are compared without the rest of the run', async () => {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Arena } from '../src/engine/arena.js';
+import { compileKernels } from '../src/engine/bytes.js';
 import { decode, encode } from '../src/formats/index.js';
 import { type Engine, init } from '../src/index.js';
 import { firstDifference, results } from '../src/ops/self-check.js';
@@ -29,6 +30,10 @@ const a = random.normals(M * K, 0.01);
 const w = random.normals(N * K, 3);
 
 describe('init', () => {
+  it('compiles a build once for all engines of a process', async () => {
+    expect(await compileKernels('simd')).toBe(await compileKernels('simd'));
+  });
+
   it('tells what it found', () => {
     expect(engine.info).toEqual({
       build: 'simd',

@@ -1,8 +1,19 @@
 /** Files are replaced whole or not at all. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  promises,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LOCK_FILE } from '../src/engine/lock.js';
 import { openDirectory } from '../src/engine/store.js';
@@ -86,6 +97,34 @@ describe('a write', () => {
     expect(text('state')).toBe('one');
   });
 
+  it('that the disk does not give back as it was leaves the file before', async () => {
+    const store = await opened();
+    const content = Uint8Array.from({ length: 3_000_000 }, (_, i) => i * 7);
+    await store.write('state', 'one');
+    const { writeFile } = promises;
+    // A disk that loses a bit, or the end of a file, without a word.
+    const losses = [
+      (bytes: Uint8Array) => bytes.with(2_500_000, 1),
+      (bytes: Uint8Array) => bytes.subarray(0, 2_000_000),
+    ];
+    for (const lose of losses) {
+      promises.writeFile = ((file: string, bytes: Uint8Array, options: object) =>
+        writeFile(file, lose(bytes), options)) as typeof writeFile;
+      syncBuiltinESMExports();
+      try {
+        const { message } = await refusalOf(store.write('state', content, 'previous'));
+        expect(message).toMatch(/got others than were written to .*state\.octavo-tmp, from byte \d+ on$/);
+      } finally {
+        promises.writeFile = writeFile;
+        syncBuiltinESMExports();
+      }
+      expect(filesThere()).toEqual(['state']);
+      expect(text('state')).toBe('one');
+    }
+    await store.write('state', content);
+    expect(await store.read('state')).toEqual(content);
+  });
+
   it('goes to a file of its own until it is whole', async () => {
     const store = await opened();
     await store.write('state', 'one');
@@ -140,6 +179,24 @@ describe('a lock', () => {
     expect(elsewhere('')).toBe(`${path}: ${refusal} process ${process.pid} at work there (${LOCK_FILE})`);
     await unlock();
     expect(elsewhere('await unlock();')).toBe('locked');
+  });
+
+  it('is one, however the directory is spelt', async () => {
+    const unlock = await (await openDirectory(path)).lock();
+    const link = join(root, 'link');
+    symlinkSync(path, link);
+    for (const spelling of [`${path}/`, join(root, 'a', '..', 'a', 'run'), relative('.', path), link]) {
+      const { message } = await refusalOf((await openDirectory(spelling)).lock());
+      expect(message, spelling).toMatch(/got this process at work there/);
+    }
+    await unlock();
+  });
+
+  it('of somebody who came later stays when it is given back', async () => {
+    const unlock = await (await openDirectory(path)).lock();
+    writeFileSync(join(path, LOCK_FILE), '1 elsewhere');
+    await unlock();
+    expect(text(LOCK_FILE)).toBe('1 elsewhere');
   });
 
   it('of a process that was killed is taken over', async () => {

@@ -8,12 +8,13 @@ import { checkedRows, pick } from './gemm.mjs';
 
 const DTYPES = ['float8_e4m3fn', 'float32'];
 
-/** Kernels by slice, compiled once for all formats. */
+/** Kernels by build, threads and slice, compiled once for all formats. */
 const compiled = new Map();
 
 function kernelsOf(build, threads, slice) {
-  if (!compiled.has(slice)) compiled.set(slice, compileKernels(build, threads, { GEMM_KC: slice }));
-  return compiled.get(slice);
+  const key = `${build} ${threads} ${slice}`;
+  if (!compiled.has(key)) compiled.set(key, compileKernels(build, threads, { GEMM_KC: slice }));
+  return compiled.get(key);
 }
 
 export const blockingCases = ({ blocking: { shape, slices } }) =>

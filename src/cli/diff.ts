@@ -52,9 +52,8 @@ function lines({ settings, steps, firstStep, compared, tensors, scales }: Differ
   const out = settings.map(([name, a, b]) => `${name}: ${a} and ${b}`);
   if (firstStep) {
     const { step, losses, parameters } = firstStep;
-    const more = parameters.length > 1 ? ` and ${parameters.length - 1} more` : '';
-    const where = parameters.length > 0 ? `${parameters[0]}${more}` : 'delayed scales alone';
-    out.push(`step ${step} is the first of ${steps} in both to differ: ${where}; losses ${losses[0]} and ${losses[1]}`);
+    const where = parameters ? `${whereOf(parameters)}; ` : '';
+    out.push(`step ${step} is the first of ${steps} in both to differ: ${where}losses ${losses[0]} and ${losses[1]}`);
   } else if (steps > 0) out.push(`${steps} steps in both, the same`);
   if (compared) {
     out.push(`${compared.what}: ${tensors.length} of ${compared.tensors} tensors differ`);
@@ -65,8 +64,14 @@ function lines({ settings, steps, firstStep, compared, tensors, scales }: Differ
   return out;
 }
 
+function whereOf([first, ...others]: readonly string[]): string {
+  if (first === undefined) return 'delayed scales alone';
+  return others.length > 0 ? `${first} and ${others.length} more` : first;
+}
+
 function line({ name, elements, differing, distance, amax }: TensorDifference): string {
   if (Number.isNaN(distance)) return `  ${name}: ${differing} of ${elements} elements, which cannot be compared`;
-  const share = `${((100 * distance) / amax).toPrecision(3)} % of the largest`;
+  // Zeros of either sign are no distance apart.
+  const share = `${distance && ((100 * distance) / amax).toPrecision(3)} % of the largest`;
   return `  ${name}: ${differing} of ${elements} elements, at most ${distance.toPrecision(4)} apart (${share})`;
 }

@@ -17,13 +17,28 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
   const fs = await import('node:fs/promises');
   const { join, dirname } = await import('node:path');
   const { hostname } = await import('node:os');
-  const file = join(path, LOCK_FILE);
   const made = await makeDirectory(fs, dirname, path);
-  const take = () => fs.writeFile(file, `${process.pid} ${hostname()}`, { flag: 'wx' });
+  // One name for a directory, however it was spelt.
+  const file = join(await fs.realpath(path), LOCK_FILE);
+  const mine = `${process.pid} ${hostname()}`;
+  // One made for nothing goes again; one with something in it stays.
+  const leave = () => (made ? fs.rmdir(path).catch(() => undefined) : undefined);
+  const take = async () => {
+    try {
+      await fs.writeFile(file, mine, { flag: 'wx' });
+    } catch (error) {
+      // On a full disk it is there, and empty.
+      if (codeOf(error) !== 'EEXIST') await fs.rm(file, { force: true }).catch(() => undefined);
+      throw error;
+    }
+  };
   try {
     await take();
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
+    if (codeOf(error) !== 'EEXIST') {
+      await leave();
+      throw error;
+    }
     await free(fs, file, hostname());
     await take();
     // Of two that take it over at once, the later one has it.
@@ -33,20 +48,22 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
   held.add(file);
   return async () => {
     held.delete(file);
-    // The directory may be gone by now.
-    await fs.rm(file, { force: true }).catch(() => undefined);
-    // One made for nothing goes again; one with something in it stays.
-    if (made) await fs.rmdir(path).catch(() => undefined);
+    // The directory may be gone by now, or another in its place, which somebody else has locked.
+    if ((await contentOf(fs, file)) === mine) await fs.rm(file, { force: true }).catch(() => undefined);
+    await leave();
   };
 }
 
+/** What a lock says; nothing where it is gone. */
+const contentOf = (fs: FileSystem, file: string): Promise<string> => fs.readFile(file, 'utf8').catch(() => '');
+
 /** Removes a lock of nobody; one of somebody else is an error. */
 async function free(fs: FileSystem, file: string, here: string, mine?: number): Promise<void> {
-  let [pid, host] = (await fs.readFile(file, 'utf8')).split(' ');
+  let [pid, host] = (await contentOf(fs, file)).split(' ');
   if (!host) {
     // Just being written, or cut off then.
     await pause();
-    [pid, host] = (await fs.readFile(file, 'utf8')).split(' ');
+    [pid, host] = (await contentOf(fs, file)).split(' ');
   }
   if (host === here && Number(pid) === mine) return;
   const holder = host && holderOf(file, Number(pid), host === here ? undefined : host);

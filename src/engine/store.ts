@@ -99,7 +99,12 @@ export async function openDirectory(path: string): Promise<Store> {
 
   const lock = async () => {
     const unlock = await lockDirectory(path);
-    for (const name of await fs.readdir(path)) if (name.endsWith(TEMPORARY)) await fs.rm(at(name), { force: true });
+    try {
+      for (const name of await fs.readdir(path)) if (name.endsWith(TEMPORARY)) await fs.rm(at(name), { force: true });
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
     return unlock;
   };
 

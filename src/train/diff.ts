@@ -20,11 +20,11 @@ export interface Difference {
   readonly settings: readonly (readonly [name: string, a: string, b: string])[];
   /** Steps in both logs. */
   readonly steps: number;
-  /** The first of them whose states differ, and the parameters that do. */
+  /** The first of them whose states differ, and the parameters that do, where both logs tell. */
   readonly firstStep?: {
     readonly step: number;
     readonly losses: readonly [a: number, b: number];
-    readonly parameters: readonly string[];
+    readonly parameters?: readonly string[];
   };
   /** What was compared tensor by tensor: states of one step, or models. */
   readonly compared?: { readonly what: string; readonly tensors: number };
@@ -57,9 +57,9 @@ function differenceOfLogs(
   const parted = common.find(([one, other]) => one.digest !== other.digest);
   if (!parted) return { steps: common.length };
   const [one, other] = parted;
-  const parameters = one.parameters.flatMap((digest, i) =>
-    digest === other.parameters[i] ? [] : [names[i] ?? `parameter ${i}`],
-  );
+  const digests = other.parameters;
+  const parameters =
+    digests && one.parameters?.flatMap((digest, i) => (digest === digests[i] ? [] : [names[i] ?? `parameter ${i}`]));
   return { steps: common.length, firstStep: { step: one.step, losses: [one.loss, other.loss], parameters } };
 }
 

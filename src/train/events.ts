@@ -2,6 +2,7 @@
  * The lines of `metrics.jsonl`, one JSON object each: what a training run says about itself.
  * Written by the loop, read by the progress bar and the report. Types only; field names are the ones in the file.
  */
+import type { Anomaly, AnomalyPolicy } from './guard.js';
 
 /** How one FP8 tensor fared in one step. */
 export interface Fp8Health {
@@ -28,8 +29,8 @@ export interface StepLine {
   elapsed_s: number;
   /** Digest of the training state after this step, in hex: equal runs print equal digests. */
   digest: string;
-  /** The first 8 digits of each parameter's own digest, in the order of the parameters: `octavo diff` names the ones that differ. */
-  parameters: string[];
+  /** The first 8 digits of each parameter's own digest, in the order of the parameters; logs of older versions have none. */
+  parameters?: string[];
   /** By tensor, such as `layers.0.qkv.grad_output`; only on some steps, and only in FP8 recipes. */
   fp8?: Record<string, Fp8Health>;
 }
@@ -58,9 +59,9 @@ export interface AnomalyLine {
   type: 'anomaly';
   /** The step that was not taken. */
   step: number;
-  kind: 'non_finite' | 'loss_spike' | 'saturation' | 'underflow';
+  kind: Anomaly['kind'];
   what: string;
-  action: 'stop' | 'skip' | 'rewind';
+  action: AnomalyPolicy;
   /** The step that the run goes on from. */
   next: number;
 }

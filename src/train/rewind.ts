@@ -2,6 +2,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
 import {
+  PREVIOUS_STATE_FILE,
   previousState,
   type Restored,
   type Resumed,
@@ -9,6 +10,7 @@ import {
   restoreState,
   stepOfState,
 } from './checkpoint.js';
+import { inFile } from './model-files.js';
 import type { TrainSettings } from './options.js';
 import { initialState, type TrainingState } from './state.js';
 
@@ -23,7 +25,8 @@ export async function rewindPointOf(
   { state, file }: Resumed,
 ): Promise<Uint8Array> {
   const previous = isRewindPoint(settings, state.step) ? undefined : await previousState(store);
-  return previous && isRewindPoint(settings, stepOfState(rt, previous)) ? previous : file;
+  const step = previous && inFile(`${store.path}/${PREVIOUS_STATE_FILE}`, () => stepOfState(rt, previous));
+  return previous && step !== undefined && isRewindPoint(settings, step) ? previous : file;
 }
 
 /**
