@@ -3,6 +3,7 @@
  * the thread's own scratch; what a unit is stands on its definition. Pointers are byte addresses in the one imported memory.
  */
 export { quantize, quantizeScratch, dequantize, amax } from './quantize';
+export { quantizeBlocks, quantizeBlocksScratch } from './quantize-blocks';
 export { packB, gemm, gemmScratch, tileRows } from './gemm';
 export { gemv, gemvScratch } from './gemv';
 export { prepack, prepackedBytes } from './turned';

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { type BlockOptions, decodeBlocks, encodeBlocks } from '../src/formats/blocks.js';
 import { type Codes, type DType, encode, formatSpec } from '../src/formats/index.js';
-import type { BlockScaling } from '../src/ops/blocks.js';
+import type { BlockScaling } from '../src/ops/quantize-blocks.js';
 import type { QuantizeTensorOptions } from '../src/ops/engine.js';
 import { matmul } from '../src/ops/matmul.js';
 import { amaxOf } from '../src/ops/quantize.js';
@@ -297,7 +297,7 @@ describe('block scales', () => {
       expect(quantize({ scaling: 'column' as 'row' })).toThrow(RangeError);
       expect(quantize({ rounding: 'towardZero' })).toThrow(/rounding: expected 'tiesToEven'/);
       expect(quantize({ saturate: false })).toThrow(/saturate/);
-      expect(quantize({ dtype: 'bfloat16' })).toThrow(/dtype: expected a format of 8 bits/);
+      expect(quantize({ dtype: 'bfloat16' })).toThrow(/dtype: expected a format of 8 bits with a sign/);
       expect(() => amaxOf(engine, quantize({})())).toThrow(/one scale, got one with several/);
       const blocked = quantize({})();
       expect(() => engine.matmul(blocked, blocked, { transposeB: true, out: blocked })).toThrow(RangeError);

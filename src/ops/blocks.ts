@@ -1,47 +1,8 @@
-/** Tensors with a power-of-two scale for each block: MX (1 x 32), 1 x 128 and 128 x 128. Codes and scales are those of `encodeBlocks`. */
+/** The values of tensors with a scale for each block. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { type BlockOptions, decodeBlocks, encodeBlocks } from '../formats/blocks.js';
-import { type DType, decode, formatSpec } from '../formats/index.js';
+import { decodeBlocks } from '../formats/blocks.js';
 import { type BlockScales, bytes, empty, floats, floatsAt, matrixShape, type Tensor } from './tensor.js';
-
-/** How a tensor may be cut, as `quantize` takes it. */
-export type BlockScaling = 'mx' | { readonly block: readonly [rows: number, columns: number] };
-
-const BLOCKS: readonly (readonly [number, number])[] = [
-  [1, 128],
-  [128, 128],
-];
-
-function blockOptions(dtype: DType, scaling: BlockScaling): BlockOptions {
-  if (scaling === 'mx') return { dtype, block: [1, 32], scale: 'float8_e8m0fnu' };
-  const known = BLOCKS.find(([rows, columns]) => rows === scaling.block[0] && columns === scaling.block[1]);
-  if (!known) {
-    throw new RangeError(`scaling: expected a block of [1, 128] or [128, 128], got ${JSON.stringify(scaling.block)}`);
-  }
-  return { dtype, block: known, scale: 'power-of-two' };
-}
-
-/** Quantises on the calling thread, in plain TypeScript. */
-export function quantizeBlocks(
-  rt: Runtime,
-  values: ArrayLike<number>,
-  shape: readonly number[],
-  dtype: DType,
-  scaling: BlockScaling,
-): Tensor {
-  if (formatSpec(dtype).bits !== 8) {
-    throw new RangeError(`dtype: expected a format of 8 bits for blocks, got ${dtype}`);
-  }
-  const options = blockOptions(dtype, scaling);
-  const codes = empty(rt, shape, dtype);
-  const coded = encodeBlocks(values, matrixShape(codes), options);
-  const scales = options.scale === 'power-of-two' ? coded.scales : decode(coded.scales, 'float8_e8m0fnu');
-  bytes(rt, codes).set(coded.codes);
-  const at = rt.arena.alloc(4 * scales.length);
-  floatsAt(rt, at, scales.length).set(scales);
-  return { ...codes, scaleInv: { blocks: at, block: options.block } };
-}
 
 /** The values of such a tensor as float32, in a new tensor. */
 export function dequantizeBlocks(rt: Runtime, src: Tensor, { blocks, block }: BlockScales): Tensor {

@@ -4,9 +4,9 @@ import { type InitOptions, Runtime } from '../engine/runtime.js';
 import { prepareTurbo } from '../engine/turbo.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
 import { describe } from '../formats/spec.js';
-import { type BlockScaling, quantizeBlocks } from './blocks.js';
 import { matmul, prepack } from './matmul.js';
 import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
+import { type BlockScaling, quantizeValues } from './quantize-blocks.js';
 import { firstDifference, results } from './self-check.js';
 import { bytes, checkShape, empty, floats, matrixShape, scalesAt, sizeOf, type Tensor } from './tensor.js';
 
@@ -69,7 +69,7 @@ export class Engine extends Runtime {
         throw new RangeError(`rounding: expected 'tiesToEven' for blocks, got ${JSON.stringify(rounding)}`);
       }
       if (saturate === false) throw new RangeError('saturate: expected true for blocks, got false');
-      return this.scope(() => quantizeBlocks(this, values, shape, dtype, scaling));
+      return this.scope(() => quantizeValues(this, values, shape, dtype, scaling));
     }
     if (scaling !== 'tensor' && scaling !== 'row') {
       throw new RangeError(

@@ -45,8 +45,8 @@ export interface Quantized {
 
 /** Row length at which a tensor without per-row factors is cut for the kernels: a part of no result. */
 const FLAT_ROW = 4096;
-const STATS_BYTES = 16;
-const UNKNOWN: Health = Object.freeze({ amax: Number.NaN, saturated: Number.NaN, underflowed: Number.NaN });
+export const STATS_BYTES = 16;
+export const UNKNOWN: Health = Object.freeze({ amax: Number.NaN, saturated: Number.NaN, underflowed: Number.NaN });
 
 /** Shape in which the kernels see a tensor. */
 function rowsOf(src: Tensor, byRow: boolean): { columns: number; total: number; units: number } {

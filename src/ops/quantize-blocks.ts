@@ -1,0 +1,123 @@
+/** Tensors to codes with a power-of-two scale for each block: MX (1 x 32), 1 x 128, 128 x 128, a row, a column. Kernel: assembly/quantize-blocks.ts. */
+
+import type { Runtime } from '../engine/runtime.js';
+import { QUANTIZE_ROWS } from '../engine/units.js';
+import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
+import { type Quantized, type RandomPosition, readHealth, STATS_BYTES, UNKNOWN } from './quantize.js';
+import { empty, floats, idOf, matrixShape, type Tensor } from './tensor.js';
+
+/** How a tensor may be cut, as `Engine.quantize` takes it. */
+export type BlockScaling = 'mx' | { readonly block: readonly [rows: number, columns: number] };
+
+/** How a block's scale follows from its largest magnitude; see formats/blocks.ts. */
+export type BlockScaleMode = 'rceil' | 'floor';
+
+export interface QuantizeBlocksOptions {
+  /** A format of 8 bits. Codes saturate. */
+  readonly dtype: DType;
+  /** Rows and columns of a block; those at the lower and right edge may be smaller. */
+  readonly block: readonly [rows: number, columns: number];
+  /** Default 'rceil': nothing saturates. */
+  readonly mode?: BlockScaleMode;
+  readonly rounding?: Rounding;
+  readonly random?: RandomPosition;
+  /** Whether to measure `health`. Default true. */
+  readonly measured?: boolean;
+  /** Addresses of float32 factors per row and per column, applied to the values first. */
+  readonly rowFactor?: number;
+  readonly columnFactor?: number;
+}
+
+/** Columns of a unit whose blocks run down columns: many lines of cache, and enough units for the threads. */
+const STRIP = 128;
+
+/** Codes of a tensor with one scale. Its blocks hold finite numbers: one with a NaN is all NaN, and infinity saturates. */
+export function quantizeBlocks(rt: Runtime, src: Tensor, options: QuantizeBlocksOptions): Quantized {
+  const { dtype, block, mode = 'rceil', rounding = 'tiesToEven', random, measured = true } = options;
+  const { rowFactor = 0, columnFactor = 0 } = options;
+  const { bits, signCode } = formatSpec(dtype);
+  if (bits !== 8 || signCode === 0) {
+    throw new RangeError(`dtype: expected a format of 8 bits with a sign for blocks, got ${dtype}`);
+  }
+  if (typeof src.scaleInv !== 'number') {
+    throw new RangeError('quantize: expected a source with one scale, got one with several');
+  }
+  if (rounding === 'stochastic' && !random) {
+    throw new TypeError("quantize: expected a random position for 'stochastic' rounding, got none");
+  }
+  const [rows, columns] = matrixShape(src);
+  if (rounding === 'stochastic' && columns % 4 !== 0) {
+    throw new RangeError(`quantize: expected rows of a multiple of 4 for stochastic rounding, got ${columns}`);
+  }
+  const [blockRows, blockColumns] = block;
+  const strip = Math.min(columns, blockRows === 1 ? columns : Math.max(blockColumns, STRIP));
+  const units = Math.ceil(rows / (blockRows === 1 ? QUANTIZE_ROWS : blockRows)) * Math.ceil(columns / strip);
+  const codes = empty(rt, src.shape, dtype);
+  const scales = rt.arena.alloc(4 * Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns));
+  const seed = random?.seed ?? 0;
+  const health = rt.scoped(() => {
+    const stats = measured ? rt.arena.alloc(units * STATS_BYTES) : 0;
+    rt.parallel(
+      'quantizeBlocks',
+      units,
+      rt.kernels.quantizeBlocksScratch(strip),
+      src.ptr,
+      idOf(src.dtype),
+      src.scaleInv as number,
+      rowFactor,
+      columnFactor,
+      rows,
+      columns,
+      strip,
+      codes.ptr,
+      idOf(dtype),
+      roundingId(rounding),
+      mode === 'floor' ? 1 : 0,
+      blockRows,
+      blockColumns,
+      scales,
+      stats,
+      random?.stream ?? 0,
+      random?.step ?? 0,
+      seed >>> 0,
+      Math.floor(seed / 0x100000000),
+    );
+    return measured ? readHealth(rt, stats, units, rows * columns) : UNKNOWN;
+  });
+  return { codes: { ...codes, scaleInv: { blocks: scales, block } }, health };
+}
+
+const BLOCKS: readonly (readonly [number, number])[] = [
+  [1, 128],
+  [128, 128],
+];
+const MX = [1, 32] as const;
+
+/** Numbers from outside, cut as the caller asks: MX into whole blocks, the others with numbers that are finite. */
+export function quantizeValues(
+  rt: Runtime,
+  values: ArrayLike<number>,
+  shape: readonly number[],
+  dtype: DType,
+  scaling: BlockScaling,
+): Tensor {
+  const block = blockOf(scaling);
+  const source = empty(rt, shape, 'float32');
+  floats(rt, source).set(values);
+  const [rows, columns] = matrixShape(source);
+  if (scaling === 'mx' && columns % block[1] !== 0) {
+    throw new RangeError(`shape: expected whole blocks of [${block}], got [${rows},${columns}]`);
+  }
+  const { codes, health } = quantizeBlocks(rt, source, { dtype, block });
+  if (scaling !== 'mx' && !Number.isFinite(health.amax)) {
+    throw new RangeError(`values: expected finite numbers for blocks of [${block}], got ${health.amax}`);
+  }
+  return codes;
+}
+
+function blockOf(scaling: BlockScaling): readonly [number, number] {
+  if (scaling === 'mx') return MX;
+  const known = BLOCKS.find(([rows, columns]) => rows === scaling.block[0] && columns === scaling.block[1]);
+  if (known) return known;
+  throw new RangeError(`scaling: expected a block of [1, 128] or [128, 128], got ${JSON.stringify(scaling.block)}`);
+}
