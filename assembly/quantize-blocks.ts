@@ -8,6 +8,7 @@ import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { bytesOf, format, rounding } from './formats';
 import { lanes } from './lanes';
+import { multiplyRow } from './quantize';
 import { fillRandom } from './random';
 
 /** The float32 bits of 2^(code - 127), code from 0 to 254. */
@@ -30,17 +31,6 @@ function scaleCode(largest: u32, inverseMax: f32, emax: i32, floor: bool): i32 {
 }
 
 abstract class blocked {
-  /** n values of a row times its factors, as float32 in scratch. */
-  @inline static load(
-    dtype: i32, src: usize, dst: usize, n: i32, factor: f32, columnFactor: usize,
-  ): void {
-    loadRow(dtype, src, dst, n, factor);
-    if (!columnFactor) return;
-    for (let j = 0; j < n; j += 4) {
-      v128.store(dst + (j << 2), f32x4.mul(v128.load(dst + (j << 2)), v128.load(columnFactor + (j << 2))));
-    }
-  }
-
   /** Widens `largest`, a word for each block, by the magnitudes of a row of n values, `wide` of them a block. */
   @inline static widen(row: usize, n: i32, wide: i32, largest: usize): void {
     if (wide === 1) {
@@ -56,7 +46,7 @@ abstract class blocked {
   /** n values times the inverse scales of their blocks. */
   @inline static unscale(row: usize, n: i32, wide: i32, inverses: usize): void {
     if (wide === 1) {
-      for (let j = 0; j < n << 2; j += 16) v128.store(row + j, f32x4.mul(v128.load(row + j), v128.load(inverses + j)));
+      multiplyRow(row, inverses, n);
       return;
     }
     for (let j = 0, block = 0; j < n; j += wide, block++) {
@@ -107,7 +97,8 @@ export function quantizeBlocks(
       memory.fill(largest, 0, <usize>blockCount << 2);
       for (let row = first; row < stop; row++) {
         const factor = rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale;
-        blocked.load(srcDtype, src + <usize>(row * columns + column) * bytes, scratch, n, factor, columnFactor ? columnFactor + (column << 2) : 0);
+        loadRow(srcDtype, src + <usize>(row * columns + column) * bytes, scratch, n, factor);
+        if (columnFactor) multiplyRow(scratch, columnFactor + (column << 2), n);
         blocked.widen(scratch, n, blockColumns, largest);
       }
       if (slot) store<u32>(slot, max(load<u32>(slot), amaxRow(largest, blockCount)));
@@ -122,7 +113,8 @@ export function quantizeBlocks(
         const at = row * columns + column;
         if (blockRows > 1) {
           const factor = rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale;
-          blocked.load(srcDtype, src + <usize>at * bytes, scratch, n, factor, columnFactor ? columnFactor + (column << 2) : 0);
+          loadRow(srcDtype, src + <usize>at * bytes, scratch, n, factor);
+          if (columnFactor) multiplyRow(scratch, columnFactor + (column << 2), n);
         }
         blocked.unscale(scratch, n, blockColumns, largest);
         if (mode === rounding.stochastic) fillRandom(words, at, n, stream, step, seedLow, seedHigh);

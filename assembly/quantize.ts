@@ -13,6 +13,11 @@ export function powerOfTwoScale(largest: f32, max: f32): f32 {
   return quotient === 0 || quotient === 0x7f800000 ? 1 : reinterpret<f32>(quotient);
 }
 
+/** n float32 times as many others. Writes up to 3 past them. */
+export function multiplyRow(row: usize, factors: usize, n: i32): void {
+  for (let j = 0; j < n << 2; j += 16) v128.store(row + j, f32x4.mul(v128.load(row + j), v128.load(factors + j)));
+}
+
 /**
  * Encodes src (rows of `columns`, `total` elements in all, so the last row may be short) to one or two formats.
  *
@@ -42,9 +47,7 @@ export function quantize(
       const from = src + <usize>first * bytesOf(srcDtype);
       const values = asIs ? from : scratch;
       if (!asIs) loadRow(srcDtype, from, scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
-      if (columnFactor) {
-        for (let j = 0; j < n; j++) store<f32>(scratch + (j << 2), load<f32>(scratch + (j << 2)) * load<f32>(columnFactor + (j << 2)));
-      }
+      if (columnFactor) multiplyRow(scratch, columnFactor, n);
       const largest = slot || scaleInv ? amaxRow(values, n) : 0;
       if (slot) store<u32>(slot, max(load<u32>(slot), largest));
       let scale = scale1;
@@ -78,10 +81,10 @@ export function dequantize(
   }
 }
 
-/** Bits of the largest |src * srcScale * rowFactor| per unit of QUANTIZE_ROWS rows, one u32 each. */
+/** Bits of the largest |src * srcScale * rowFactor * columnFactor| per unit of QUANTIZE_ROWS rows, one u32 each. */
 export function amax(
   begin: i32, end: i32, scratch: usize,
-  src: usize, dtype: i32, srcScale: f32, rowFactor: usize, columns: i32, total: i32, out: usize,
+  src: usize, dtype: i32, srcScale: f32, rowFactor: usize, columnFactor: usize, columns: i32, total: i32, out: usize,
 ): void {
   const rows = (total + columns - 1) / columns;
   for (let unit = begin; unit < end; unit++) {
@@ -91,6 +94,7 @@ export function amax(
       const first = row * columns;
       const n = min(columns, total - first);
       loadRow(dtype, src + <usize>first * bytesOf(dtype), scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
+      if (columnFactor) multiplyRow(scratch, columnFactor, n);
       largest = max(largest, amaxRow(scratch, n));
     }
     store<u32>(out + (unit << 2), largest);

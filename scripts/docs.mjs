@@ -82,10 +82,10 @@ async function recipes() {
       typeof value === 'object' ? flat(value, `${at}${key}.`) : [[`${at}${key}`, value]],
     );
   const columns = names.map((name) => new Map(flat(RECIPES[name])));
-  const fields = [...columns[0].keys()].filter((field) => field !== 'name');
+  const fields = [...new Set(columns.flatMap((column) => [...column.keys()]))].filter((field) => field !== 'name');
   return table([
     ['', ...names.map(code)],
-    ...fields.map((field) => [code(field), ...columns.map((column) => String(column.get(field)))]),
+    ...fields.map((field) => [code(field), ...columns.map((column) => String(column.get(field) ?? ''))]),
   ]);
 }
 

@@ -50,7 +50,7 @@ describe('delayed scaling', () => {
         largestPower(E4M3, before),
         largestPower(E5M2, before),
       ]);
-      scales.advance();
+      scales.advance(RECIPES.fp8.scaling, 1);
       before = scales.histories.get('x.input')!.previous;
       // As BF16 holds it.
       expect(Math.abs(before / amax - 1)).toBeLessThan(2 ** -8);
@@ -80,9 +80,9 @@ describe('delayed scaling', () => {
   it('the scale stays the same inside a global batch, whose largest amax counts', () => {
     const scales = new Scales();
     castOnce(scales, [1, 1, 1, 1]);
-    scales.advance();
+    scales.advance(RECIPES.fp8.scaling, 1);
     for (const amax of [2, 64, 8]) expect(castOnce(scales, [amax, 0, 0, 0])).toEqual([256, 32768]);
-    scales.advance();
+    scales.advance(RECIPES.fp8.scaling, 1);
     expect(castOnce(scales, [1, 1, 1, 1])).toEqual([largestPower(E4M3, 64), largestPower(E5M2, 64)]);
   });
 
@@ -91,9 +91,9 @@ describe('delayed scaling', () => {
       const scales = new Scales();
       const expected = [largestPower(E4M3, 5), largestPower(E5M2, 5)];
       castOnce(scales, [5, -1, 2, 0]);
-      scales.advance();
+      scales.advance(RECIPES.fp8.scaling, 1);
       castOnce(scales, [bad, 0, 0, 0]);
-      scales.advance();
+      scales.advance(RECIPES.fp8.scaling, 1);
       expect(castOnce(scales, [1, 1, 1, 1]), `after ${bad}`).toEqual(expected);
     }
   });
@@ -101,7 +101,7 @@ describe('delayed scaling', () => {
   it('a first step of zeros has scale 1, and the next one starts afresh', () => {
     const scales = new Scales();
     expect(castOnce(scales, [0, 0, 0, 0])).toEqual([1, 1]);
-    scales.advance();
+    scales.advance(RECIPES.fp8.scaling, 1);
     expect(castOnce(scales, [6, 0, 0, 0])).toEqual([largestPower(E4M3, 6), largestPower(E5M2, 6)]);
   });
 
@@ -112,7 +112,7 @@ describe('delayed scaling', () => {
     casts.input('b', tensor([100, 2, 3, 4]));
     casts.weight('a', tensor([0.5, 0.25, 0, 0]));
     casts.gradOutput('a', tensor([2 ** -9, 0, 0, 0]));
-    scales.advance();
+    scales.advance(RECIPES.fp8.scaling, 1);
     const previous = [...scales.histories].map(([key, history]) => [key, history.previous]);
     expect(previous).toEqual([
       ['a.input', 4],
@@ -125,7 +125,7 @@ describe('delayed scaling', () => {
   it('values beyond the old scale saturate, and the health says so', () => {
     const scales = new Scales();
     castOnce(scales, [1, 1, 1, 1]);
-    scales.advance();
+    scales.advance(RECIPES.fp8.scaling, 1);
     const casts = castsOf(scales);
     // At scale 256: 3 is beyond 448 / 256 = 1.75, 2^-20 below half the smallest subnormal.
     const { forward } = casts.input('x', tensor([3, -3, 1, 2 ** -20]));
@@ -161,7 +161,8 @@ describe('the copies', () => {
         expect(forward.ptr).toBe(x.ptr);
         expect(backward.ptr).toBe(x.ptr);
       }
-      expect(casts.gradOutput('x', x).ptr).toBe(x.ptr);
+      const { forInput, forWeight } = casts.gradOutput('x', x);
+      expect([forInput.ptr, forWeight.ptr]).toEqual([x.ptr, x.ptr]);
       expect(casts.health.size).toBe(0);
     }
     const e4m3 = { input: 'float8_e4m3fn', weight: 'float8_e4m3fn', gradOutput: 'float8_e4m3fn' } as const;
@@ -173,7 +174,7 @@ describe('the copies', () => {
 describe('the rounding of gradients', () => {
   const random = new Random(2);
   const dy = random.normals(1024);
-  const round = (casts: TrainingCasts) => bytes(engine(), casts.gradOutput('x', tensor(dy, 64))).slice();
+  const round = (casts: TrainingCasts) => bytes(engine(), casts.gradOutput('x', tensor(dy, 64)).forWeight).slice();
 
   it('is another with every call, step and seed, and the same for the same three', () => {
     const scales = () => new Scales();
@@ -192,7 +193,7 @@ describe('the rounding of gradients', () => {
     const values = new Float32Array(256).fill(1.0625);
     let sum = 0;
     for (let step = 1; step <= 40; step++) {
-      const t = castsOf(new Scales(), 'fp8', step).gradOutput('x', tensor(values, 64));
+      const { forInput: t } = castsOf(new Scales(), 'fp8', step).gradOutput('x', tensor(values, 64));
       sum += read(engine(), t).reduce((a, b) => a + b, 0);
     }
     const count = 40 * 256;
@@ -236,7 +237,7 @@ describe('smoothing', () => {
           expect(y[row * WIDTH + 7] * s[row]).toBe(128 * 8 * 4 ** row);
         }
       }
-      scales.advance();
+      scales.advance(RECIPES.fp8.scaling, 1);
     }
   });
 
@@ -254,7 +255,7 @@ describe('smoothing', () => {
       return s;
     };
     expectSame(factors(), new Float32Array(WIDTH).fill(1), 'first step');
-    scales.advance();
+    scales.advance(RECIPES.fp8.scaling, 1);
     const seen = scales.channels.get('x')!.previous;
     for (const [i, value] of seen.entries()) expect(Math.abs(value - peaks[i])).toBeLessThanOrEqual(peaks[i] * 2 ** -8);
     const expected = Float32Array.from(seen, (value) => (value === 0 ? 1 : 2 ** Math.ceil(Math.log2(value))));

@@ -113,7 +113,7 @@ describe('a whole file', () => {
     expect(tensors.size).toBe(9 * 3);
     const record = JSON.parse(metadata.octavo_state);
     expect(record).toMatchObject({
-      version: 2,
+      version: 3,
       step: 6,
       offset: 0,
       failures: 0,
@@ -237,7 +237,7 @@ describe('an altered file', () => {
 
 describe('a file that is not of this run', () => {
   const cases: readonly (readonly [string, Parameters<typeof changed>[0], RegExp])[] = [
-    ['another version', (record) => (record.version = 1), /expected version 2 of the training state, got 1$/],
+    ['another version', (record) => (record.version = 1), /expected version 3 of the training state, got 1$/],
     ['no version', (record) => delete record.version, /expected version as a number, got none$/],
     ['no settings', (record) => delete record.settings, /expected settings as an object, got none$/],
     ['no step', (record) => (record.step = 'six'), /expected step as a number, got "six"$/],
@@ -273,7 +273,7 @@ describe('a file that is not of this run', () => {
       (record) => ((record.scale_inv as number[])[0] *= 2),
       /expected \S+ with digest .*: the file was altered$/,
     ],
-    ['another history', (record) => ((record.histories as [string, number][])[0][1] = 3), /the file was altered$/],
+    ['another history', (record) => ((record.histories as [string, number[]][])[0][1][0] = 3), /the file was altered$/],
     ['another channel', (record) => ((record.channels as [string, number[]][])[0][1][0] = 3), /the file was altered$/],
   ];
 

@@ -5,10 +5,10 @@
 import { describe, expect, it } from 'vitest';
 import { type BlockOptions, decodeBlocks, encodeBlocks } from '../src/formats/blocks.js';
 import { type Codes, type DType, encode, formatSpec } from '../src/formats/index.js';
-import type { BlockScaling } from '../src/ops/quantize-blocks.js';
 import type { QuantizeTensorOptions } from '../src/ops/engine.js';
 import { matmul } from '../src/ops/matmul.js';
 import { amaxOf } from '../src/ops/quantize.js';
+import type { BlockScaling } from '../src/ops/quantize-blocks.js';
 import { useBuilds } from './helpers/builds.js';
 import { finiteCodes, floatTensor, ofCodes, place, placeFloats, type Sample, sample } from './helpers/cases.js';
 import { expectSameBytes, expectSameNumber } from './helpers/close.js';

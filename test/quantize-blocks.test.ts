@@ -23,7 +23,15 @@ const SHAPES = [
   [131, 260],
 ] as const;
 const blocksFor = ([rows, columns]: readonly [number, number]) =>
-  [[1, 32], [32, 1], [1, 128], [128, 1], [128, 128], [1, columns], [rows, 1]] as const;
+  [
+    [1, 32],
+    [32, 1],
+    [1, 128],
+    [128, 1],
+    [128, 128],
+    [1, columns],
+    [rows, 1],
+  ] as const;
 
 const scalesOf = (engine: { arena: { buffer: ArrayBufferLike } }, { blocks }: BlockScales, count: number) =>
   new Float32Array(engine.arena.buffer, blocks, count).slice();

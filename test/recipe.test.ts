@@ -4,6 +4,8 @@ import { isFloat8, RECIPES, type Recipe, recipeOf, usesFloat8 } from '../src/ops
 import { trainSettings } from '../src/train/options.js';
 import { QUICK, SMOOTH_CHANNEL } from './helpers/training.js';
 
+const NAMES = ['fp8', 'fp8-plain', 'fp8-current', 'fp8-block', 'mxfp8', 'bf16', 'f32'];
+
 /** Every record inside a value, itself included. */
 function records(value: unknown): object[] {
   if (typeof value !== 'object' || value === null) return [];
@@ -12,7 +14,7 @@ function records(value: unknown): object[] {
 
 describe('the named recipes', () => {
   it('are these, and none can be changed', () => {
-    expect(Object.keys(RECIPES)).toEqual(['fp8', 'fp8-plain', 'bf16', 'f32']);
+    expect(Object.keys(RECIPES)).toEqual(NAMES);
     for (const [name, recipe] of Object.entries(RECIPES)) expect(recipe.name).toBe(name);
     for (const record of records(RECIPES)) expect(Object.isFrozen(record), JSON.stringify(record)).toBe(true);
   });
@@ -24,6 +26,7 @@ describe('the named recipes', () => {
       forward: { input: 'float8_e4m3fn', weight: 'float8_e4m3fn' },
       backward: { input: 'float8_e5m2', weight: 'float8_e5m2', gradOutput: 'float8_e5m2' },
       gradOutputRounding: 'stochastic',
+      scaling: { mode: 'delayed', history: 1, algorithm: 'max', margin: 0, interval: 1 },
       swiglu: 'smooth-token',
       masterWeight: 'float16',
       firstMoment: 'float8_e4m3fn',
@@ -38,7 +41,7 @@ describe('the named recipes', () => {
       Object.values(RECIPES)
         .filter(usesFloat8)
         .map(({ name }) => name),
-    ).toEqual(['fp8', 'fp8-plain']);
+    ).toEqual(['fp8', 'fp8-plain', 'fp8-current', 'fp8-block', 'mxfp8']);
     expect(['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3'].every((dtype) => isFloat8(dtype as never))).toBe(true);
     expect(['bfloat16', 'float16', 'float32'].some((dtype) => isFloat8(dtype as never))).toBe(false);
   });
@@ -51,7 +54,7 @@ describe('a recipe', () => {
   });
 
   it.each(['fp9', '', 'FP8', 'toString', '__proto__', 'constructor'])('%o is not a name of one', (name) => {
-    const line = `recipe: expected one of fp8, fp8-plain, bf16, f32, got ${JSON.stringify(name)}`;
+    const line = `recipe: expected one of ${NAMES.join(', ')}, got ${JSON.stringify(name)}`;
     expect(() => recipeOf(name)).toThrow(RangeError);
     expect(() => recipeOf(name)).toThrow(line);
   });
@@ -71,11 +74,36 @@ describe('a recipe', () => {
     ],
     [{ ...SMOOTH_CHANNEL, forward: 'bfloat16' }, /^recipe\.forward: expected a field of storage, forward\.input, /],
     [{ ...SMOOTH_CHANNEL, margin: 1 }, /^recipe\.margin: expected a field of storage, /],
+    [
+      { ...SMOOTH_CHANNEL, scaling: { mode: 'dynamic' } },
+      'recipe.scaling.mode: expected one of none, delayed, current, row, block, mx, got "dynamic"',
+    ],
+    [
+      { ...SMOOTH_CHANNEL, scaling: { ...RECIPES.fp8.scaling, history: 0 } },
+      'recipe.scaling.history: expected an integer from 1 to 1024, got 0',
+    ],
+    [{ ...SMOOTH_CHANNEL, scaling: { mode: 'mx' } }, 'recipe.scaling.scale: expected one of rceil, floor, got nothing'],
+    [{ ...SMOOTH_CHANNEL, scaling: { mode: 'current', margin: 1 } }, /^recipe\.scaling\.margin: expected a field of /],
+    [
+      { ...SMOOTH_CHANNEL, scaling: { mode: 'none' } },
+      'recipe.scaling.mode: expected one of delayed, current, row, block, mx for operands of 8 bits, got "none"',
+    ],
     [{}, 'recipe.name: expected a string, got undefined'],
     [7, 'recipe: expected a name or a record, got 7'],
   ])('%j is none: the field is named, and its choices', (recipe, message) => {
     expect(() => recipeOf(recipe as Recipe)).toThrow(message);
     expect(() => trainSettings({ ...QUICK, recipe: recipe as Recipe })).toThrow(message);
+  });
+
+  it('with MX scales takes whole blocks along every sum', () => {
+    expect(() => trainSettings({ ...QUICK, recipe: 'mxfp8' })).not.toThrow();
+    const config = { ...QUICK.config, intermediateSize: 72 };
+    expect(() => trainSettings({ ...QUICK, config, recipe: 'mxfp8' })).toThrow(
+      'recipe.scaling.mode: expected sizes that are multiples of 32 for mx, got 144 in layers.0.gate_up',
+    );
+    expect(() => trainSettings({ ...QUICK, batchSize: 1, blockSize: 33, recipe: 'mxfp8' })).toThrow(
+      /got 33 in batchSize x blockSize$/,
+    );
   });
 
   it('of a run cannot be changed by whoever gave it', () => {

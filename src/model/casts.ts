@@ -1,20 +1,29 @@
 /**
- * The recipe at work: how each tensor becomes a GEMM operand. Training uses delayed scales, second copies for the backward pass and
+ * The recipe at work: how each tensor becomes a GEMM operand. Training scales as the recipe says, with second copies for the backward pass and
  * Smooth-SwiGLU; inference scales each row by its own amax, so that a token's result does not depend on the tokens beside it.
  */
 
 import type { Runtime } from '../engine/runtime.js';
-import { type DType, formatSpec } from '../formats/index.js';
+import { powerOfTwoScale as blockScale } from '../formats/blocks.js';
+import { type DType, formatSpec, type Rounding } from '../formats/index.js';
+import { powerOfTwo } from '../formats/spec.js';
 import { amaxOf, type Health, type QuantizeOptions, quantize } from '../ops/quantize.js';
-import { isFloat8, type Recipe, usesFloat8 } from '../ops/recipe.js';
+import { quantizeBlocks } from '../ops/quantize-blocks.js';
+import { isFloat8, MX_BLOCK, type Recipe } from '../ops/recipe.js';
 import { type AmaxHistory, advance, discard, newHistory, observe, powerOfTwoScale } from '../ops/scale.js';
 import { swigluForward } from '../ops/swiglu.js';
-import { empty, floats, type Tensor } from '../ops/tensor.js';
+import { empty, floats, matrixShape, type Tensor } from '../ops/tensor.js';
 
-/** A tensor as the forward product reads it, and as the two backward products do. The same tensor where the formats agree. */
+/** A tensor as the forward product reads it, and as the backward product does. The same tensor where formats and scales agree. */
 export interface Operand {
   readonly forward: Tensor;
   readonly backward: Tensor;
+}
+
+/** dY as the two backward products read it: dX = dY W sums over its columns, dW = dY^T X over its rows. */
+export interface GradOutput {
+  readonly forInput: Tensor;
+  readonly forWeight: Tensor;
 }
 
 /** The smoothed activation: y / s per row or per channel, and what undoes it. */
@@ -36,7 +45,10 @@ export interface Casts {
   swiglu(key: string, gateUp: Tensor): SmoothOperand;
 }
 
-/** Scale of a tensor role (key 'layers.0.qkv.input') and what the encoder saw at its last cast. */
+/**
+ * Scale of a tensor role (key 'layers.0.qkv.input'), where it has several that of the part with the largest values, and what the encoder saw at
+ * its last cast.
+ */
 export interface RoleHealth extends Health {
   scale: number;
 }
@@ -56,9 +68,9 @@ export class Scales {
     return history;
   }
 
-  /** Ends a global batch: what was seen in it sets the scales of the next. */
-  advance(): void {
-    for (const history of this.histories.values()) advance(history);
+  /** Ends the global batch of a step: what was seen in it sets the scales of later ones. */
+  advance(scaling: Recipe['scaling'], step: number): void {
+    if (scaling.mode === 'delayed') for (const history of this.histories.values()) advance(history, scaling, step);
     for (const channel of this.channels.values()) {
       channel.previous.set(channel.current);
       channel.current.fill(0);
@@ -91,21 +103,21 @@ export class TrainingCasts implements Casts {
 
   input(key: string, x: Tensor): Operand {
     const { forward, backward } = this.recipe;
-    return this.cast(`${key}.input`, x, forward.input, backward.input, {});
+    return this.operand(`${key}.input`, x, forward.input, backward.input);
   }
 
   /** A weight's operands, made once per optimizer step from its master. */
   weight(key: string, master: Tensor, columnFactor?: number): Operand {
     const { forward, backward } = this.recipe;
-    return this.cast(`${key}.weight`, master, forward.weight, backward.weight, { columnFactor });
+    return this.operand(`${key}.weight`, master, forward.weight, backward.weight, { columnFactor });
   }
 
   /** dY, rounded stochastically by the default recipe; rowFactor is the s of Smooth-SwiGLU per token. */
-  gradOutput(key: string, dy: Tensor, rowFactor?: number): Tensor {
+  gradOutput(key: string, dy: Tensor, rowFactor?: number): GradOutput {
     const { gradOutput } = this.recipe.backward;
-    const rounding = this.recipe.gradOutputRounding;
-    const random = { seed: this.seed, stream: this.stream++, step: this.step };
-    return this.cast(`${key}.grad_output`, dy, gradOutput, gradOutput, { rounding, random, rowFactor }).backward;
+    const options = { rounding: this.recipe.gradOutputRounding, rowFactor };
+    const [forInput, forWeight] = this.cast(`${key}.grad_output`, dy, gradOutput, gradOutput, options);
+    return { forInput, forWeight };
   }
 
   swiglu(key: string, gateUp: Tensor): SmoothOperand {
@@ -118,14 +130,11 @@ export class TrainingCasts implements Casts {
       channelAmax: channel !== undefined,
     };
     const [first, second] = [recipe.forward.input, recipe.backward.input];
-    const history = usesFloat8(recipe) ? this.scales.history(`${key}.input`) : undefined;
-    // Without a history the scale must come from the values, so they are computed before they are encoded.
-    const direct = !history || history.previous > 0;
-    const scaleOf = (dtype: DType) => (history ? powerOfTwoScale(history.previous, formatSpec(dtype).max) : 1);
+    const scaleOf = this.knownScale(`${key}.input`, first, second);
     const result = swigluForward(
       rt,
       gateUp,
-      direct
+      scaleOf
         ? {
             ...smoothing,
             first: { dtype: first, scale: scaleOf(first) },
@@ -135,12 +144,12 @@ export class TrainingCasts implements Casts {
     );
     if (channel && result.channelAmax) this.observeChannels(key, result.channelAmax);
     const undo = { rowScale: result.rowScale, channel };
-    if (!direct) {
-      const operand = this.cast(`${key}.input`, result.y, first, second, {});
+    if (!scaleOf) {
+      const operand = this.operand(`${key}.input`, result.y, first, second, { amax: result.health.amax });
       spend(rt, result.y, operand);
       return { ...operand, ...undo };
     }
-    if (history) this.record(`${key}.input`, history, result.health, scaleOf(first));
+    if (isFloat8(first)) this.record(`${key}.input`, result.health, scaleOf(first));
     return { forward: result.y, backward: result.second ?? result.y, ...undo };
   }
 
@@ -167,37 +176,126 @@ export class TrainingCasts implements Casts {
     for (let i = 0; i < amax.length; i++) if (seen.current[i] < amax[i]) seen.current[i] = amax[i];
   }
 
-  private cast(key: string, x: Tensor, first: DType, second: DType, options: Partial<QuantizeOptions>): Operand {
+  private operand(key: string, x: Tensor, first: DType, second: DType, options: CastOptions = {}): Operand {
+    const [forward, backward] = this.cast(key, x, first, second, options);
+    return { forward, backward };
+  }
+
+  /** Two copies for products: the first is summed over the columns of x, the second over its rows. */
+  private cast(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
+    if (!isFloat8(first) && !isFloat8(second)) {
+      const copy = this.wide(x, first, options);
+      return [copy, second === first ? copy : this.wide(x, second, options)];
+    }
+    const { scaling } = this.recipe;
+    return scaling.mode === 'delayed' || scaling.mode === 'current'
+      ? this.byTensor(key, x, first, second, options)
+      : this.byBlock(key, x, first, second, options);
+  }
+
+  /** The scale by format where it is known before the values are; undefined where it comes from them. */
+  private knownScale(key: string, first: DType, second: DType): ((dtype: DType) => number) | undefined {
+    const { scaling } = this.recipe;
+    if (!isFloat8(first) && !isFloat8(second)) return () => 1;
+    if (scaling.mode !== 'delayed') return undefined;
+    const { previous } = this.scales.history(key);
+    return previous > 0 ? (dtype) => scaleFor(dtype, previous, scaling) : undefined;
+  }
+
+  /** One scale for the tensor, of which both copies are made in one pass where both are wanted. */
+  private byTensor(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
     const { rt } = this;
-    if (!isFloat8(first)) return this.plainCast(x, first, options);
-    const history = this.scales.history(key);
-    const amax = history.previous > 0 ? history.previous : amaxOf(rt, x, options.rowFactor);
-    const scale = powerOfTwoScale(amax, formatSpec(first).max);
+    const { rowFactor, columnFactor, rounding } = options;
+    const factors = { rowFactor, columnFactor };
+    let scaleOf = this.knownScale(key, first, second);
+    if (!scaleOf) {
+      const amax = options.amax ?? amaxOf(rt, x, rowFactor, columnFactor);
+      scaleOf = (dtype) => scaleFor(dtype, amax, this.recipe.scaling);
+    }
     const {
       codes,
       second: copy,
       health,
     } = quantize(rt, x, {
-      ...options,
+      ...factors,
+      ...this.roundingOf(rounding),
       dtype: first,
-      scale,
-      second: first === second ? undefined : { dtype: second, scale: powerOfTwoScale(amax, formatSpec(second).max) },
+      scale: scaleOf(first),
+      second: first === second ? undefined : { dtype: second, scale: scaleOf(second) },
     });
-    this.record(key, history, health, scale);
-    return { forward: codes, backward: copy ?? codes };
+    this.record(key, health, scaleOf(first));
+    return [codes, copy ?? codes];
   }
 
-  /** BF16 and float32 operands carry no scale: the tensor itself where it has the format and nothing to multiply. */
-  private plainCast(x: Tensor, dtype: DType, { rowFactor, columnFactor }: Partial<QuantizeOptions>): Operand {
-    if (x.dtype === dtype && x.scaleInv === 1 && !rowFactor && !columnFactor) return { forward: x, backward: x };
-    const { codes } = quantize(this.rt, x, { dtype, scale: 1, rowFactor, columnFactor });
-    return { forward: codes, backward: codes };
+  /** Scales along the sums of the products, so that the second copy has others than the first unless blocks are square. */
+  private byBlock(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
+    const { scaling } = this.recipe;
+    const { rowFactor, columnFactor, rounding } = options;
+    const [across, down] = blocksOf(scaling, key.endsWith('.weight'), matrixShape(x));
+    const mode = scaling.mode === 'mx' ? scaling.scale : 'rceil';
+    const copyOf = (dtype: DType, block: Block): Tensor => {
+      if (!isFloat8(dtype)) return this.wide(x, dtype, options);
+      const how = { dtype, block, mode, rowFactor, columnFactor, ...this.roundingOf(rounding) } as const;
+      const { codes, health } = quantizeBlocks(this.rt, x, { ...how, measured: block === across });
+      if (block === across) this.record(key, health, 1 / blockScale(health.amax, formatSpec(dtype), mode));
+      return codes;
+    };
+    const copy = copyOf(first, across);
+    return [copy, first === second && across === down ? copy : copyOf(second, down)];
   }
 
-  private record(key: string, history: AmaxHistory, health: Health, scale: number): void {
-    observe(history, health.amax);
+  /** Operands wider than 8 bits carry no scale: the tensor itself where it has the format and nothing to multiply. */
+  private wide(x: Tensor, dtype: DType, { rowFactor, columnFactor }: CastOptions): Tensor {
+    if (x.dtype === dtype && x.scaleInv === 1 && !rowFactor && !columnFactor) return x;
+    return quantize(this.rt, x, { dtype, scale: 1, rowFactor, columnFactor }).codes;
+  }
+
+  /** A cast's rounding, with random words of its own where it is stochastic. */
+  private roundingOf(rounding: Rounding = 'tiesToEven'): Pick<QuantizeOptions, 'rounding' | 'random'> {
+    if (rounding !== 'stochastic') return { rounding };
+    return { rounding, random: { seed: this.seed, stream: this.stream++, step: this.step } };
+  }
+
+  private record(key: string, health: Health, scale: number): void {
+    if (this.recipe.scaling.mode === 'delayed') observe(this.scales.history(key), health.amax);
     this.health.set(key, { ...health, scale });
   }
+}
+
+/** What a cast is told beside formats. */
+interface CastOptions extends Pick<QuantizeOptions, 'rounding' | 'rowFactor' | 'columnFactor'> {
+  /** Largest magnitude of x, where it is known. */
+  readonly amax?: number;
+}
+
+/** The scale of a whole tensor; of formats that need none, 1. */
+function scaleFor(dtype: DType, amax: number, scaling: Recipe['scaling']): number {
+  if (!isFloat8(dtype)) return 1;
+  const scale = powerOfTwoScale(amax, formatSpec(dtype).max);
+  return scaling.mode === 'delayed' ? scale * powerOfTwo(-scaling.margin) : scale;
+}
+
+type Block = readonly [rows: number, columns: number];
+/** A block of a weight; in activations and gradients a block is as long and one wide. */
+const SQUARE: Block = [128, 128];
+
+/** Blocks for a product that sums over a tensor's columns, and for one that sums over its rows. */
+function blocksOf(
+  { mode }: Recipe['scaling'],
+  isWeight: boolean,
+  [rows, columns]: Block,
+): [across: Block, down: Block] {
+  if (mode === 'block' && isWeight) return [SQUARE, SQUARE];
+  if (mode === 'row')
+    return [
+      [1, columns],
+      [rows, 1],
+    ];
+  const along = mode === 'mx' ? MX_BLOCK : SQUARE[0];
+  return [
+    [1, along],
+    [along, 1],
+  ];
 }
 
 export class InferenceCasts implements Casts {

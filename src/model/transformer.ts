@@ -225,8 +225,8 @@ function layerBackward(
   // out = middle + s * Down(y)
   const { rowScale, channel } = kept.y;
   const dz = casts.gradOutput(`${at}.down`, dOut, rowScale?.ptr);
-  linearBackwardWeight(rt, dz, kept.y.backward, grad(`${at}.down`), channel?.scale.ptr);
-  const dy = linearBackwardInput(rt, dz, weight(model, `${at}.down`).backward, storage);
+  linearBackwardWeight(rt, dz.forWeight, kept.y.backward, grad(`${at}.down`), channel?.scale.ptr);
+  const dy = linearBackwardInput(rt, dz.forInput, weight(model, `${at}.down`).backward, storage);
   const dGateUp = swigluBackward(rt, dy, kept.gateUp, { rowScale, channelInv: channel?.inverse });
   const dMlp = linearBackward(model, casts, `${at}.gate_up`, dGateUp, kept.mlpInput, grad);
   const dMiddle = normBackward(
@@ -255,7 +255,7 @@ function linearBackward(
   input: Operand,
   grad: (name: string) => Tensor,
 ): Tensor {
-  const dy = casts.gradOutput(name, dOut);
-  linearBackwardWeight(model.rt, dy, input.backward, grad(name));
-  return linearBackwardInput(model.rt, dy, weight(model, name).backward, model.storage);
+  const { forInput, forWeight } = casts.gradOutput(name, dOut);
+  linearBackwardWeight(model.rt, forWeight, input.backward, grad(name));
+  return linearBackwardInput(model.rt, forInput, weight(model, name).backward, model.storage);
 }

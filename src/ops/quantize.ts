@@ -62,9 +62,9 @@ function tensorScale(src: Tensor): number {
   return src.scaleInv;
 }
 
-/** Largest |value| of a tensor; infinity and NaN come out as themselves. */
-export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0): number {
-  const { columns, total, units } = rowsOf(src, rowFactor !== 0);
+/** Largest |value| of a tensor, times its factors; infinity and NaN come out as themselves. */
+export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0, columnFactor = 0): number {
+  const { columns, total, units } = rowsOf(src, rowFactor !== 0 || columnFactor !== 0);
   return rt.scoped(() => {
     const out = rt.arena.alloc(units * 4);
     rt.parallel(
@@ -75,6 +75,7 @@ export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0): number {
       idOf(src.dtype),
       tensorScale(src),
       rowFactor,
+      columnFactor,
       columns,
       total,
       out,
@@ -93,7 +94,7 @@ export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Qu
       ? options.scale
       : perRow
         ? 1
-        : powerOfTwoScale(amaxOf(rt, src, rowFactor), spec.max);
+        : powerOfTwoScale(amaxOf(rt, src, rowFactor, columnFactor), spec.max);
   if (rounding === 'stochastic' && !random) {
     throw new TypeError("quantize: expected a random position for 'stochastic' rounding, got none");
   }

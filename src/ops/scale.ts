@@ -33,18 +33,27 @@ export function fullRangeScale(amax: number, dtype: DType): { scale: number; sca
 }
 
 /**
- * Delayed scaling over one global batch: inside an optimizer step the scale is constant, from the largest magnitude the tensor had in
- * the step before. A tensor never seen takes the scale of its own values (the papers start at 1, which for weights of size 0.02
- * would put most E4M3 codes among the subnormals).
+ * Delayed scaling: inside an optimizer step the scale is constant, from the largest magnitudes the tensor had in steps before. A tensor never
+ * seen takes the scale of its own values (the papers start at 1, which for weights of size 0.02 would put most E4M3 codes among the
+ * subnormals).
  */
 export interface AmaxHistory {
-  /** Largest magnitude in the previous global batch; 0 before the first. */
+  /** The magnitude that the scale comes from; 0 before the first step. */
   previous: number;
-  /** Largest so far in this one. */
+  /** Largest so far in this step. */
   current: number;
+  /** Largest of the steps before, newest first, where more than the last counts. */
+  recent: number[];
 }
 
-export const newHistory = (): AmaxHistory => ({ previous: 0, current: 0 });
+/** What of delayed scaling its history knows; see `Scaling` in recipe.ts. */
+export interface HistoryRule {
+  readonly history: number;
+  readonly algorithm: 'max' | 'most_recent';
+  readonly interval: number;
+}
+
+export const newHistory = (): AmaxHistory => ({ previous: 0, current: 0, recent: [] });
 
 export function observe(history: AmaxHistory, amax: number): void {
   // `<` is false for NaN: a NaN is caught by the loss and the gradient norm, and must not enter a scale.
@@ -56,8 +65,14 @@ export function discard(history: AmaxHistory): void {
   history.current = 0;
 }
 
-/** Ends a global batch. A batch of zeros or infinities keeps the old scale, as in Transformer Engine. */
-export function advance(history: AmaxHistory): void {
-  if (history.current > 0 && Number.isFinite(history.current)) history.previous = history.current;
-  history.current = 0;
+/** Ends the global batch of a step. One of zeros or infinities counts for nothing, as in Transformer Engine. */
+export function advance(entry: AmaxHistory, { history, algorithm, interval }: HistoryRule, step: number): void {
+  const seen = entry.current > 0 && Number.isFinite(entry.current);
+  const recent = seen ? [entry.current, ...entry.recent].slice(0, history) : entry.recent;
+  if (recent.length > 0 && (step % interval === 0 || entry.previous === 0)) {
+    entry.previous = algorithm === 'max' ? Math.max(...recent) : recent[0];
+  }
+  // Of a single step that sets the scale at once nothing need be kept beside the scale.
+  entry.recent = history === 1 && interval === 1 ? [] : recent;
+  entry.current = 0;
 }

@@ -33,7 +33,7 @@ export const STATE_FILE = 'training_state.safetensors';
 export const PREVIOUS_STATE_FILE = 'training_state.previous.safetensors';
 
 /** Of the layout of this file. A reader of another version says so and stops. */
-const VERSION = 2;
+const VERSION = 3;
 
 /** What a run is, beside its state: equal on both sides of a resume. */
 export interface RunIdentity {
@@ -158,8 +158,9 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored
   state.step = numberIn(record, 'step');
   state.offset = numberIn(record, 'offset');
   state.failures = numberIn(record, 'failures');
-  for (const [key, previous] of pairsIn(record, 'histories')) {
-    state.scales.history(key).previous = numberOf('histories', previous);
+  for (const [key, values] of pairsIn(record, 'histories')) {
+    const [previous, ...recent] = arrayOf('histories', values).map((value) => numberOf('histories', value));
+    Object.assign(state.scales.history(key), { previous: previous ?? 0, recent });
   }
   for (const [key, values] of pairsIn(record, 'channels')) {
     const previous = Float32Array.from(arrayOf('channels', values), (value) => numberOf('channels', value));

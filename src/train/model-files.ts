@@ -37,12 +37,13 @@ export interface LoadedModel {
   readonly tokenizer: ByteTokenizer;
 }
 
-/** safetensors' names; its F8_E4M3 is e4m3fn, and it has none for the E4M3 with infinities. */
+/** safetensors' names. Its F8_E4M3 is e4m3fn; the E4M3 with infinities has the same codes for all finite numbers, which are what is saved. */
 const FILE_DTYPES: Readonly<Partial<Record<DType, string>>> = {
   float32: 'F32',
   bfloat16: 'BF16',
   float16: 'F16',
   float8_e4m3fn: 'F8_E4M3',
+  float8_e4m3: 'F8_E4M3',
   float8_e5m2: 'F8_E5M2',
 };
 

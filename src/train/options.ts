@@ -1,6 +1,7 @@
 /** Everything that determines a run, checked and complete. Two runs with equal settings, data and seed have equal bits. */
 import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/config.js';
-import { frozen, type Recipe, recipeOf } from '../ops/recipe.js';
+import { parametersOf } from '../model/params.js';
+import { frozen, MX_BLOCK, type Recipe, recipeOf } from '../ops/recipe.js';
 import { ANOMALY_POLICIES, type AnomalyPolicy } from './guard.js';
 
 export interface TrainSettings {
@@ -134,7 +135,21 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
     }
   }
   const recipe = frozen(recipeOf(input.recipe ?? 'fp8'));
+  if (recipe.scaling.mode === 'mx') checkBlocks(config, numbers.batchSize * numbers.blockSize);
   return Object.freeze({ ...numbers, config, recipe, onAnomaly: policyOf(input.onAnomaly ?? 'stop', names) });
+}
+
+/** MX knows whole blocks only, and every side of a linear's operands is summed over in one of its three products. */
+function checkBlocks(config: LlamaConfig, tokens: number): void {
+  const sides = parametersOf(config).flatMap(({ role, name, shape }) =>
+    role === 'linear' ? shape.map((n) => [name, n] as const) : [],
+  );
+  const [where, got] = [...sides, ['batchSize x blockSize', tokens] as const].find(([, n]) => n % MX_BLOCK !== 0) ?? [];
+  if (where) {
+    throw new RangeError(
+      `recipe.scaling.mode: expected sizes that are multiples of ${MX_BLOCK} for mx, got ${got} in ${where}`,
+    );
+  }
 }
 
 function policyOf(given: unknown, names: SettingNames): AnomalyPolicy {

@@ -105,16 +105,19 @@ export function trainingModel(rt: Runtime, settings: TrainSettings, state: Train
   });
 }
 
+/** The format of linears in a saved model: where the recipe's has infinities, the one of files, of the same numbers and more. */
+const inferenceFormat = (dtype: DType): DType => (dtype === 'float8_e4m3' ? 'float8_e4m3fn' : dtype);
+
 /** The model as it is saved and used: linears in the forward format with a scale of their own amax. */
 export function inferenceModel(rt: Runtime, settings: TrainSettings, state: TrainingState): Model {
-  const { weight } = settings.recipe.forward;
+  const weight = inferenceFormat(settings.recipe.forward.weight);
   return modelWith(rt, settings, state, (_, master) =>
     same(isFloat8(weight) ? quantize(rt, master, { dtype: weight }).codes : inStorage(rt, master, weight)),
   );
 }
 
 export const inferenceCasts = (rt: Runtime, recipe: Recipe): InferenceCasts =>
-  new InferenceCasts(rt, recipe.forward.input);
+  new InferenceCasts(rt, inferenceFormat(recipe.forward.input));
 
 /** What is stored of a parameter, in the order of the digests. */
 const tensorsOf = ({ parameters }: TrainingState, name: string): Tensor[] => {
@@ -129,10 +132,10 @@ export function freeState(rt: Runtime, state: TrainingState): void {
 }
 
 /** Delayed scales in the order of their names: what the digest and the checkpoint hold of them. */
-export function scaleEntries(scales: Scales): { histories: [string, number][]; channels: [string, number[]][] } {
+export function scaleEntries(scales: Scales): { histories: [string, number[]][]; channels: [string, number[]][] } {
   const byName = <T>(map: Map<string, T>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
-    histories: byName(scales.histories).map(([key, { previous }]) => [key, previous]),
+    histories: byName(scales.histories).map(([key, { previous, recent }]) => [key, [previous, ...recent]]),
     channels: byName(scales.channels).map(([key, { previous }]) => [key, Array.from(previous)]),
   };
 }
@@ -148,7 +151,7 @@ export function stateDigests(rt: Runtime, state: TrainingState): StateDigests {
   const parameters = state.table.map(({ name }) => digestOf(rt, tensorsOf(state, name), []));
   const { histories, channels } = scaleEntries(state.scales);
   const numbers = [state.step, state.offset, state.failures];
-  const amaxes = [...histories.map(([, amax]) => amax), ...channels.flatMap(([, amax]) => amax)];
+  const amaxes = [...histories, ...channels].flatMap(([, each]) => each);
   return { state: digestOf(rt, [], [...parameters.flatMap(wordsOf), ...numbers, ...amaxes]), parameters };
 }
 

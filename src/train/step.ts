@@ -45,7 +45,7 @@ export function trainStep(
     }
     const learningRate = learningRateAt(step, settings);
     update(rt, settings, state, gradients, gradNorm, learningRate, step);
-    state.scales.advance();
+    state.scales.advance(settings.recipe.scaling, step);
     state.step = step;
     return { loss, gradNorm, learningRate, health: casts.health };
   });

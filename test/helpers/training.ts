@@ -42,12 +42,22 @@ export const QUICK = {
 /** The default recipe with s per channel instead of per token: a recipe is data. */
 export const SMOOTH_CHANNEL: Recipe = { ...RECIPES.fp8, name: 'fp8-channel', swiglu: 'smooth-channel' };
 
+/** Ways of scaling that no named recipe takes. */
+export const SCALINGS: readonly Recipe[] = [
+  { ...RECIPES.fp8, name: 'fp8-row', scaling: { mode: 'row' } },
+  {
+    ...RECIPES.fp8,
+    name: 'fp8-history',
+    scaling: { mode: 'delayed', history: 3, algorithm: 'max', margin: 1, interval: 2 },
+    backward: { input: 'float8_e4m3', weight: 'float8_e4m3', gradOutput: 'float8_e5m2' },
+  },
+  { ...RECIPES.mxfp8, name: 'mxfp8-floor', scaling: { mode: 'mx', scale: 'floor' }, gradOutputRounding: 'stochastic' },
+];
+
 /** Every recipe there is, with what differs from it. */
 export const VARIANTS: readonly (readonly [name: string, options: Partial<TrainOptions>])[] = [
-  ['fp8', {}],
-  ['fp8-plain', { recipe: 'fp8-plain' }],
-  ['bf16', { recipe: 'bf16' }],
-  ['f32', { recipe: 'f32' }],
+  ...Object.keys(RECIPES).map((recipe) => [recipe, { recipe }] as const),
+  ...SCALINGS.map((recipe) => [recipe.name, { recipe }] as const),
   [
     'fp8, smooth-channel, untied, 2 passes a step',
     {
