@@ -18,11 +18,19 @@ export function multiplyRow(row: usize, factors: usize, n: i32): void {
   for (let j = 0; j < n << 2; j += 16) v128.store(row + j, f32x4.mul(v128.load(row + j), v128.load(factors + j)));
 }
 
+/** The `n` values of a row of src as float32: src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ? columnFactor[column] : 1). */
+export function loadFactored(
+  src: usize, dtype: i32, srcScale: f32, rowFactor: usize, columnFactor: usize, row: i32, columns: i32, n: i32, dst: usize,
+): void {
+  const from = src + <usize>(row * columns) * bytesOf(dtype);
+  loadRow(dtype, from, dst, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
+  if (columnFactor) multiplyRow(dst, columnFactor, n);
+}
+
 /**
  * Encodes src (rows of `columns`, `total` elements in all, so the last row may be short) to one or two formats.
  *
- * value = src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ? columnFactor[column] : 1).
- * dst1 gets value * scale1 in format1 by `mode`; dst2, unless 0, value * scale2 in format2 by nearest-even.
+ * value is what `loadFactored` gives. dst1 gets value * scale1 in format1 by `mode`; dst2, unless 0, value * scale2 in format2 by nearest-even.
  * Where scaleInv is not 0, scale1 is chosen per row, 2^floor(log2(max1 / amax)), and its inverse stored there.
  * Stochastic rounding uses the words of Philox stream (stream, step) at the element's index in src; `columns` is then a multiple of 4.
  * Per unit, stats, unless 0, gets 4 words: amax bits of value, elements beyond format1's range, non-zero elements
@@ -44,10 +52,8 @@ export function quantize(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      const from = src + <usize>first * bytesOf(srcDtype);
-      const values = asIs ? from : scratch;
-      if (!asIs) loadRow(srcDtype, from, scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
-      if (columnFactor) multiplyRow(scratch, columnFactor, n);
+      const values = asIs ? src + (<usize>first << 2) : scratch;
+      if (!asIs) loadFactored(src, srcDtype, srcScale, rowFactor, columnFactor, row, columns, n, scratch);
       const largest = slot || scaleInv ? amaxRow(values, n) : 0;
       if (slot) store<u32>(slot, max(load<u32>(slot), largest));
       let scale = scale1;
@@ -93,8 +99,7 @@ export function amax(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      loadRow(dtype, src + <usize>first * bytesOf(dtype), scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
-      if (columnFactor) multiplyRow(scratch, columnFactor, n);
+      loadFactored(src, dtype, srcScale, rowFactor, columnFactor, row, columns, n, scratch);
       largest = max(largest, amaxRow(scratch, n));
     }
     store<u32>(out + (unit << 2), largest);

@@ -131,6 +131,7 @@ const TINY = {
   'checkpoint-interval': 1,
   'eval-interval': 1,
   'sample-interval': 1,
+  'monitor-interval': 1,
   'warmup-iters': 1,
 };
 const overrides = Object.entries(TINY).flatMap(([flag, value]) => [`--${flag}`, String(value)]);

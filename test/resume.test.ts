@@ -36,6 +36,7 @@ const base = {
   sampleInterval: 3,
   checkpointInterval: 4,
   healthInterval: 2,
+  monitorInterval: 2,
 };
 
 /** The whole run in one go, and its files. */

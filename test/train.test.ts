@@ -1,6 +1,5 @@
 /** A training run: it learns, says what it does, gives one answer on every build, and stops where numbers end. */
 import { describe, expect, it } from 'vitest';
-import { RECIPES } from '../src/ops/recipe.js';
 import type { Tensor } from '../src/ops/tensor.js';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
 import { DataOrder } from '../src/train/data.js';

@@ -58,6 +58,7 @@ const INTERVALS = {
   evalWindows: 'eval_iters',
   checkpointInterval: 'checkpoint_interval',
   checkpointMinutes: 'checkpoint_minutes',
+  monitorInterval: 'monitor_interval',
   sampleInterval: 'sample_interval',
 } as const;
 const FLAG_OF: SettingNames = { ...NUMBERS, ...SIZES, ...INTERVALS, onAnomaly: 'on_anomaly' };
@@ -101,6 +102,7 @@ export function trainCommand(): Command {
     .option('--max-saturated <x>', 'largest share of an FP8 tensor that may saturate (default: 0.5)', number)
     .option('--max-underflowed <x>', 'largest share of one that may become zero (default: 1)', number)
     .option('--rewind-interval <n>', 'steps between points to rewind to (default: 100)', number)
+    .option('--monitor-interval <n>', 'steps between looks inside FP8, written to the log, 0 for none', number, 0)
     .option('--sample-interval <n>', 'steps between samples, 0 for none', number, 0)
     .option('--prompt <text>', 'what samples begin with')
     .option('--json', 'print one JSON line for each event instead of progress')

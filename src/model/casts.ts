@@ -13,6 +13,7 @@ import { isFloat8, MX_BLOCK, type Recipe } from '../ops/recipe.js';
 import { type AmaxHistory, advance, discard, newHistory, observe, powerOfTwoScale } from '../ops/scale.js';
 import { swigluForward } from '../ops/swiglu.js';
 import { empty, floats, matrixShape, type Tensor } from '../ops/tensor.js';
+import type { Monitor } from './monitor.js';
 
 /** A tensor as the forward product reads it, and as the backward product does. The same tensor where formats and scales agree. */
 export interface Operand {
@@ -99,6 +100,7 @@ export class TrainingCasts implements Casts {
     private readonly scales: Scales,
     private readonly seed: number,
     private readonly step: number,
+    private readonly monitor?: Monitor,
   ) {}
 
   input(key: string, x: Tensor): Operand {
@@ -144,11 +146,13 @@ export class TrainingCasts implements Casts {
     );
     if (channel && result.channelAmax) this.observeChannels(key, result.channelAmax);
     const undo = { rowScale: result.rowScale, channel };
+    this.monitor?.swiglu(key, gateUp, undo);
     if (!scaleOf) {
       const operand = this.operand(`${key}.input`, result.y, first, second, { amax: result.health.amax });
       spend(rt, result.y, operand);
       return { ...operand, ...undo };
     }
+    this.monitor?.smoothed(`${key}.input`, gateUp, smoothing, result.y);
     if (isFloat8(first)) this.record(`${key}.input`, result.health, scaleOf(first));
     return { forward: result.y, backward: result.second ?? result.y, ...undo };
   }
@@ -183,6 +187,12 @@ export class TrainingCasts implements Casts {
 
   /** Two copies for products: the first is summed over the columns of x, the second over its rows. */
   private cast(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
+    const copies = this.copies(key, x, first, second, options);
+    this.monitor?.cast(key, x, copies[0], options);
+    return copies;
+  }
+
+  private copies(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
     if (!isFloat8(first) && !isFloat8(second)) {
       const copy = this.wide(x, first, options);
       return [copy, second === first ? copy : this.wide(x, second, options)];

@@ -49,13 +49,13 @@ export const STATS_BYTES = 16;
 export const UNKNOWN: Health = Object.freeze({ amax: Number.NaN, saturated: Number.NaN, underflowed: Number.NaN });
 
 /** Shape in which the kernels see a tensor. */
-function rowsOf(src: Tensor, byRow: boolean): { columns: number; total: number; units: number } {
+export function rowsOf(src: Tensor, byRow: boolean): { columns: number; total: number; units: number } {
   const total = sizeOf(src.shape);
   const columns = byRow ? src.shape[src.shape.length - 1] : Math.min(FLAT_ROW, Math.ceil(total / 4) * 4);
   return { columns, total, units: Math.ceil(Math.ceil(total / columns) / QUANTIZE_ROWS) };
 }
 
-function tensorScale(src: Tensor): number {
+export function tensorScale(src: Tensor): number {
   if (typeof src.scaleInv !== 'number') {
     throw new RangeError('quantize: expected a source with one scale, got one with several');
   }

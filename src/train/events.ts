@@ -2,6 +2,8 @@
  * The lines of `metrics.jsonl`, one JSON object each: what a training run says about itself.
  * Written by the loop, read by the progress bar and the report. Types only; field names are the ones in the file.
  */
+import type { ActivationMonitor } from '../model/monitor.js';
+import type { CastMonitor } from '../ops/monitor.js';
 import type { Anomaly, AnomalyPolicy } from './guard.js';
 
 /** How one FP8 tensor fared in one step. */
@@ -33,6 +35,26 @@ export interface StepLine {
   parameters?: string[];
   /** By tensor, such as `layers.0.qkv.grad_output`; only on some steps, and only in FP8 recipes. */
   fp8?: Record<string, Fp8Health>;
+}
+
+/** A tensor as a product's operand, at its last cast of the step; what is of {@link Fp8Health} only where it was cast to FP8. */
+export type TensorMonitor = CastMonitor & Partial<Fp8Health>;
+
+export interface SwigluMonitor extends ActivationMonitor {
+  /** Of each channel, the cosine between its row of the gate's weights and its row of the up weights; null where one is all zeros. */
+  cosines: (number | null)[];
+}
+
+/** Follows the `step` line of a step that was looked into. */
+export interface MonitorLine {
+  type: 'monitor';
+  step: number;
+  /** By tensor, such as `layers.0.qkv.grad_output`. */
+  tensors: Record<string, TensorMonitor>;
+  /** By the linear that the activation goes into, such as `layers.0.down`. */
+  swiglu: Record<string, SwigluMonitor>;
+  /** Norm of the gradient of each parameter, before clipping. */
+  grad_norms: Record<string, number>;
 }
 
 export interface EvalLine {
@@ -72,4 +94,4 @@ export interface DoneLine {
   [field: string]: unknown;
 }
 
-export type MetricsLine = StepLine | EvalLine | SampleLine | CheckpointLine | AnomalyLine | DoneLine;
+export type MetricsLine = StepLine | MonitorLine | EvalLine | SampleLine | CheckpointLine | AnomalyLine | DoneLine;

@@ -19,7 +19,8 @@ export async function rewindLog(store: Store, step: number, steps: number): Prom
 /** A run's end is done again, and so is a step that stopped it. */
 function isKept(line: MetricsLine, step: number, steps: number): boolean {
   if (line.type === 'anomaly') return line.action !== 'stop' && line.next <= step;
-  return line.step < step || (line.step === step && (line.type === 'step' || step < steps));
+  const ofStep = line.type === 'step' || line.type === 'monitor';
+  return line.step < step || (line.step === step && (ofStep || step < steps));
 }
 
 async function parsedLines(store: Store): Promise<{ json: string; line: MetricsLine }[]> {

@@ -39,6 +39,8 @@ export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
   readonly engine?: Engine;
   /** Finishes the step under way, saves, and ends. */
   readonly signal?: AbortSignal;
+  /** Asked before each step: whether to look into it, whatever the interval. */
+  readonly monitorNext?: () => boolean;
   /** What samples begin with; default a new line. */
   readonly samplePrompt?: string;
 }
@@ -74,7 +76,7 @@ const LN2 = Math.LN2;
 /** Lets signals and timers of the host in between two steps. */
 const breathe = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
-/** Trains and yields an event per step, evaluation, sample and checkpoint. The last one is `done`, or the checkpoint of a run that was stopped. */
+/** Trains and yields an event per step, look into one, evaluation, sample and checkpoint. The last one is `done`, or the checkpoint of a run that was stopped. */
 export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine, void> {
   const settings = trainSettings(options);
   const intervals = runIntervals(options);
@@ -206,7 +208,7 @@ class Run {
     const { engine, settings, state } = this;
     let result: StepResult;
     try {
-      result = trainStep(engine, settings, state, data, this.losses);
+      result = trainStep(engine, settings, state, data, this.losses, this.isMonitored(state.step + 1));
     } catch (error) {
       if (!(error instanceof AnomalyError)) throw error;
       return yield* this.react(error.anomaly);
@@ -217,6 +219,7 @@ class Run {
     this.stepsTimed++;
     this.losses = [...this.losses, result.loss].slice(-LOSS_WINDOW);
     yield await this.log(this.stepLine(result, now - before, now - this.started));
+    if (result.monitor) yield await this.log(result.monitor);
   }
 
   /** Does about a step that was not taken what the settings say. */
@@ -292,6 +295,11 @@ class Run {
     const { healthInterval } = this.options;
     const due = step % healthInterval === 0 || step === 1 || step === this.settings.steps;
     return due && usesFloat8(this.settings.recipe);
+  }
+
+  private isMonitored(step: number): boolean {
+    const { monitorInterval, monitorNext } = this.options;
+    return (monitorInterval > 0 && step % monitorInterval === 0) || monitorNext?.() === true;
   }
 
   private async *evaluation(validation: Uint8Array, windows?: number): AsyncGenerator<MetricsLine, number> {

@@ -64,6 +64,8 @@ export interface Intervals {
   readonly checkpointMinutes: number;
   /** Steps between FP8 health records in the log. */
   readonly healthInterval: number;
+  /** Steps between looks into a step (`monitor` lines in the log), 0 for none. */
+  readonly monitorInterval: number;
   /** Steps between samples, 0 for none. */
   readonly sampleInterval: number;
 }
@@ -115,6 +117,7 @@ const INTERVALS: Readonly<Record<keyof Intervals, Rule>> = {
   checkpointInterval: { fallback: 500, integer: true, min: 1 },
   checkpointMinutes: { fallback: 10, min: 0 },
   healthInterval: { fallback: 10, integer: true, min: 1 },
+  monitorInterval: { fallback: 0, integer: true, min: 0 },
   sampleInterval: { fallback: 0, integer: true, min: 0 },
 };
 

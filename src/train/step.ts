@@ -2,6 +2,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import { type RoleHealth, TrainingCasts } from '../model/casts.js';
 import { OPTIMIZER_STREAM } from '../model/init.js';
+import { Monitor } from '../model/monitor.js';
 import { backward, forward, type Gradients, type Model } from '../model/transformer.js';
 import { ADAMW_STREAMS, adamw } from '../ops/adamw.js';
 import { crossEntropy } from '../ops/loss.js';
@@ -9,7 +10,9 @@ import { integerPower } from '../ops/math.js';
 import { globalNorm } from '../ops/reduce.js';
 import { bytesOf, type Tensor, upload, zeros } from '../ops/tensor.js';
 import type { DataOrder } from './data.js';
+import type { MonitorLine } from './events.js';
 import { AnomalyError, findAnomaly } from './guard.js';
+import { monitorLine } from './monitor.js';
 import type { TrainSettings } from './options.js';
 import { learningRateAt } from './schedule.js';
 import { inferenceCasts, inferenceModel, type TrainingState, trainingModel } from './state.js';
@@ -20,19 +23,28 @@ export interface StepResult {
   readonly gradNorm: number;
   readonly learningRate: number;
   readonly health: ReadonlyMap<string, RoleHealth>;
+  /** Where it was asked for. */
+  readonly monitor?: MonitorLine;
 }
 
-/** Advances the state by one step, or throws AnomalyError and leaves it untouched. `losses`: those of the last steps, for the guard. */
+/**
+ * Advances the state by one step, or throws AnomalyError and leaves it untouched.
+ *
+ * @param losses those of the last steps, for the guard
+ * @param monitored whether to look into the step
+ */
 export function trainStep(
   rt: Runtime,
   settings: TrainSettings,
   state: TrainingState,
   data: DataOrder,
   losses: readonly number[] = [],
+  monitored = false,
 ): StepResult {
   return rt.scoped(() => {
     const step = state.step + 1;
-    const casts = new TrainingCasts(rt, settings.recipe, state.scales, settings.seed, step);
+    const monitor = monitored ? new Monitor(rt) : undefined;
+    const casts = new TrainingCasts(rt, settings.recipe, state.scales, settings.seed, step, monitor);
     const model = trainingModel(rt, settings, state, casts);
     const gradients = new Map(state.table.map(({ name, shape }) => [name, zeros(rt, shape, 'float32')]));
     const loss = lossAndGradients(model, casts, settings, state.step + state.offset, data, gradients);
@@ -43,11 +55,12 @@ export function trainStep(
       state.scales.discard();
       throw new AnomalyError(anomaly);
     }
+    const seen = monitor && monitorLine(rt, state, monitor, casts.health, gradients);
     const learningRate = learningRateAt(step, settings);
     update(rt, settings, state, gradients, gradNorm, learningRate, step);
     state.scales.advance(settings.recipe.scaling, step);
     state.step = step;
-    return { loss, gradNorm, learningRate, health: casts.health };
+    return { loss, gradNorm, learningRate, health: casts.health, monitor: seen };
   });
 }
 

@@ -1,0 +1,82 @@
+/** What a cast did to a tensor, measured after it. Kernel: assembly/monitor.ts. */
+import type { Runtime } from '../engine/runtime.js';
+import { type DType, formatSpec } from '../formats/index.js';
+import { log } from './math.js';
+import { dequantize, type QuantizeOptions, rowsOf, tensorScale } from './quantize.js';
+import { floatOfBits } from './scale.js';
+import { idOf, type Tensor } from './tensor.js';
+
+export interface CastMonitor {
+  /** Format the tensor was cast to. */
+  dtype: DType;
+  /** Largest magnitude before the scale. */
+  amax: number;
+  /** mean(x^4) / mean(x^2)^2 of the source, not centred: 3 for normal numbers, the number of elements for a single spike; null for zeros. */
+  kurtosis: number | null;
+  /** 10 log10(sum x^2 / sum (x - q)^2), q what the codes stand for; null where nothing was lost, or there was nothing to lose. */
+  sqnr_db: number | null;
+  /** How often each code occurs, where a code is one byte: 256 counts. */
+  codes?: number[];
+}
+
+const CODES = 256;
+/** Of one unit's results, see the kernel. */
+const SUM_BYTES = 32;
+
+/**
+ * @param src what was cast: read with the same factors as by {@link quantize}
+ * @param codes what it became
+ */
+export function monitorCast(
+  rt: Runtime,
+  src: Tensor,
+  codes: Tensor,
+  { rowFactor = 0, columnFactor = 0 }: Pick<QuantizeOptions, 'rowFactor' | 'columnFactor'> = {},
+): CastMonitor {
+  const { columns, total, units } = rowsOf(src, rowFactor !== 0 || columnFactor !== 0);
+  const oneByte = formatSpec(codes.dtype).bytes === 1;
+  const size = SUM_BYTES + (oneByte ? 4 * CODES : 0);
+  return rt.scoped(() => {
+    const out = rt.arena.alloc(units * size);
+    const scaled = typeof codes.scaleInv === 'number';
+    rt.parallel(
+      'monitorCast',
+      units,
+      rt.kernels.monitorScratch(columns),
+      src.ptr,
+      idOf(src.dtype),
+      tensorScale(src),
+      rowFactor,
+      columnFactor,
+      columns,
+      total,
+      codes.ptr,
+      idOf(codes.dtype),
+      scaled ? tensorScale(codes) : 1,
+      scaled ? 0 : dequantize(rt, codes).ptr,
+      out,
+    );
+    const words = new Uint32Array(rt.arena.buffer, out, (units * size) / 4);
+    const reals = new Float64Array(rt.arena.buffer, out, (units * size) / 8);
+    const counts: number[] = new Array(oneByte ? CODES : 0).fill(0);
+    let [squares, fourths, errors, largest] = [0, 0, 0, 0];
+    for (let unit = 0; unit < units; unit++) {
+      const real = (unit * size) / 8;
+      const word = (unit * size) / 4;
+      squares += reals[real];
+      fourths += reals[real + 1];
+      errors += reals[real + 2];
+      largest = Math.max(largest, words[word + 6]);
+      for (let code = 0; code < counts.length; code++) counts[code] += words[word + SUM_BYTES / 4 + code];
+    }
+    return {
+      dtype: codes.dtype,
+      amax: floatOfBits(largest),
+      kurtosis: finite((total * fourths) / (squares * squares)),
+      sqnr_db: finite((10 / Math.LN10) * log(squares / errors)),
+      ...(oneByte && { codes: counts }),
+    };
+  });
+}
+
+const finite = (x: number): number | null => (Number.isFinite(x) ? x : null);
