@@ -111,6 +111,7 @@ const FOLDERS = [
   ['src/interop', /\.ts$/],
   ['src/model', /\.ts$/],
   ['src/train', /\.ts$/],
+  ['src/study', /\.ts$/],
   ['src/verify', /\.ts$/],
   ['src/cli', /\.ts$/],
   ['scripts', /\.(mjs|py)$/],
@@ -159,6 +160,7 @@ const PARTS = {
     'inspect-flags': flagsOf('inspect'),
     'verify-flags': flagsOf('verify'),
   },
+  'docs/studies.md': { 'study-flags': flagsOf('study') },
 };
 
 /** Files that are generated whole. */

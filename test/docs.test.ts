@@ -16,6 +16,7 @@ import { evalCommand } from '../src/cli/eval.js';
 import { generateCommand } from '../src/cli/generate.js';
 import { inspectCommand } from '../src/cli/inspect.js';
 import { withDashes } from '../src/cli/options.js';
+import { studyCommand } from '../src/cli/study.js';
 import { trainCommand } from '../src/cli/train.js';
 import { verifyCommand } from '../src/cli/verify.js';
 import { MOBY } from './helpers/training.js';
@@ -60,6 +61,7 @@ const OCTAVO: Readonly<Record<string, () => Command>> = {
   inspect: inspectCommand,
   diff: diffCommand,
   verify: verifyCommand,
+  study: studyCommand,
 };
 
 /** Arguments of an octavo command, parsed by its own parser and not run. */

@@ -25,8 +25,21 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   model: ['formats', 'engine', 'ops'],
   interop: ['formats', 'src/model/config.ts'],
   train: ['formats', 'engine', 'ops', 'model', 'interop'],
+  study: ['formats', 'engine', 'ops', 'model', 'interop', 'train'],
   verify: ['formats', 'engine', 'ops'],
-  cli: ['formats', 'engine', 'ops', 'model', 'interop', 'train', 'verify', 'commander', 'cli-progress', 'uplot'],
+  cli: [
+    'formats',
+    'engine',
+    'ops',
+    'model',
+    'interop',
+    'train',
+    'study',
+    'verify',
+    'commander',
+    'cli-progress',
+    'uplot',
+  ],
   // The library's surface.
   'index.ts': ['formats', 'engine', 'ops'],
 };

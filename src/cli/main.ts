@@ -8,6 +8,7 @@ import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
 import { withDashes } from './options.js';
+import { studyCommand } from './study.js';
 import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
 
@@ -27,7 +28,16 @@ function program(): Command {
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'octavo: ')) })
     .showSuggestionAfterError();
-  for (const make of [trainCommand, generateCommand, evalCommand, inspectCommand, diffCommand, verifyCommand]) {
+  const commands = [
+    trainCommand,
+    generateCommand,
+    evalCommand,
+    inspectCommand,
+    diffCommand,
+    verifyCommand,
+    studyCommand,
+  ];
+  for (const make of commands) {
     const command = make();
     command.copyInheritedSettings(octavo);
     octavo.addCommand(command);

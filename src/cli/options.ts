@@ -29,8 +29,12 @@ export interface EngineFlags {
 }
 
 export const engineOptions = (command: Command): Command =>
+  buildOptions(
+    command.option('--threads <n>', 'threads in all; 1 starts no workers (default: one for each core)', number),
+  );
+
+export const buildOptions = (command: Command): Command =>
   command
-    .option('--threads <n>', 'threads in all; 1 starts no workers (default: one for each core)', number)
     .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'; the results have the same bits", 'auto')
     .option('--turbo', '256-bit vectors in Node 24 and newer, relaxed SIMD in Node 20; the results have the same bits');
 

@@ -125,12 +125,12 @@ function describe(line: StepLine, totalSteps: number, left: number | null): stri
 }
 
 /** JSON has no NaN, so a diverged run hands us null where the type says number. */
-function number(value: number | null, format: (x: number) => string): string {
+export function number(value: number | null, format: (x: number) => string): string {
   return typeof value === 'number' && Number.isFinite(value) ? format(value) : 'n/a';
 }
 
 /** Bar and parts in one line of at most `width` columns: the bar gives way first, then the last parts. */
-function layOut(parts: string[], progress: number, width: number, paint: ReturnType<typeof painter>): string {
+export function layOut(parts: string[], progress: number, width: number, paint: ReturnType<typeof painter>): string {
   let text = parts.join('  ');
   for (let n = parts.length; text.length > width && n > 1; ) text = parts.slice(0, --n).join('  ');
   if (text.length > width) return text.slice(0, Math.max(0, width));
@@ -142,7 +142,7 @@ function layOut(parts: string[], progress: number, width: number, paint: ReturnT
   return `${paint.full('█'.repeat(full))}${paint.dim('░'.repeat(cells - full))}${percent}  ${text}`;
 }
 
-function painter(colour: boolean) {
+export function painter(colour: boolean) {
   const wrap = (code: number) => (text: string) => (colour && text ? `\x1b[${code}m${text}\x1b[0m` : text);
   return { full: wrap(36), dim: wrap(2) };
 }
@@ -160,7 +160,7 @@ function remainingTime(totalSteps: number, startStep: number): (step: number) =>
   };
 }
 
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   const s = Math.ceil(seconds);
   if (s < 60) return `${s}s`;
   if (s < 3600) return `${Math.floor(s / 60)}m ${s % 60}s`;
@@ -168,7 +168,7 @@ function duration(seconds: number): string {
   return `${Math.floor(s / 86_400)}d ${Math.floor((s % 86_400) / 3600)}h`;
 }
 
-function printable(text: string): string {
+export function printable(text: string): string {
   const lines = text.replaceAll('\r\n', '\n').trimEnd();
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach the terminal
   return lines.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');

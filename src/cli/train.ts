@@ -12,6 +12,7 @@ import { runIntervals, type SettingNames, type TrainSettingsInput } from '../tra
 import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
 import { createProgress } from './progress.js';
 import { renderReport } from './report.js';
+import { stopOnSignals } from './signals.js';
 
 /** The flags with a number have their names, types and meaning in the tables below. */
 interface TrainFlags extends EngineFlags {
@@ -114,7 +115,7 @@ async function run(flags: TrainFlags): Promise<void> {
   const data = await readText(flags.data);
   const store = await openDirectory(flags.outDir);
   const engine = await openEngine(flags);
-  const stop = stopOnSignals();
+  const stop = stopOnSignals('Stopping after this step; once more to stop at once.');
   try {
     const input = await settingsFrom(flags, engine, store);
     const settings = trainSettings(input, FLAG_OF);
@@ -232,20 +233,4 @@ async function finish(done: DoneLine, flags: TrainFlags, engine: Engine, store: 
     '',
   ];
   process.stdout.write(lines.join('\n'));
-}
-
-/** The first signal asks the run to end after its step. A second one finds nobody listening, and ends the process at once. */
-function stopOnSignals(): { signal: AbortSignal; restore: () => void } {
-  const controller = new AbortController();
-  const signals = ['SIGINT', 'SIGTERM'] as const;
-  const restore = () => {
-    for (const name of signals) process.off(name, stop);
-  };
-  const stop = () => {
-    restore();
-    process.stderr.write('\nStopping after this step; once more to stop at once.\n');
-    controller.abort();
-  };
-  for (const name of signals) process.on(name, stop);
-  return { signal: controller.signal, restore };
 }

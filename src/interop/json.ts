@@ -32,6 +32,12 @@ export function describeJson(value: JsonValue | undefined): string {
   return String(value);
 }
 
+/** As `JSON.parse` would give it. */
+export function plainJson(value: JsonValue | undefined): unknown {
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, inner]) => [key, plainJson(inner)]));
+  return Array.isArray(value) ? value.map(plainJson) : value;
+}
+
 /** `model.layers.0["shape"][1]` written as a reader finds it: `"model.layers.0"."shape"[1]`. */
 function describePath(path: readonly (string | number)[]): string {
   let text = '';

@@ -5,7 +5,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
 import { FileError } from '../interop/errors.js';
-import { describeJson, type JsonObject, type JsonValue, parseJsonObject } from '../interop/json.js';
+import { describeJson, type JsonObject, type JsonValue, parseJsonObject, plainJson } from '../interop/json.js';
 import {
   parseSafetensors,
   type Safetensors,
@@ -111,7 +111,7 @@ export async function resumeState(rt: Runtime, identity: RunIdentity, store: Sto
 /** The settings of the run that lives here, for a resume that does not name them again. */
 export const savedSettings = (rt: Runtime, store: Store): Promise<TrainSettings | undefined> =>
   readCheckpoint(store, (file) => {
-    const given = plain(stateRecord(rt, parseSafetensors(file)).get('settings'));
+    const given = plainJson(stateRecord(rt, parseSafetensors(file)).get('settings'));
     try {
       return trainSettings(given as TrainSettingsInput);
     } catch (error) {
@@ -185,10 +185,10 @@ export function readStateFile(rt: Runtime, file: Safetensors): StateFile {
   const record = stateRecord(rt, file);
   const scales = numbersIn(record, 'scale_inv');
   const names = [...file.tensors.keys()];
-  const text = (value: JsonValue) => JSON.stringify(plain(value));
+  const text = (value: JsonValue) => JSON.stringify(plainJson(value));
   return {
     step: numberIn(record, 'step'),
-    settings: plain(record.get('settings')),
+    settings: plainJson(record.get('settings')),
     parameters: [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('.'))))],
     tensors: names.map((name, i) => ({ ...file.tensors.get(name)!, name, scaleInv: scales[i] })),
     scales: new Map(
@@ -224,7 +224,7 @@ function checkDigest(what: string, expected: JsonValue | undefined, got: string)
 function checkIdentity(record: JsonObject, identity: RunIdentity): void {
   const given = record.get('settings');
   if (!(given instanceof Map)) fail('settings', 'an object', given);
-  const [difference] = settingsThatDiffer(lasting(plain(given)), lasting(identity.settings));
+  const [difference] = settingsThatDiffer(lasting(plainJson(given)), lasting(identity.settings));
   if (difference) {
     const [name, was, is] = difference;
     throw new RangeError(`resume: expected the settings the run began with, ${name} = ${was}, got ${is}`);
@@ -241,11 +241,6 @@ const lasting = (settings: unknown): unknown =>
   JSON.parse(JSON.stringify(settings), (key, value) =>
     (GUARD_SETTINGS as string[]).includes(key) ? undefined : value,
   );
-
-const plain = (value: JsonValue | undefined): unknown => {
-  if (value instanceof Map) return Object.fromEntries([...value].map(([key, inner]) => [key, plain(inner)]));
-  return Array.isArray(value) ? value.map(plain) : value;
-};
 
 /** Every setting that differs, as JSON. */
 export function settingsThatDiffer(a: unknown, b: unknown, at = ''): [name: string, a: string, b: string][] {

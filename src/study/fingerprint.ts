@@ -1,0 +1,43 @@
+/**
+ * What the code is, as far as it decides a run's log: the bits that it makes of a few steps of a tiny model. A change of the code that
+ * alters them makes other runs; one that does not leaves finished runs valid.
+ */
+import type { Runtime } from '../engine/runtime.js';
+import { DataOrder } from '../train/data.js';
+import { AnomalyError } from '../train/guard.js';
+import type { TrainSettings } from '../train/options.js';
+import { freeState, initialState, stateDigest } from '../train/state.js';
+import { evaluate, trainStep } from '../train/step.js';
+
+/** Of what a run leaves behind, and of how a study reads it. */
+const VERSION = 1;
+
+const STEPS = 3;
+const PROBE = { blockSize: 24, batchSize: 2, gradientAccumulation: 2, warmupSteps: 1, steps: STEPS, seed: 1 };
+/** Whole blocks of 128 for the recipes that scale by them. */
+const SIZES = {
+  hiddenSize: 128,
+  intermediateSize: 256,
+  layers: 1,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 32,
+  maxPositions: 24,
+};
+
+/** With the recipe and the hyper-parameters of a run: what it does not use cannot change its key. */
+export function fingerprint(rt: Runtime, settings: TrainSettings): string {
+  const probe = { ...settings, ...PROBE, config: { ...settings.config, ...SIZES } };
+  const text = Uint8Array.from({ length: 512 }, (_, i) => (i * i * 7 + i * 13) % settings.config.vocabSize);
+  const state = initialState(rt, probe);
+  try {
+    const data = new DataOrder(text, probe.blockSize, probe.seed);
+    for (let step = 0; step < STEPS; step++) trainStep(rt, probe, state, data);
+    return `${VERSION} ${stateDigest(rt, state)} ${evaluate(rt, probe, state, text)}`;
+  } catch (error) {
+    if (error instanceof AnomalyError) return `${VERSION} ${error.message}`;
+    throw error;
+  } finally {
+    freeState(rt, state);
+  }
+}

@@ -1,0 +1,7 @@
+/** The laboratory: experiments as data, their runs side by side, and what they came to. */
+export { type Experiment, experimentOf, type Size } from './experiment.js';
+export { MEASURES, type MeasureName } from './measures.js';
+export { nameOf, type PlannedRun, planOf } from './plan.js';
+export { type Results, type RunRecord, resultsCsv, resultsOf, runRecord, type Text } from './results.js';
+export { execute, RESULT_FILE, type RunResult, resultIn } from './run.js';
+export { sideBySide } from './schedule.js';

@@ -1,0 +1,106 @@
+/** From an experiment to its runs: every value of every axis with every other, each with every seed. */
+import type { Runtime } from '../engine/runtime.js';
+import { type Recipe, recipeOf } from '../ops/recipe.js';
+import { digestOfContent } from '../train/model-files.js';
+import { type Intervals, type TrainSettings, type TrainSettingsInput, trainSettings } from '../train/options.js';
+import type { AxisValue, Experiment, Json } from './experiment.js';
+import { fingerprint } from './fingerprint.js';
+
+/** A place in the grid: the name of one value of each axis. Runs of one cell differ by seed. */
+export type Cell = Readonly<Record<string, string>>;
+
+export interface PlannedRun {
+  /** Of all that decides the run's log: equal digests, equal logs. */
+  readonly digest: string;
+  readonly cell: Cell;
+  readonly seed: number;
+  readonly settings: TrainSettings;
+  readonly intervals: Partial<Intervals>;
+  readonly tokens: number;
+}
+
+/** Every cell of the grid with the axis values it is made of, the last axis fastest. */
+export function cellsOf({ axes }: Pick<Experiment, 'axes'>): { cell: Cell; values: readonly AxisValue[] }[] {
+  return Object.entries(axes).reduce<{ cell: Cell; values: readonly AxisValue[] }[]>(
+    (cells, [axis, choices]) =>
+      cells.flatMap(({ cell, values }) =>
+        choices.map((value) => ({ cell: { ...cell, [axis]: value.name }, values: [...values, value] })),
+      ),
+    [{ cell: {}, values: [] }],
+  );
+}
+
+/** The cell that this one is compared with; undefined for one that is a baseline itself, or where there is none. */
+export function baselineOf(cell: Cell, baseline: Experiment['baseline']): Cell | undefined {
+  const other = { ...cell, ...baseline };
+  return Object.keys(cell).every((axis) => cell[axis] === other[axis]) ? undefined : other;
+}
+
+export const nameOf = (cell: Cell): string => Object.values(cell).join(', ');
+
+/** The runs of an experiment on this text, in the order of cells and seeds. A refusal names the cell. */
+export function planOf(rt: Runtime, experiment: Experiment, data: Uint8Array): PlannedRun[] {
+  const dataDigest = digestOfContent(rt, data);
+  return cellsOf(experiment).flatMap(({ cell, values }) => {
+    const settings = inCell(cell, () => trainSettings(settingsOf(experiment, values)));
+    const code = fingerprint(rt, settings);
+    return Array.from({ length: experiment.seeds }, (_, i) => {
+      const run = planned(experiment, { ...settings, seed: i + 1 });
+      const identity = JSON.stringify([run.settings, run.intervals, dataDigest, code]);
+      return { digest: digestOfContent(rt, new TextEncoder().encode(identity)), cell, seed: i + 1, ...run };
+    });
+  });
+}
+
+function inCell<T>(cell: Cell, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
+    const Refusal = error instanceof TypeError ? TypeError : RangeError;
+    throw new Refusal(`${nameOf(cell)}: ${error.message}`);
+  }
+}
+
+function planned({ evaluations }: Experiment, settings: TrainSettings) {
+  const { steps } = settings;
+  const evalInterval = Math.ceil(steps / evaluations);
+  // Checkpoints come by the clock: they change nothing, and an interrupted run loses minutes at most.
+  const intervals = { evalInterval, checkpointInterval: Number.MAX_SAFE_INTEGER, checkpointMinutes: 2 };
+  return { settings, intervals, tokens: steps * tokensPerStep(settings) };
+}
+
+const tokensPerStep = ({ batchSize, gradientAccumulation, blockSize }: TrainSettings): number =>
+  batchSize * gradientAccumulation * blockSize;
+
+/** The base with what each axis value sets, in the order of the axes, and as many steps as the tokens take. */
+function settingsOf(experiment: Experiment, values: readonly AxisValue[]): TrainSettingsInput {
+  const settings = JSON.parse(JSON.stringify(experiment.settings)) as Record<string, Json>;
+  for (const { set } of values) {
+    for (const [path, value] of Object.entries(set)) assign(settings, path, value);
+  }
+  const input = settings as unknown as TrainSettingsInput;
+  return { ...input, steps: Math.ceil(experiment.tokens / tokensPerStep(trainSettings(input))) };
+}
+
+/** Sets what a path leads to. One into a recipe makes a record of its name first, and another name of that. */
+function assign(settings: Record<string, Json>, path: string, value: Json): void {
+  const names = path.split('.');
+  const field = names.pop()!;
+  if (names[0] === 'recipe') settings.recipe = derived(settings.recipe, path, value);
+  let place = settings;
+  for (const name of names) {
+    const inner = place[name] ?? {};
+    if (typeof inner !== 'object' || Array.isArray(inner)) {
+      throw new TypeError(`${path}: expected ${name} as a record, got ${JSON.stringify(inner)}`);
+    }
+    place[name] = inner;
+    place = inner as Record<string, Json>;
+  }
+  place[field] = value;
+}
+
+function derived(recipe: Json | undefined, path: string, value: Json): Json {
+  const record = JSON.parse(JSON.stringify(recipeOf((recipe ?? 'fp8') as unknown as string | Recipe)));
+  return { ...record, name: `${record.name} with ${path.slice('recipe.'.length)} ${JSON.stringify(value)}` };
+}

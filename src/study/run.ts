@@ -1,0 +1,66 @@
+/** One run of a study: from its directory if it ended there before, else trained, or trained on. */
+import type { Store } from '../engine/store.js';
+import { FileError } from '../interop/errors.js';
+import { parseJsonObject } from '../interop/json.js';
+import type { Engine } from '../ops/engine.js';
+import { fileOfRun } from '../train/checkpoint.js';
+import type { MetricsLine } from '../train/events.js';
+import { type Summary, TrainingError, train } from '../train/loop.js';
+import type { PlannedRun } from './plan.js';
+
+/** Beside the log of a run that ended. What it came to stands in the log; this says that it ended, and what it took. */
+export const RESULT_FILE = 'result.json';
+
+export interface RunResult {
+  readonly digest: string;
+  /** Whether the run took all its steps, or an anomaly ended it: a result as well. */
+  readonly ended: 'finished' | 'anomaly';
+  /** Of running, across resumes. */
+  readonly seconds: number;
+}
+
+export interface RunOptions {
+  readonly data: Uint8Array;
+  readonly engine: Engine;
+  /** The run's own directory. */
+  readonly store: Store;
+  readonly signal?: AbortSignal;
+  readonly watch?: (line: MetricsLine) => void;
+}
+
+/** The result in a run's directory, or undefined where it has not ended. */
+export async function resultIn(store: Store): Promise<RunResult | undefined> {
+  const file = await store.read(RESULT_FILE);
+  if (!file) return undefined;
+  const record = parseJsonObject(file, `${store.path}/${RESULT_FILE}`);
+  const [digest, ended, seconds] = ['digest', 'ended', 'seconds'].map((name) => record.get(name));
+  const whole =
+    typeof digest === 'string' && (ended === 'finished' || ended === 'anomaly') && typeof seconds === 'number';
+  if (!whole) throw new FileError(`${store.path}/${RESULT_FILE}: expected the result of a run, got another record`);
+  return { digest, ended, seconds };
+}
+
+/** Ends the run, and gives its result; undefined where the signal came before. */
+export async function execute(run: PlannedRun, options: RunOptions): Promise<RunResult | undefined> {
+  const { store, engine, data, signal, watch } = options;
+  const known = await resultIn(store);
+  if (known) return known;
+  const resume = (await fileOfRun(store)) !== undefined;
+  const events = train({ ...run.settings, ...run.intervals, data, engine, outDir: store, resume, signal });
+  let last: MetricsLine | undefined;
+  let seconds = 0;
+  try {
+    for await (const line of events) {
+      last = line;
+      if (line.type === 'step') seconds = line.elapsed_s;
+      watch?.(line);
+    }
+  } catch (error) {
+    if (!(error instanceof TrainingError && last?.type === 'anomaly')) throw error;
+  }
+  if (last?.type !== 'done' && last?.type !== 'anomaly') return undefined;
+  if (last.type === 'done') seconds = (last as unknown as Summary).elapsed_seconds;
+  const result: RunResult = { digest: run.digest, ended: last.type === 'done' ? 'finished' : 'anomaly', seconds };
+  await store.write(RESULT_FILE, `${JSON.stringify(result)}\n`);
+  return result;
+}
