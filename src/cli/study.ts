@@ -19,6 +19,7 @@ import {
 import { readLog } from '../train/log.js';
 import { digestOfContent } from '../train/model-files.js';
 import { buildOptions, type EngineFlags, number, openEngine, printJson } from './options.js';
+import { renderStudy } from './report/study.js';
 import { stopOnSignals } from './signals.js';
 import { type TextSource, textName, textOf } from './study/corpus.js';
 import { Jobs } from './study/jobs.js';
@@ -107,6 +108,7 @@ async function study(name: string | undefined, flags: StudyFlags): Promise<void>
     await writeAll(folder, {
       'results.json': `${JSON.stringify(results, null, 1)}\n`,
       'results.csv': resultsCsv(results),
+      'report.html': renderStudy(results),
       [`${chosen.name}.md`]: summaryMarkdown(results, circumstances),
     });
     if (flags.json) printJson({ type: 'done', report: `${folder.path}/report.html`, cells: results.cells });

@@ -74,7 +74,7 @@ export function headline(config: object, summary: object, run: RunData): Headlin
   };
 }
 
-export function figuresHtml({ main, facts }: Headline): string {
+export function figuresHtml({ main, facts }: Pick<Headline, 'main' | 'facts'>): string {
   const item = ({ label, value, note, wide }: Figure) =>
     `<div${wide ? ' class="wide"' : ''}><dt>${escapeHtml(label)}</dt><dd>${escapeHtml(value)}${note ? `<small>${escapeHtml(note)}</small>` : ''}</dd></div>`;
   return `<section id="figures" aria-label="Headline figures">

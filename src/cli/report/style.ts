@@ -6,13 +6,13 @@ export const style = `
   --serif: "Iowan Old Style", "Palatino Linotype", Palatino, "Book Antiqua", Georgia, serif;
   --mono: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   --paper: #f6f5f1; --sheet: #fffefb; --ink: #1d2126; --muted: #5b636d; --line: #dedbd2; --grid: #ebe8e0;
-  --blue: #0a66b0; --orange: #c24e00; --green: #00805c;
+  --blue: #0a66b0; --orange: #c24e00; --green: #00805c; --purple: #a3437b; --sky: #2c8fc4; --gold: #8f6f00; --rust: #7d3b1f;
   --watch: #fcefc9; --watch-ink: #6b4700; --high: #fbdad3; --high-ink: #9c1c0c;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #121518; --sheet: #1a1e22; --ink: #e7e8ea; --muted: #a0a8b1; --line: #31373d; --grid: #282d33;
-    --blue: #6ab4f5; --orange: #ff9d5c; --green: #4fd0a2;
+    --blue: #6ab4f5; --orange: #ff9d5c; --green: #4fd0a2; --purple: #e49cc4; --sky: #8fd3f7; --gold: #e6c84f; --rust: #d59a78;
     --watch: #43370f; --watch-ink: #f6d886; --high: #56211a; --high-ink: #ffb3a6;
   }
 }
@@ -73,6 +73,7 @@ dt { color: var(--muted); font-size: 0.875rem; }
 .u-legend th { font-weight: 400; color: var(--muted); border-radius: 2px; }
 .u-legend .u-series:first-child th { cursor: default; }
 .u-legend .u-series:first-child .u-marker { display: none; }
+.u-legend .edge { display: none; }
 .u-legend .u-marker { width: 0.875rem; height: 3px; border-radius: 2px; margin-right: 0.375rem; }
 .u-legend .u-value { font-variant-numeric: tabular-nums; min-width: 3.25rem; padding-left: 0.25rem; }
 .u-select { background: color-mix(in srgb, var(--blue) 14%, transparent); }
@@ -114,6 +115,9 @@ td [aria-hidden] { font-size: 0.625rem; vertical-align: 0.125em; }
 .record td { white-space: pre-wrap; overflow-wrap: anywhere; text-align: left; font-family: var(--mono); font-size: 0.8125rem; }
 .record tbody th { font-weight: 400; color: var(--muted); vertical-align: top; }
 .record caption { color: var(--ink); font-weight: 600; }
+
+.scroll td.words { white-space: normal; text-align: left; min-width: 14rem; }
+.scroll + .scroll { margin-top: 1rem; }
 
 .samples { margin-top: 0.75rem; background: var(--sheet); border: 1px solid var(--line); border-radius: 6px; }
 .samples details + details { border-top: 1px solid var(--line); }

@@ -89,7 +89,7 @@ ${recordTable('Summary', summary)}
 </section>`;
 }
 
-function recordTable(caption: string, record: object): string {
+export function recordTable(caption: string, record: object): string {
   const rows = flatten(record).map(
     ([name, value]) => `<tr><th scope="row">${escapeHtml(name)}</th><td>${escapeHtml(value)}</td></tr>`,
   );

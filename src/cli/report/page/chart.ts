@@ -17,6 +17,8 @@ export interface ChartSpec {
   whole?: boolean;
   /** Steps to mark with a dashed vertical line. */
   marks?: number[];
+  /** Areas between two series, by their number from 1 on, filled in the colour of a third. */
+  bands?: { between: [upper: number, lower: number]; color: string }[];
 }
 
 export interface SeriesSpec {
@@ -27,6 +29,8 @@ export interface SeriesSpec {
   alpha?: number;
   /** Values at some steps only: points, joined by a line. */
   sparse?: boolean;
+  /** An edge of a band: neither drawn nor in the legend. */
+  edge?: boolean;
   value: (value: number | null) => string;
 }
 
@@ -115,10 +119,11 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
             stroke: () => css(series.color),
             width: series.width,
             alpha: series.alpha ?? 1,
-            spanGaps: series.sparse,
+            spanGaps: series.sparse || series.edge,
+            class: series.edge ? 'edge' : undefined,
             // A line through one point is invisible; hundreds of points hide their line.
             points: {
-              show: known(i + 1) <= (series.sparse ? 120 : 2),
+              show: !series.edge && known(i + 1) <= (series.sparse ? 120 : 2),
               size: 6,
               space: 0,
               fill: () => css(series.color),
@@ -127,6 +132,10 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
           }),
         ),
       ],
+      bands: (spec.bands ?? []).map(({ between, color }) => ({
+        series: between,
+        fill: () => `color-mix(in srgb, ${css(color)} 16%, transparent)`,
+      })),
       hooks: { draw: [drawMarks] },
     },
     spec.data,
