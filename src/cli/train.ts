@@ -61,6 +61,7 @@ const INTERVALS = {
   checkpointMinutes: 'checkpoint_minutes',
   monitorInterval: 'monitor_interval',
   sampleInterval: 'sample_interval',
+  sharpnessInterval: 'sharpness_interval',
 } as const;
 const FLAG_OF: SettingNames = { ...NUMBERS, ...SIZES, ...INTERVALS, onAnomaly: 'on_anomaly' };
 
@@ -105,6 +106,7 @@ export function trainCommand(): Command {
     .option('--rewind-interval <n>', 'steps between points to rewind to (default: 100)', number)
     .option('--monitor-interval <n>', 'steps between looks inside FP8, written to the log, 0 for none', number, 0)
     .option('--sample-interval <n>', 'steps between samples, 0 for none', number, 0)
+    .option('--sharpness-interval <n>', 'steps between measurements of sharpness, 0 for none', number, 0)
     .option('--prompt <text>', 'what samples begin with')
     .option('--json', 'print one JSON line for each event instead of progress')
     .action(run);

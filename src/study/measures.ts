@@ -75,6 +75,13 @@ const MEASURE_RECORDS = {
     curve: means((line) => (line.type === 'step' ? line.grad_norm : undefined)),
     number: highest,
   },
+  sharpness: {
+    title: 'Sharpness',
+    unit: 'of the loss around the logits, per cent',
+    words: ['higher', 'lower'],
+    curve: points((line) => (line.type === 'sharpness' ? line.sharpness : undefined)),
+    number: last,
+  },
   saturated: { title: 'Saturated', ...SHARE, curve: points(worst('saturated')), number: highest },
   underflowed: { title: 'Underflowed', ...SHARE, curve: points(worst('underflowed')), number: highest },
 } satisfies Record<string, Measure>;

@@ -62,11 +62,16 @@ function inCell<T>(cell: Cell, make: () => T): T {
   }
 }
 
-function planned({ evaluations }: Experiment, settings: TrainSettings) {
+function planned({ evaluations, measures }: Experiment, settings: TrainSettings) {
   const { steps } = settings;
   const evalInterval = Math.ceil(steps / evaluations);
   // Checkpoints come by the clock: they change nothing, and an interrupted run loses minutes at most.
-  const intervals = { evalInterval, checkpointInterval: Number.MAX_SAFE_INTEGER, checkpointMinutes: 2 };
+  const intervals = {
+    evalInterval,
+    checkpointInterval: Number.MAX_SAFE_INTEGER,
+    checkpointMinutes: 2,
+    ...(measures.includes('sharpness') && { sharpnessInterval: evalInterval }),
+  };
   return { settings, intervals, tokens: steps * tokensPerStep(settings) };
 }
 

@@ -64,6 +64,13 @@ export interface EvalLine {
   val_bits_per_byte: number;
 }
 
+export interface SharpnessLine {
+  type: 'sharpness';
+  step: number;
+  /** Of the loss around the logits of last tokens, in per cent (sharpness.ts). */
+  sharpness: number;
+}
+
 export interface SampleLine {
   type: 'sample';
   step: number;
@@ -94,4 +101,12 @@ export interface DoneLine {
   [field: string]: unknown;
 }
 
-export type MetricsLine = StepLine | MonitorLine | EvalLine | SampleLine | CheckpointLine | AnomalyLine | DoneLine;
+export type MetricsLine =
+  | StepLine
+  | MonitorLine
+  | EvalLine
+  | SharpnessLine
+  | SampleLine
+  | CheckpointLine
+  | AnomalyLine
+  | DoneLine;

@@ -8,12 +8,13 @@ import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
 import { fileOfRun, PREVIOUS_STATE_FILE, type RunIdentity, resumeState, STATE_FILE, stateFile } from './checkpoint.js';
 import { DataOrder, splitTokens } from './data.js';
-import type { AnomalyLine, DoneLine, EvalLine, Fp8Health, MetricsLine, StepLine } from './events.js';
+import type { AnomalyLine, DoneLine, EvalLine, Fp8Health, MetricsLine, SharpnessLine, StepLine } from './events.js';
 import { type Anomaly, AnomalyError, LOSS_WINDOW, MAX_FAILURES } from './guard.js';
 import { METRICS_FILE, rewindLog } from './log.js';
 import { digestOfContent, fileDtype, modelFiles } from './model-files.js';
 import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { isRewindPoint, rewindPointOf, rewound } from './rewind.js';
+import { sharpness } from './sharpness.js';
 import {
   freeState,
   inferenceCasts,
@@ -176,7 +177,7 @@ class Run {
 
   async *steps(data: DataOrder, validation: Uint8Array): AsyncGenerator<MetricsLine, void> {
     const { settings, options } = this;
-    const { evalInterval, evalWindows, checkpointInterval, sampleInterval } = options;
+    const { evalInterval, evalWindows, checkpointInterval, sampleInterval, sharpnessInterval } = options;
     const last = Math.min(settings.steps, options.stopAt);
     while (this.state.step < last && !options.signal?.aborted) {
       const before = this.state.step;
@@ -186,6 +187,7 @@ class Run {
       if (step <= before) continue;
       const ends = step === settings.steps;
       if (!ends && step % evalInterval === 0) yield* this.evaluation(validation, evalWindows);
+      if (sharpnessInterval && (ends || step % sharpnessInterval === 0)) yield* this.sharpness(validation);
       if (!ends && sampleInterval && step % sampleInterval === 0) yield await this.log(this.sample());
       const due = step % checkpointInterval === 0 || isRewindPoint(settings, step) || this.isLongAgo();
       if (!ends && step < last && step !== this.saved && due) yield* this.checkpoint();
@@ -308,6 +310,12 @@ class Run {
     if (!Number.isFinite(loss)) yield* this.fail(step, `step ${step}: expected a finite validation loss, got ${loss}`);
     yield await this.log<EvalLine>({ type: 'eval', step, val_loss: loss, val_bits_per_byte: loss / LN2 });
     return loss;
+  }
+
+  private async *sharpness(validation: Uint8Array): AsyncGenerator<MetricsLine, void> {
+    const { engine, settings, state } = this;
+    const value = sharpness(engine, settings, state, validation);
+    yield await this.log<SharpnessLine>({ type: 'sharpness', step: state.step, sharpness: value });
   }
 
   private sample() {

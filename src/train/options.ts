@@ -2,6 +2,7 @@
 import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/config.js';
 import { parametersOf } from '../model/params.js';
 import { frozen, MX_BLOCK, type Recipe, recipeOf } from '../ops/recipe.js';
+import { type Alignment, alignmentOf } from './alignment.js';
 import { ANOMALY_POLICIES, type AnomalyPolicy } from './guard.js';
 
 export interface TrainSettings {
@@ -36,6 +37,8 @@ export interface TrainSettings {
   readonly maxUnderflowed: number;
   /** Steps between the points that 'rewind' goes back to. */
   readonly rewindInterval: number;
+  /** Channels of the feed-forward layers that begin aligned; none without it. */
+  readonly alignment?: Alignment;
 }
 
 /** Settings that only bear on the steps to come: a resumed run may have others. */
@@ -68,13 +71,15 @@ export interface Intervals {
   readonly monitorInterval: number;
   /** Steps between samples, 0 for none. */
   readonly sampleInterval: number;
+  /** Steps between measurements of sharpness, 0 for none; the last step has one as well. */
+  readonly sharpnessInterval: number;
 }
 
 /** How messages name a setting: its own name, unless the command line puts its flags here. */
 export type SettingNames = Readonly<Partial<Record<keyof TrainSettings | keyof Intervals | keyof LlamaConfig, string>>>;
 
 type NumberName = {
-  [Name in keyof TrainSettings]: TrainSettings[Name] extends number ? Name : never;
+  [Name in keyof TrainSettings]-?: TrainSettings[Name] extends number ? Name : never;
 }[keyof TrainSettings];
 
 interface Rule {
@@ -119,6 +124,7 @@ const INTERVALS: Readonly<Record<keyof Intervals, Rule>> = {
   healthInterval: { fallback: 10, integer: true, min: 1 },
   monitorInterval: { fallback: 0, integer: true, min: 0 },
   sampleInterval: { fallback: 0, integer: true, min: 0 },
+  sharpnessInterval: { fallback: 0, integer: true, min: 0 },
 };
 
 export const runIntervals = (input: Partial<Intervals>, names: SettingNames = {}): Intervals =>
@@ -139,7 +145,14 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
   }
   const recipe = frozen(recipeOf(input.recipe ?? 'fp8'));
   if (recipe.scaling.mode === 'mx') checkBlocks(config, numbers.batchSize * numbers.blockSize);
-  return Object.freeze({ ...numbers, config, recipe, onAnomaly: policyOf(input.onAnomaly ?? 'stop', names) });
+  const alignment = input.alignment && { alignment: alignmentOf(input.alignment, config) };
+  return Object.freeze({
+    ...numbers,
+    config,
+    recipe,
+    onAnomaly: policyOf(input.onAnomaly ?? 'stop', names),
+    ...alignment,
+  });
 }
 
 /** MX knows whole blocks only, and every side of a linear's operands is summed over in one of its three products. */

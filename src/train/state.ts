@@ -12,6 +12,7 @@ import { digestOf } from '../ops/reduce.js';
 import { type RopeTable, ropeTable } from '../ops/rope.js';
 import { fullRangeScale } from '../ops/scale.js';
 import { bytesOf, empty, floats, sizeOf, type Tensor, zeros } from '../ops/tensor.js';
+import { align } from './alignment.js';
 import type { TrainSettings } from './options.js';
 
 export interface TrainingState {
@@ -39,8 +40,10 @@ export function initialState(rt: Runtime, settings: TrainSettings): TrainingStat
   const parameters = new Map<string, ParameterState>();
   parametersOf(config).forEach((parameter, index) => {
     const formats = stateFormats(parameter, recipe);
+    const values = initialValues(parameter, index, seed);
+    if (settings.alignment) align(parameter, values, settings.alignment);
     parameters.set(parameter.name, {
-      master: stored(rt, initialValues(parameter, index, seed), parameter.shape, formats.master),
+      master: stored(rt, values, parameter.shape, formats.master),
       firstMoment: zeros(rt, parameter.shape, formats.firstMoment),
       secondMoment: zeros(rt, parameter.shape, formats.secondMoment),
     });

@@ -1,0 +1,55 @@
+/**
+ * Feed-forward channels that begin where training may lead them: "Scaling FP8 training to trillion-token LLMs" shows that under weight
+ * decay the two rows of a SwiGLU channel tend to be equal or opposite, where its output is quadratic in the input. A run that starts there has
+ * the outliers that a long run ends with.
+ *
+ * In every layer, channel i < channels gets
+ *   gate row   w1 <- gain w1         (w1 as it was drawn)
+ *   up row     w2 <- sign gain w1    sign +1 for even i, -1 for odd i
+ *   down column   <- column / gain^2
+ * so that its output is gain^2 times that of a channel with equal rows, and what it adds to the residual stream as large as before.
+ */
+import type { LlamaConfig } from '../model/config.js';
+import type { Parameter } from '../model/params.js';
+
+export interface Alignment {
+  /** In each layer, from the first on. */
+  readonly channels: number;
+  /** Length of their rows, in lengths as drawn. */
+  readonly gain: number;
+}
+
+/** @throws TypeError for the wrong kind or an unknown field, RangeError for the wrong value. */
+export function alignmentOf(given: Alignment, { intermediateSize }: LlamaConfig): Alignment {
+  if (typeof given !== 'object' || given === null) throw new TypeError(`alignment: expected a record, got ${given}`);
+  const unknown = Object.keys(given).find((name) => name !== 'channels' && name !== 'gain');
+  if (unknown !== undefined) throw new TypeError(`alignment.${unknown}: expected a field of channels, gain`);
+  const { channels, gain } = given;
+  if (!(Number.isInteger(channels) && channels >= 1 && channels <= intermediateSize)) {
+    throw new RangeError(`alignment.channels: expected an integer from 1 to ${intermediateSize}, got ${channels}`);
+  }
+  if (!(typeof gain === 'number' && gain > 0 && gain < Number.POSITIVE_INFINITY)) {
+    throw new RangeError(`alignment.gain: expected a number above 0, got ${gain}`);
+  }
+  return Object.freeze({ channels, gain });
+}
+
+/** Changes the initial values of a parameter in place, if it is one of the two matrices. */
+export function align({ name, shape }: Parameter, values: Float32Array, { channels, gain }: Alignment): void {
+  const [rows, columns] = shape;
+  if (name.endsWith('.gate_up')) {
+    const up = rows / 2;
+    for (let i = 0; i < channels; i++) {
+      const sign = i % 2 === 0 ? 1 : -1;
+      for (let k = i * columns; k < (i + 1) * columns; k++) {
+        values[k] *= gain;
+        values[k + up * columns] = sign * values[k];
+      }
+    }
+  }
+  if (name.endsWith('.down')) {
+    for (let row = 0; row < rows; row++) {
+      for (let i = 0; i < channels; i++) values[row * columns + i] /= gain * gain;
+    }
+  }
+}

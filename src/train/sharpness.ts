@@ -1,0 +1,59 @@
+/**
+ * Sharpness of the loss around a model's logits, the measure of "To FP8 and back again" (Lee et al., 2024): that of Keskar et al. (2017)
+ * on the logits of the last token instead of the weights,
+ *
+ *   100 (max f(z + y) - f(z)) / (1 + f(z)),  |y_i| <= eps (|z_i| + 1),  f(z) = -log softmax(z)[target].
+ *
+ * They maximise by L-BFGS-B. Here the maximum is exact: f is convex, falls with the target's logit and rises with every other, so it lies
+ * in the corner of the box where the target's logit is lowest and the others are highest.
+ */
+import type { Runtime } from '../engine/runtime.js';
+import { forward } from '../model/transformer.js';
+import { exp, log } from '../ops/math.js';
+import { dequantize } from '../ops/quantize.js';
+import { floats, upload } from '../ops/tensor.js';
+import type { TrainSettings } from './options.js';
+import { inferenceCasts, inferenceModel, type TrainingState } from './state.js';
+
+/** Half the side of the box, in |z| + 1. */
+export const SHARPNESS_EPS = 1e-3;
+/** Last tokens that a measurement is a mean over: end to end from the start of the held-out text, as many as it has of them. */
+const WINDOWS = 32;
+
+/** -log softmax(logits)[target], in float64. */
+export function lossOfLogits(logits: ArrayLike<number>, target: number): number {
+  let top = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < logits.length; i++) top = Math.max(top, logits[i]);
+  let sum = 0;
+  for (let i = 0; i < logits.length; i++) sum += exp(logits[i] - top);
+  return log(sum) + top - logits[target];
+}
+
+/** Of one token. */
+export function logitSharpness(logits: ArrayLike<number>, target: number, eps = SHARPNESS_EPS): number {
+  const before = lossOfLogits(logits, target);
+  const corner = Float64Array.from(logits, (z, i) => z + (i === target ? -1 : 1) * eps * (Math.abs(z) + 1));
+  return (100 * (lossOfLogits(corner, target) - before)) / (1 + before);
+}
+
+/** Mean over last tokens of held-out windows, of the model as it is saved. */
+export function sharpness(rt: Runtime, settings: TrainSettings, state: TrainingState, tokens: Uint8Array): number {
+  const { blockSize } = settings;
+  const windows = Math.min(WINDOWS, Math.floor((tokens.length - 1) / blockSize));
+  return rt.scoped(() => {
+    const model = inferenceModel(rt, settings, state);
+    const casts = inferenceCasts(rt, settings.recipe);
+    let sum = 0;
+    for (let window = 0; window < windows; window++) {
+      const end = (window + 1) * blockSize;
+      const last = rt.scoped(() => {
+        const ids = upload(rt, Int32Array.from(tokens.subarray(end - blockSize, end)));
+        const { logits } = forward(model, casts, { ids, batch: 1, time: blockSize });
+        const width = logits.shape[1];
+        return floats(rt, dequantize(rt, logits)).slice((blockSize - 1) * width, blockSize * width);
+      });
+      sum += logitSharpness(last, tokens[end]);
+    }
+    return sum / windows;
+  });
+}
