@@ -5,6 +5,7 @@
 export { quantize, quantizeScratch, dequantize, amax } from './quantize';
 export { quantizeBlocks, quantizeBlocksScratch } from './quantize-blocks';
 export { monitorCast, monitorScratch } from './monitor';
+export { restrict, magnitudes } from './restrict';
 export { packB, gemm, gemmScratch, tileRows } from './gemm';
 export { gemv, gemvScratch } from './gemv';
 export { prepack, prepackedBytes } from './turned';

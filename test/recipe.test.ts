@@ -4,7 +4,8 @@ import { isFloat8, RECIPES, type Recipe, recipeOf, usesFloat8 } from '../src/ops
 import { trainSettings } from '../src/train/options.js';
 import { QUICK, SMOOTH_CHANNEL } from './helpers/training.js';
 
-const NAMES = ['fp8', 'fp8-plain', 'fp8-current', 'fp8-block', 'mxfp8', 'bf16', 'f32'];
+const E8M3 = { format: 'E8M3', rounding: 'towardZero', roles: ['forward.input', 'backward.gradOutput'] };
+const NAMES = ['fp8', 'fp8-plain', 'fp8-current', 'fp8-block', 'mxfp8', 'bf16', 'bf16-pure', 'f32'];
 
 /** Every record inside a value, itself included. */
 function records(value: unknown): object[] {
@@ -27,7 +28,9 @@ describe('the named recipes', () => {
       backward: { input: 'float8_e5m2', weight: 'float8_e5m2', gradOutput: 'float8_e5m2' },
       gradOutputRounding: 'stochastic',
       scaling: { mode: 'delayed', history: 1, algorithm: 'max', margin: 0, interval: 1 },
+      outlierClip: 0,
       swiglu: 'smooth-token',
+      gradient: 'float32',
       masterWeight: 'float16',
       firstMoment: 'float8_e4m3fn',
       secondMoment: 'float8_e5m2',
@@ -87,6 +90,28 @@ describe('a recipe', () => {
     [
       { ...SMOOTH_CHANNEL, scaling: { mode: 'none' } },
       'recipe.scaling.mode: expected one of delayed, current, row, block, mx for operands of 8 bits, got "none"',
+    ],
+    [{ ...SMOOTH_CHANNEL, outlierClip: 0.6 }, 'recipe.outlierClip: expected a number from 0 to 0.5, got 0.6'],
+    [{ ...RECIPES.bf16, outlierClip: 0.1 }, 'recipe.outlierClip: expected 0 without operands of 8 bits, got 0.1'],
+    [
+      { ...RECIPES.bf16, reduce: { ...E8M3, format: 'E8M8' } },
+      'recipe.reduce.format: expected one of E2M0 to E8M7 for these operands, got "E8M8"',
+    ],
+    [
+      { ...RECIPES.bf16, reduce: { ...E8M3, rounding: 'stochastic' } },
+      'recipe.reduce.rounding: expected one of towardZero, tiesToEven, got "stochastic"',
+    ],
+    [
+      { ...RECIPES.bf16, reduce: { ...E8M3, roles: ['input'] } },
+      /^recipe\.reduce\.roles: expected some of forward\.input, /,
+    ],
+    [
+      { ...RECIPES.bf16, reduce: { ...E8M3, scale: 1 } },
+      'recipe.reduce.scale: expected a field of format, rounding, roles',
+    ],
+    [
+      { ...SMOOTH_CHANNEL, reduce: E8M3 },
+      'recipe.reduce.roles: expected operands that are bfloat16 or float32, got "forward.input"',
     ],
     [{}, 'recipe.name: expected a string, got undefined'],
     [7, 'recipe: expected a name or a record, got 7'],

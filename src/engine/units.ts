@@ -3,6 +3,8 @@
  * A unit's partial result is part of the definition of a sum, so these numbers are part of the numeric contract.
  */
 export const QUANTIZE_ROWS = 8;
+/** Bins of a histogram of magnitudes: exponent and two bits of mantissa. */
+export const MAGNITUDE_BINS = 1024;
 export const NORM_ROWS = 32;
 export const SWIGLU_ROWS = 8;
 export const EMBEDDING_CHANNELS = 16;

@@ -9,7 +9,8 @@ import { type DType, formatSpec, type Rounding } from '../formats/index.js';
 import { powerOfTwo } from '../formats/spec.js';
 import { amaxOf, type Health, type QuantizeOptions, quantize } from '../ops/quantize.js';
 import { quantizeBlocks } from '../ops/quantize-blocks.js';
-import { isFloat8, MX_BLOCK, type Recipe } from '../ops/recipe.js';
+import { isFloat8, MX_BLOCK, type OperandRole, type Recipe, reducedFormat } from '../ops/recipe.js';
+import { outlierBound, restrict } from '../ops/restrict.js';
 import { type AmaxHistory, advance, discard, newHistory, observe, powerOfTwoScale } from '../ops/scale.js';
 import { swigluForward } from '../ops/swiglu.js';
 import { empty, floats, matrixShape, type Tensor } from '../ops/tensor.js';
@@ -105,19 +106,22 @@ export class TrainingCasts implements Casts {
 
   input(key: string, x: Tensor): Operand {
     const { forward, backward } = this.recipe;
-    return this.operand(`${key}.input`, x, forward.input, backward.input);
+    return this.operand(`${key}.input`, x, forward.input, backward.input, INPUT);
   }
 
   /** A weight's operands, made once per optimizer step from its master. */
   weight(key: string, master: Tensor, columnFactor?: number): Operand {
     const { forward, backward } = this.recipe;
-    return this.operand(`${key}.weight`, master, forward.weight, backward.weight, { columnFactor });
+    return this.operand(`${key}.weight`, master, forward.weight, backward.weight, {
+      ...WEIGHT,
+      columnFactor,
+    });
   }
 
   /** dY, rounded stochastically by the default recipe; rowFactor is the s of Smooth-SwiGLU per token. */
   gradOutput(key: string, dy: Tensor, rowFactor?: number): GradOutput {
     const { gradOutput } = this.recipe.backward;
-    const options = { rounding: this.recipe.gradOutputRounding, rowFactor };
+    const options = { ...GRAD_OUTPUT, rounding: this.recipe.gradOutputRounding, rowFactor };
     const [forInput, forWeight] = this.cast(`${key}.grad_output`, dy, gradOutput, gradOutput, options);
     return { forInput, forWeight };
   }
@@ -132,7 +136,8 @@ export class TrainingCasts implements Casts {
       channelAmax: channel !== undefined,
     };
     const [first, second] = [recipe.forward.input, recipe.backward.input];
-    const scaleOf = this.knownScale(`${key}.input`, first, second);
+    const restricted = recipe.outlierClip > 0 || INPUT.roles.some((role) => this.reduces(role));
+    const scaleOf = restricted ? undefined : this.knownScale(`${key}.input`, first, second);
     const result = swigluForward(
       rt,
       gateUp,
@@ -148,7 +153,10 @@ export class TrainingCasts implements Casts {
     const undo = { rowScale: result.rowScale, channel };
     this.monitor?.swiglu(key, gateUp, undo);
     if (!scaleOf) {
-      const operand = this.operand(`${key}.input`, result.y, first, second, { amax: result.health.amax });
+      const operand = this.operand(`${key}.input`, result.y, first, second, {
+        ...INPUT,
+        amax: result.health.amax,
+      });
       spend(rt, result.y, operand);
       return { ...operand, ...undo };
     }
@@ -180,7 +188,7 @@ export class TrainingCasts implements Casts {
     for (let i = 0; i < amax.length; i++) if (seen.current[i] < amax[i]) seen.current[i] = amax[i];
   }
 
-  private operand(key: string, x: Tensor, first: DType, second: DType, options: CastOptions = {}): Operand {
+  private operand(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): Operand {
     const [forward, backward] = this.cast(key, x, first, second, options);
     return { forward, backward };
   }
@@ -193,10 +201,26 @@ export class TrainingCasts implements Casts {
   }
 
   private copies(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
+    const [one, other] = options.roles;
     if (!isFloat8(first) && !isFloat8(second)) {
-      const copy = this.wide(x, first, options);
-      return [copy, second === first ? copy : this.wide(x, second, options)];
+      const copy = this.wide(x, first, one, options);
+      const same = first === second && this.reduces(one) === this.reduces(other);
+      return [copy, same ? copy : this.wide(x, second, other, options)];
     }
+    const { outlierClip } = this.recipe;
+    if (outlierClip > 0 && options.roles !== WEIGHT.roles) {
+      const { rowFactor, columnFactor } = options;
+      const clip = outlierBound(this.rt, x, outlierClip, rowFactor);
+      const clipped = restrict(this.rt, x, { dtype: 'float32', clip, rowFactor, columnFactor });
+      const rest = { ...options, rowFactor: undefined, columnFactor: undefined, amax: undefined };
+      const copies = this.scaled(key, clipped, first, second, rest);
+      if (copies.every(({ ptr }) => ptr !== clipped.ptr)) this.rt.arena.free(clipped.ptr);
+      return copies;
+    }
+    return this.scaled(key, x, first, second, options);
+  }
+
+  private scaled(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
     const { scaling } = this.recipe;
     return scaling.mode === 'delayed' || scaling.mode === 'current'
       ? this.byTensor(key, x, first, second, options)
@@ -241,10 +265,10 @@ export class TrainingCasts implements Casts {
   private byBlock(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
     const { scaling } = this.recipe;
     const { rowFactor, columnFactor, rounding } = options;
-    const [across, down] = blocksOf(scaling, key.endsWith('.weight'), matrixShape(x));
+    const [across, down] = blocksOf(scaling, options.roles === WEIGHT.roles, matrixShape(x));
     const mode = scaling.mode === 'mx' ? scaling.scale : 'rceil';
     const copyOf = (dtype: DType, block: Block): Tensor => {
-      if (!isFloat8(dtype)) return this.wide(x, dtype, options);
+      if (!isFloat8(dtype)) return this.wide(x, dtype, options.roles[block === across ? 0 : 1], options);
       const how = { dtype, block, mode, rowFactor, columnFactor, ...this.roundingOf(rounding) } as const;
       const { codes, health } = quantizeBlocks(this.rt, x, { ...how, measured: block === across });
       if (block === across) this.record(key, health, 1 / blockScale(health.amax, formatSpec(dtype), mode));
@@ -255,9 +279,18 @@ export class TrainingCasts implements Casts {
   }
 
   /** Operands wider than 8 bits carry no scale: the tensor itself where it has the format and nothing to multiply. */
-  private wide(x: Tensor, dtype: DType, { rowFactor, columnFactor }: CastOptions): Tensor {
+  private wide(x: Tensor, dtype: DType, role: OperandRole, { rowFactor, columnFactor }: CastOptions): Tensor {
+    const { reduce } = this.recipe;
+    if (reduce && this.reduces(role)) {
+      const [format, { rounding }] = [reducedFormat(reduce.format), reduce];
+      return restrict(this.rt, x, { dtype: dtype as Recipe['storage'], format, rounding, rowFactor, columnFactor });
+    }
     if (x.dtype === dtype && x.scaleInv === 1 && !rowFactor && !columnFactor) return x;
     return quantize(this.rt, x, { dtype, scale: 1, rowFactor, columnFactor }).codes;
+  }
+
+  private reduces(role: OperandRole): boolean {
+    return this.recipe.reduce?.roles.includes(role) ?? false;
   }
 
   /** A cast's rounding, with random words of its own where it is stochastic. */
@@ -274,9 +307,15 @@ export class TrainingCasts implements Casts {
 
 /** What a cast is told beside formats. */
 interface CastOptions extends Pick<QuantizeOptions, 'rounding' | 'rowFactor' | 'columnFactor'> {
+  /** What the two copies are for. */
+  readonly roles: readonly [OperandRole, OperandRole];
   /** Largest magnitude of x, where it is known. */
   readonly amax?: number;
 }
+
+const INPUT: CastOptions = { roles: ['forward.input', 'backward.input'] };
+const WEIGHT: CastOptions = { roles: ['forward.weight', 'backward.weight'] };
+const GRAD_OUTPUT: CastOptions = { roles: ['backward.gradOutput', 'backward.gradOutput'] };
 
 /** The scale of a whole tensor; of formats that need none, 1. */
 function scaleFor(dtype: DType, amax: number, scaling: Recipe['scaling']): number {

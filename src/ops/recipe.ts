@@ -36,6 +36,24 @@ export type Scaling =
 /** Numbers to a scale of 'mx'. */
 export const MX_BLOCK = 32;
 
+/** The operands of a linear's three products, by the names of the record. */
+export const ROLES = [
+  'forward.input',
+  'forward.weight',
+  'backward.input',
+  'backward.weight',
+  'backward.gradOutput',
+] as const;
+export type OperandRole = (typeof ROLES)[number];
+
+/** Bits taken from operands of 16 or 32 bits ("To FP8 and Back Again", arXiv 2405.18710). */
+export interface Reduction {
+  /** 'E8M3': bits of exponent (2 to 8) and of mantissa, as IEEE 754 would have them. */
+  readonly format: string;
+  readonly rounding: 'towardZero' | 'tiesToEven';
+  readonly roles: readonly OperandRole[];
+}
+
 export interface Recipe {
   readonly name: string;
   /** Format of activations and their gradients between operations, of attention, norms, embedding and head. */
@@ -46,13 +64,18 @@ export interface Recipe {
   readonly backward: { readonly input: DType; readonly weight: DType; readonly gradOutput: DType };
   readonly gradOutputRounding: 'tiesToEven' | 'stochastic';
   readonly scaling: Scaling;
+  /** Share of the numbers of an input or a gradient that are clipped before they are cast to 8 bits, 0 to 0.5. */
+  readonly outlierClip: number;
   readonly swiglu: SwigluMode;
+  /** What gradients of parameters are rounded to after each micro-batch; sums are taken, and kept, in float32. */
+  readonly gradient: 'float32' | 'bfloat16';
   /** Stored optimizer state of matrices. Norm gains keep float32. Formats narrower than float32 have one scale per tensor. */
   readonly masterWeight: DType;
   readonly firstMoment: DType;
   readonly secondMoment: DType;
   /** How new optimizer state is rounded to these formats. */
   readonly stateRounding: 'tiesToEven' | 'stochastic';
+  readonly reduce?: Reduction;
 }
 
 const fp8: Recipe = {
@@ -62,7 +85,9 @@ const fp8: Recipe = {
   backward: { input: 'float8_e5m2', weight: 'float8_e5m2', gradOutput: 'float8_e5m2' },
   gradOutputRounding: 'stochastic',
   scaling: { mode: 'delayed', history: 1, algorithm: 'max', margin: 0, interval: 1 },
+  outlierClip: 0,
   swiglu: 'smooth-token',
+  gradient: 'float32',
   masterWeight: 'float16',
   firstMoment: 'float8_e4m3fn',
   secondMoment: 'float8_e5m2',
@@ -76,7 +101,9 @@ const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
   backward: { input: dtype, weight: dtype, gradOutput: dtype },
   gradOutputRounding: 'tiesToEven',
   scaling: { mode: 'none' },
+  outlierClip: 0,
   swiglu: 'plain',
+  gradient: 'float32',
   masterWeight: 'float32',
   firstMoment: 'float32',
   secondMoment: 'float32',
@@ -95,7 +122,8 @@ const local = (name: string, scaling: Scaling, moments: DType): Recipe => ({
 
 /**
  * The named recipes. `fp8`: "Scaling FP8 training to trillion-token LLMs" (Fishman et al., ICLR 2025), with the authors' formats. `fp8-block`:
- * DeepSeek-V3 (arXiv 2412.19437, section 3.3), its moments in BF16 too. `mxfp8`: "Recipes for pre-training LLMs with MXFP8" (arXiv 2506.08027).
+ * DeepSeek-V3 (arXiv 2412.19437, section 3.3), its moments in BF16 too. `bf16-pure`: as torch's bf16-true (arXiv
+ * 2408.15793). `mxfp8`: "Recipes for pre-training LLMs with MXFP8" (arXiv 2506.08027).
  */
 export const RECIPES: Readonly<Record<string, Recipe>> = frozen({
   fp8,
@@ -104,11 +132,19 @@ export const RECIPES: Readonly<Record<string, Recipe>> = frozen({
   'fp8-block': local('fp8-block', { mode: 'block' }, 'bfloat16'),
   mxfp8: local('mxfp8', { mode: 'mx', scale: 'rceil' }, 'float32'),
   bf16: uniform('bf16', 'bfloat16'),
+  'bf16-pure': {
+    ...uniform('bf16-pure', 'bfloat16'),
+    gradient: 'bfloat16',
+    masterWeight: 'bfloat16',
+    firstMoment: 'bfloat16',
+    secondMoment: 'bfloat16',
+  },
   f32: uniform('f32', 'float32'),
 });
 
 /** A copy of a record that nobody can change, records in it included. */
 export function frozen<T extends object>(record: T): T {
+  if (Array.isArray(record)) return Object.freeze([...record]) as unknown as T;
   const entries = Object.entries(record).map(([key, value]) => [
     key,
     typeof value === 'object' && value !== null ? frozen(value) : value,
@@ -120,34 +156,29 @@ export function frozen<T extends object>(record: T): T {
 const OPERANDS: readonly DType[] = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'bfloat16', 'float16', 'float32'];
 const ROUNDINGS = ['tiesToEven', 'stochastic'];
 
-interface IntegerRange {
+interface Range {
   readonly min: number;
   readonly max: number;
+  readonly integer?: boolean;
 }
-type Fields = Readonly<Record<string, readonly string[] | IntegerRange>>;
+type Fields = Readonly<Record<string, readonly string[] | Range>>;
 
 /** What a way of scaling asks for beside its name. */
 const SCALINGS: Readonly<Record<Scaling['mode'], Fields>> = {
   none: {},
   delayed: {
     // Transformer Engine remembers 1024; a step of ours is a whole global batch.
-    'scaling.history': { min: 1, max: 1024 },
+    'scaling.history': { integer: true, min: 1, max: 1024 },
     'scaling.algorithm': ['max', 'most_recent'],
-    'scaling.margin': { min: 0, max: 16 },
-    'scaling.interval': { min: 1, max: 1024 },
+    'scaling.margin': { integer: true, min: 0, max: 16 },
+    'scaling.interval': { integer: true, min: 1, max: 1024 },
   },
   current: {},
   row: {},
   block: {},
   mx: { 'scaling.scale': ['rceil', 'floor'] },
 };
-const OPERAND_FIELDS: Fields = {
-  'forward.input': OPERANDS,
-  'forward.weight': OPERANDS,
-  'backward.input': OPERANDS,
-  'backward.weight': OPERANDS,
-  'backward.gradOutput': OPERANDS,
-};
+const OPERAND_FIELDS: Fields = Object.fromEntries(ROLES.map((role) => [role, OPERANDS]));
 
 /** What each field may be, under the names of its record. */
 const fieldsOf = (mode: unknown): Fields => ({
@@ -156,7 +187,9 @@ const fieldsOf = (mode: unknown): Fields => ({
   gradOutputRounding: ROUNDINGS,
   'scaling.mode': Object.keys(SCALINGS),
   ...(Object.hasOwn(SCALINGS, mode as string) ? SCALINGS[mode as Scaling['mode']] : {}),
+  outlierClip: { min: 0, max: 0.5 },
   swiglu: ['plain', 'smooth-token', 'smooth-channel'],
+  gradient: ['float32', 'bfloat16'],
   masterWeight: OPERANDS,
   firstMoment: OPERANDS,
   secondMoment: OPERANDS,
@@ -175,18 +208,21 @@ function checkRecipe(recipe: Recipe): void {
   }
   const flat = new Map<string, unknown>();
   for (const [name, value] of Object.entries(recipe)) {
+    if (name === 'reduce') continue;
     const inner = typeof value === 'object' && value !== null ? Object.entries(value) : undefined;
     for (const [key, each] of inner ?? [['', value]]) flat.set(key ? `${name}.${key}` : name, each);
   }
   if (typeof recipe.name !== 'string') throw new TypeError(`recipe.name: expected a string, got ${typeof recipe.name}`);
   const fields = fieldsOf(flat.get('scaling.mode'));
   const unknown = [...flat.keys()].find((name) => name !== 'name' && !Object.hasOwn(fields, name));
-  if (unknown) throw new TypeError(`recipe.${unknown}: expected a field of ${Object.keys(fields).join(', ')}`);
+  if (unknown) throw new TypeError(`recipe.${unknown}: expected a field of ${Object.keys(fields).join(', ')}, reduce`);
   for (const [name, choices] of Object.entries(fields)) {
     const value = flat.get(name);
     if ('min' in choices) {
-      if (Number.isInteger(value) && (value as number) >= choices.min && (value as number) <= choices.max) continue;
-      refuse(name, `an integer from ${choices.min} to ${choices.max}`, value);
+      const { integer, min, max } = choices;
+      const inside = typeof value === 'number' && value >= min && value <= max;
+      if (inside && !(integer && !Number.isInteger(value))) continue;
+      refuse(name, `${integer ? 'an integer' : 'a number'} from ${min} to ${max}`, value);
     }
     if (!choices.some((choice) => choice === value)) refuse(name, `one of ${choices.join(', ')}`, value);
   }
@@ -200,6 +236,43 @@ function checkTogether(recipe: Recipe): void {
   if (mode === 'none' && usesFloat8(recipe)) {
     refuse('scaling.mode', `one of ${ways.join(', ')} for operands of 8 bits`, mode);
   }
+  if (recipe.outlierClip > 0 && !usesFloat8(recipe)) {
+    refuse('outlierClip', '0 without operands of 8 bits', recipe.outlierClip);
+  }
+  if (recipe.reduce !== undefined) checkReduction(recipe, recipe.reduce);
+}
+
+const REDUCTION = ['format', 'rounding', 'roles'];
+const ROUNDINGS_OF_BITS = ['towardZero', 'tiesToEven'];
+
+function checkReduction(recipe: Recipe, reduce: Reduction): void {
+  if (typeof reduce !== 'object' || reduce === null) refuse('reduce', `a record of ${REDUCTION.join(', ')}`, reduce);
+  const unknown = Object.keys(reduce).find((key) => !REDUCTION.includes(key));
+  if (unknown) throw new TypeError(`recipe.reduce.${unknown}: expected a field of ${REDUCTION.join(', ')}`);
+  const { format, rounding, roles } = reduce;
+  if (!ROUNDINGS_OF_BITS.includes(rounding)) {
+    refuse('reduce.rounding', `one of ${ROUNDINGS_OF_BITS.join(', ')}`, rounding);
+  }
+  const known = Array.isArray(roles) && roles.length > 0 && roles.every((role) => ROLES.includes(role));
+  if (!known) refuse('reduce.roles', `some of ${ROLES.join(', ')}`, roles);
+  const dtypes = roles.map((role) => operandOf(recipe, role));
+  const narrow = roles.find((_, i) => dtypes[i] !== 'bfloat16' && dtypes[i] !== 'float32');
+  if (narrow) refuse('reduce.roles', 'operands that are bfloat16 or float32', narrow);
+  const most = dtypes.includes('bfloat16') ? 7 : 22;
+  const bits = typeof format === 'string' ? reducedFormat(format) : undefined;
+  if (!bits || bits.manBits > most) refuse('reduce.format', `one of E2M0 to E8M${most} for these operands`, format);
+}
+
+/** The format of an operand. */
+export function operandOf({ forward, backward }: Recipe, role: OperandRole): DType {
+  const [pass, name] = role.split('.');
+  return (pass === 'forward' ? forward : backward)[name as keyof Recipe['forward']];
+}
+
+/** The bits of 'E8M3'; undefined for what is none. */
+export function reducedFormat(name: string): { expBits: number; manBits: number } | undefined {
+  const [, expBits, manBits] = /^E([2-8])M(\d|1\d|2[0-2])$/.exec(name) ?? [];
+  return expBits ? { expBits: Number(expBits), manBits: Number(manBits) } : undefined;
 }
 
 /** The recipe of this name, or the record itself, checked. */

@@ -8,6 +8,7 @@ import { ADAMW_STREAMS, adamw } from '../ops/adamw.js';
 import { crossEntropy } from '../ops/loss.js';
 import { integerPower } from '../ops/math.js';
 import { globalNorm } from '../ops/reduce.js';
+import { restrict } from '../ops/restrict.js';
 import { bytesOf, type Tensor, upload, zeros } from '../ops/tensor.js';
 import type { DataOrder } from './data.js';
 import type { MonitorLine } from './events.js';
@@ -64,6 +65,9 @@ export function trainStep(
   });
 }
 
+/** The numbers of bfloat16, in float32. */
+const BF16 = { expBits: 8, manBits: 7 };
+
 function lossAndGradients(
   model: Model,
   casts: TrainingCasts,
@@ -84,6 +88,9 @@ function lossAndGradients(
       sum += crossEntropy(rt, logits, upload(rt, targets), 1 / tokens);
       backward(model, casts, batch, kept, logits, gradients);
     });
+    if (settings.recipe.gradient === 'bfloat16') {
+      for (const t of gradients.values()) restrict(rt, t, { dtype: 'float32', format: BF16, out: t });
+    }
   }
   return sum / tokens;
 }

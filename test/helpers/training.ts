@@ -42,7 +42,7 @@ export const QUICK = {
 /** The default recipe with s per channel instead of per token: a recipe is data. */
 export const SMOOTH_CHANNEL: Recipe = { ...RECIPES.fp8, name: 'fp8-channel', swiglu: 'smooth-channel' };
 
-/** Ways of scaling that no named recipe takes. */
+/** Recipes with what no named one has. */
 export const SCALINGS: readonly Recipe[] = [
   { ...RECIPES.fp8, name: 'fp8-row', scaling: { mode: 'row' } },
   {
@@ -52,6 +52,16 @@ export const SCALINGS: readonly Recipe[] = [
     backward: { input: 'float8_e4m3', weight: 'float8_e4m3', gradOutput: 'float8_e5m2' },
   },
   { ...RECIPES.mxfp8, name: 'mxfp8-floor', scaling: { mode: 'mx', scale: 'floor' }, gradOutputRounding: 'stochastic' },
+  { ...RECIPES['fp8-plain'], name: 'fp8-clip', outlierClip: 0.01 },
+  {
+    ...RECIPES.bf16,
+    name: 'e8m3',
+    reduce: {
+      format: 'E8M3',
+      rounding: 'towardZero',
+      roles: ['forward.input', 'forward.weight', 'backward.gradOutput'],
+    },
+  },
 ];
 
 /** Every recipe there is, with what differs from it. */
