@@ -86,6 +86,19 @@ export class Scales {
   }
 }
 
+/** Powers of two not below the channels' largest values in the previous global batch; 1 where nothing was seen. */
+export function channelScale(rt: Runtime, largest: Float32Array): ChannelScale {
+  const scale = empty(rt, [largest.length], 'float32');
+  const inverse = empty(rt, [largest.length], 'float32');
+  const [s, inv] = [floats(rt, scale), floats(rt, inverse)];
+  for (let i = 0; i < largest.length; i++) {
+    // 2^-floor(log2(1 / amax)) is amax rounded up to a power of two.
+    inv[i] = powerOfTwoScale(largest[i], 1);
+    s[i] = 1 / inv[i];
+  }
+  return { scale, inverse };
+}
+
 /** Frees a tensor whose operand is all that is still needed, unless it is the operand. */
 export function spend(rt: Runtime, x: Tensor, operand: Operand): void {
   if (operand.forward.ptr !== x.ptr && operand.backward.ptr !== x.ptr) rt.arena.free(x.ptr);
@@ -165,18 +178,8 @@ export class TrainingCasts implements Casts {
     return { forward: result.y, backward: result.second ?? result.y, ...undo };
   }
 
-  /** Powers of two not below the channels' largest values in the previous global batch; 1 where nothing was seen. */
   channelScale(key: string, width: number): ChannelScale {
-    const seen = this.scales.channels.get(key);
-    const scale = empty(this.rt, [width], 'float32');
-    const inverse = empty(this.rt, [width], 'float32');
-    const [s, inv] = [floats(this.rt, scale), floats(this.rt, inverse)];
-    for (let i = 0; i < width; i++) {
-      // 2^-floor(log2(1 / amax)) is amax rounded up to a power of two.
-      inv[i] = seen ? powerOfTwoScale(seen.previous[i], 1) : 1;
-      s[i] = 1 / inv[i];
-    }
-    return { scale, inverse };
+    return channelScale(this.rt, this.scales.channels.get(key)?.previous ?? new Float32Array(width));
   }
 
   private observeChannels(key: string, amax: Float32Array): void {

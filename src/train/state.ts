@@ -1,7 +1,14 @@
 /** The state of a run: stored optimizer state per parameter, delayed scales, and the step. Everything else follows from the settings. */
 import type { Runtime } from '../engine/runtime.js';
 import type { DType } from '../formats/index.js';
-import { type ChannelScale, InferenceCasts, type Operand, Scales, type TrainingCasts } from '../model/casts.js';
+import {
+  type ChannelScale,
+  channelScale,
+  InferenceCasts,
+  type Operand,
+  Scales,
+  type TrainingCasts,
+} from '../model/casts.js';
 import { initialValues } from '../model/init.js';
 import { type Parameter, parametersOf } from '../model/params.js';
 import type { Model } from '../model/transformer.js';
@@ -111,12 +118,36 @@ export function trainingModel(rt: Runtime, settings: TrainSettings, state: Train
 /** The format of linears in a saved model: where the recipe's has infinities, the one of files, of the same numbers and more. */
 const inferenceFormat = (dtype: DType): DType => (dtype === 'float8_e4m3' ? 'float8_e4m3fn' : dtype);
 
-/** The model as it is saved and used: linears in the forward format with a scale of their own amax. */
+/**
+ * The model as it is saved and used: linears in the forward format with a scale of their own amax. Smooth-SwiGLU per channel is folded into them,
+ * 1/s into the rows of up and s into the columns of down, so that it costs nothing ("Scaling FP8 training", section 4.4).
+ */
 export function inferenceModel(rt: Runtime, settings: TrainSettings, state: TrainingState): Model {
-  const weight = inferenceFormat(settings.recipe.forward.weight);
-  return modelWith(rt, settings, state, (_, master) =>
-    same(isFloat8(weight) ? quantize(rt, master, { dtype: weight }).codes : inStorage(rt, master, weight)),
-  );
+  const { recipe } = settings;
+  const weight = inferenceFormat(recipe.forward.weight);
+  return modelWith(rt, settings, state, ({ name }, master) => {
+    const factors = recipe.swiglu === 'smooth-channel' ? foldedFactors(rt, state, name) : undefined;
+    if (isFloat8(weight)) return same(quantize(rt, master, { dtype: weight, ...factors }).codes);
+    return same(
+      factors ? quantize(rt, master, { dtype: weight, scale: 1, ...factors }).codes : inStorage(rt, master, weight),
+    );
+  });
+}
+
+/** What Smooth-SwiGLU per channel makes of a weight that is multiplied with its result, or that gives its ups. */
+function foldedFactors(
+  rt: Runtime,
+  state: TrainingState,
+  name: string,
+): { rowFactor?: number; columnFactor?: number } | undefined {
+  const [layer, part] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)];
+  const seen = state.scales.channels.get(`${layer}.down`);
+  if (!seen || (part !== 'down' && part !== 'gate_up')) return undefined;
+  const { scale, inverse } = channelScale(rt, seen.previous);
+  if (part === 'down') return { columnFactor: scale.ptr };
+  const factors = empty(rt, [2 * seen.previous.length], 'float32');
+  floats(rt, factors).fill(1).set(floats(rt, inverse), seen.previous.length);
+  return { rowFactor: factors.ptr };
 }
 
 export const inferenceCasts = (rt: Runtime, recipe: Recipe): InferenceCasts =>
