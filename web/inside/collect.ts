@@ -1,0 +1,136 @@
+/** What the view shows of a run's lines, read as they come: each line is read once. */
+import type { AnomalyLine, Fp8Health, MetricsLine, MonitorLine } from '../../src/train/events.js';
+import { findAnomaly } from '../../src/train/guard.js';
+import type { TrainSettings } from '../../src/train/options.js';
+
+export interface HealthAt {
+  readonly step: number;
+  readonly fp8: Readonly<Record<string, Fp8Health>>;
+}
+
+export interface Collected {
+  /** How many lines were read, and the last of them. */
+  readonly read: number;
+  readonly last: MetricsLine | undefined;
+  /** Ascending by step, as are the monitors. */
+  readonly health: readonly HealthAt[];
+  readonly monitors: readonly MonitorLine[];
+  readonly anomalies: readonly AnomalyLine[];
+}
+
+const NOTHING: Collected = { read: 0, last: undefined, health: [], monitors: [], anomalies: [] };
+
+/** Adds what came since `before`; begins anew where lines were taken away. A step done again replaces itself and all after it. */
+export function collected(lines: readonly MetricsLine[], before: Collected = NOTHING): Collected {
+  const goesOn = before.read <= lines.length && lines[before.read - 1] === before.last;
+  if (goesOn && before.read === lines.length) return before;
+  const from = goesOn ? before : NOTHING;
+  const health = [...from.health];
+  const monitors = [...from.monitors];
+  const anomalies = [...from.anomalies];
+  for (const line of lines.slice(from.read)) {
+    if (line.type === 'step') {
+      dropFrom(health, line.step);
+      dropFrom(monitors, line.step);
+      if (line.fp8) health.push({ step: line.step, fp8: line.fp8 });
+    }
+    if (line.type === 'monitor') {
+      dropFrom(monitors, line.step);
+      monitors.push(line);
+    }
+    if (line.type === 'anomaly') anomalies.push(line);
+  }
+  return { read: lines.length, last: lines.at(-1), health, monitors, anomalies };
+}
+
+function dropFrom(list: { readonly step: number }[], step: number): void {
+  while (list.length > 0 && list[list.length - 1].step >= step) list.pop();
+}
+
+/** A tensor's name: `layers.0.qkv.input` is layer `layers.0`, linear `qkv`, role `input`. */
+export interface TensorName {
+  readonly layer: string;
+  readonly linear: string;
+  readonly role: string;
+}
+
+export function nameOf(key: string): TensorName {
+  const parts = key.split('.');
+  const [linear, role] = parts.slice(-2);
+  return { layer: parts.slice(0, -2).join('.'), linear, role };
+}
+
+export const keyOf = ({ layer, linear, role }: TensorName): string => `${layer}.${linear}.${role}`;
+
+/** The tensors of runs, in the order of layers and, within one, of the log. */
+export function tensorKeys(runs: readonly Collected[]): string[] {
+  const keys = runs.flatMap(({ health, monitors }) => [
+    ...Object.keys(monitors.at(-1)?.tensors ?? {}),
+    ...Object.keys(health.at(-1)?.fp8 ?? {}),
+  ]);
+  const number = (key: string) => Number(/\d+/.exec(key)?.[0] ?? 0);
+  return [...new Set(keys)].sort((a, b) => number(a) - number(b));
+}
+
+/** Values over steps; null where there is none. */
+export interface Column {
+  readonly steps: readonly number[];
+  readonly values: readonly (number | null)[];
+}
+
+/** Points of a curve beyond these are not to be told apart. */
+const MOST_POINTS = 1500;
+
+/** Every n-th entry, and the last. */
+export function thinned<T>(list: readonly T[], most = MOST_POINTS): readonly T[] {
+  const every = Math.ceil(list.length / most);
+  return every <= 1 ? list : list.filter((_, i) => i % every === 0 || i === list.length - 1);
+}
+
+function column<T extends { readonly step: number }>(
+  list: readonly T[],
+  value: (entry: T) => number | null | undefined,
+): Column {
+  const some = thinned(list);
+  return { steps: some.map(({ step }) => step), values: some.map((entry) => value(entry) ?? null) };
+}
+
+export const healthColumn = ({ health }: Collected, key: string, of: (health: Fp8Health) => number): Column =>
+  column(health, ({ fp8 }) => (fp8[key] ? of(fp8[key]) : null));
+
+export const monitorColumn = ({ monitors }: Collected, key: string, of: 'sqnr_db' | 'kurtosis'): Column =>
+  column(monitors, ({ tensors }) => tensors[key]?.[of]);
+
+/** Columns over all their steps, as uPlot takes them; undefined where a column knows nothing of a step, so that its curve goes on. */
+export function joined(columns: readonly Column[]): [number[], ...(number | null | undefined)[][]] {
+  const steps = [...new Set(columns.flatMap((each) => each.steps))].sort((a, b) => a - b);
+  const values = columns.map((each) => {
+    const at = new Map(each.steps.map((step, i) => [step, each.values[i]]));
+    return steps.map((step) => at.get(step));
+  });
+  return [steps, ...values];
+}
+
+/** Shares beyond which a tensor raises an alarm: the guard's own settings, or narrower ones. */
+export type Bounds = Pick<TrainSettings, 'maxSaturated' | 'maxUnderflowed'>;
+
+export interface Alarm {
+  readonly step: number;
+  readonly what: string;
+}
+
+/** What the guard says of a run's tensors within these bounds, the last of each tensor, and the steps it refused. Newest first. */
+export function alarms({ health, anomalies }: Collected, settings: TrainSettings, bounds: Bounds): Alarm[] {
+  const found = new Map<string, Alarm>();
+  for (const { step, fp8 } of health) {
+    for (const [key, { saturated, underflowed, ...rest }] of Object.entries(fp8)) {
+      if (!(saturated > bounds.maxSaturated || underflowed > bounds.maxUnderflowed)) continue;
+      const one = new Map([[key, { saturated, underflowed, ...rest }]]);
+      const outcome = { step, loss: 0, gradNorm: 0, health: one };
+      const anomaly = findAnomaly({ ...settings, ...bounds }, [], outcome, () => '');
+      if (anomaly) found.set(key, { step, what: anomaly.what });
+    }
+  }
+  const refused = anomalies.map(({ step, what }) => ({ step, what }));
+  return [...found.values(), ...refused].sort((a, b) => b.step - a.step);
+}
