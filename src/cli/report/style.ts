@@ -117,7 +117,7 @@ td [aria-hidden] { font-size: 0.625rem; vertical-align: 0.125em; }
 .record caption { color: var(--ink); font-weight: 600; }
 
 .scroll td.words { white-space: normal; text-align: left; min-width: 14rem; }
-.scroll + .scroll { margin-top: 1rem; }
+section > .scroll + .scroll { margin-top: 1rem; }
 
 .samples { margin-top: 0.75rem; background: var(--sheet); border: 1px solid var(--line); border-radius: 6px; }
 .samples details + details { border-top: 1px solid var(--line); }

@@ -4,7 +4,7 @@ import { nameOf } from '../../../study/plan.js';
 import type { CellRecord, Results, RunRecord } from '../../../study/results.js';
 import { count, escapeHtml } from '../text.js';
 import { runsOf } from './data.js';
-import { estimateText, signedPercent, value } from './numbers.js';
+import { signedPercent, value } from './numbers.js';
 
 const scroll = (label: string, table: string) =>
   `<div class="scroll" role="region" aria-label="${escapeHtml(label)}" tabindex="0"><table>${table}</table></div>`;
@@ -20,7 +20,7 @@ export function comparisonHtml({ experiment, cells }: Results): string {
   const axes = Object.keys(experiment.axes).join(', ');
   const tables = experiment.measures.map((name) => {
     const { title, unit } = MEASURES[name];
-    const head = [axes, 'diverged', 'mean', '95 % interval', 'deviation', 'difference', 'of the baseline', 'in words'];
+    const head = [axes, 'diverged', 'mean', '95 % interval', 'deviation', 'against the baseline', 'in words'];
     const rows = cells.map((cell) => comparisonRow(cell, name));
     const caption = `<caption><span class="text">${escapeHtml(title)}, ${escapeHtml(unit)}</span></caption>`;
     return scroll(title, `${caption}${header(head)}<tbody>${rows.join('\n')}</tbody>`);
@@ -43,7 +43,6 @@ function comparisonRow({ cell, baseline, runs, diverged, measures }: CellRecord,
       mean ? value(mean.mean) : '–',
       interval,
       mean?.sd != null ? value(mean.sd) : '–',
-      difference ? estimateText(difference.absolute) : '–',
       difference ? signedPercent(difference.relative) : '–',
     ],
     `<td class="words">${escapeHtml(words)}</td>`,

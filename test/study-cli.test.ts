@@ -1,0 +1,147 @@
+/** `octavo study` as a program: processes, files, refusals, Ctrl-C. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { CORPORA, textOf } from '../src/cli/study/corpus.js';
+import { type Outcome, startOctavo } from './helpers/program.js';
+import { MINUTE, text } from './helpers/training.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'octavo-study-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const at = (...parts: string[]) => join(folder, ...parts);
+
+writeFileSync(at('text.txt'), text(12_000));
+const FILE = {
+  title: 'Tiny <b>study</b>',
+  question: 'Does it work?',
+  corpus: 'moby-dick',
+  settings: { config: MINUTE, batchSize: 2, blockSize: 16, valFraction: 0.05 },
+  axes: { recipe: ['bf16', 'fp8'] },
+  baseline: { recipe: 'bf16' },
+  seeds: 2,
+  tokens: 3200,
+  evaluations: 4,
+  quick: { tokens: 320 },
+};
+const file = (name: string, change: object = {}) => {
+  writeFileSync(at(name), JSON.stringify({ ...FILE, ...change }));
+  return name;
+};
+const study = (...args: string[]): Promise<Outcome> => startOctavo(['study', ...args], folder).outcome;
+const FILES = ['report.html', 'results.csv', 'results.json', 'tiny.md'];
+
+describe('octavo study', () => {
+  it('trains, writes its files, and trains nothing again', async () => {
+    const args = [file('tiny.json'), '--quick', '--data', 'text.txt', '--out-dir', 'out'];
+    const first = await study(...args);
+    expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining('Report: out/tiny-quick/report.html') });
+    expect(first.stderr.match(/ finished /g)).toHaveLength(4);
+    expect(first.stderr).toContain('bf16, seed 1  finished  validation loss ');
+    expect(readdirSync(at('out', 'tiny-quick')).sort()).toEqual(FILES);
+    const [name] = readdirSync(at('out', 'runs'));
+    const kept = readdirSync(at('out', 'runs', name));
+    expect(kept).toEqual(expect.arrayContaining(['metrics.jsonl', 'result.json']));
+    expect(kept.filter((entry) => entry.endsWith('.safetensors'))).toEqual([]);
+
+    const read = () => FILES.map((entry) => readFileSync(at('out', 'tiny-quick', entry), 'utf8'));
+    const files = read();
+    const second = await study(...args, '--jobs', '1');
+    expect(second.stderr.match(/ cached /g)).toHaveLength(4);
+    // The summary says with how many jobs.
+    expect(read().slice(0, 3)).toEqual(files.slice(0, 3));
+    const [report, csv, json, summary] = files;
+    expect(report).not.toContain('<b>study</b>');
+    const { runs, cells, text: source } = JSON.parse(json);
+    expect(source).toMatchObject({ name: 'text.txt', bytes: 12_000 });
+    for (const { digest, measures } of runs) {
+      for (const place of [report, csv, summary]) expect(place).toContain(digest);
+      expect(report).toContain(measures.val_loss.toFixed(4));
+    }
+    expect(summary).toContain(cells[1].measures.val_loss.difference.words);
+    expect(summary).toContain('npx octavo study tiny.json --quick --data text.txt --out-dir out');
+  });
+
+  it('--json prints a line for each event, and --seeds asks for more runs', async () => {
+    const { code, stdout } = await study(
+      'tiny.json',
+      '--quick',
+      '--data',
+      'text.txt',
+      '--out-dir',
+      'out',
+      '--seeds',
+      '3',
+      '--json',
+    );
+    expect(code).toBe(0);
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    const states = lines.filter(({ type }) => type === 'run').map(({ state }) => state);
+    expect(states.filter((state) => state === 'cached')).toHaveLength(4);
+    expect(states.filter((state) => state === 'finished')).toHaveLength(2);
+    expect(lines.at(-1)).toMatchObject({ type: 'done', report: 'out/tiny-quick/report.html' });
+  });
+
+  it('after Ctrl-C goes on where it was, and comes to the same results', async () => {
+    const args = ['tiny.json', '--data', 'text.txt', '--out-dir'];
+    expect((await study(...args, 'whole')).code).toBe(0);
+    const { child, outcome } = startOctavo(['study', ...args, 'parts'], folder);
+    const steps = () =>
+      existsSync(at('parts', 'runs'))
+        ? readdirSync(at('parts', 'runs')).filter((run) => {
+            const log = at('parts', 'runs', run, 'metrics.jsonl');
+            return existsSync(log) && readFileSync(log, 'utf8').includes('"step":5,');
+          }).length
+        : 0;
+    while (steps() < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    child.kill('SIGINT');
+    const stopped = await outcome;
+    expect(stopped).toMatchObject({
+      code: 130,
+      stdout: expect.stringContaining('Go on with: npx octavo study tiny.json'),
+    });
+    expect(stopped.stderr).toContain('Stopping after the steps under way');
+    expect(existsSync(at('parts', 'tiny'))).toBe(false);
+    expect((await study(...args, 'parts')).code).toBe(0);
+    for (const name of ['results.json', 'results.csv', 'report.html']) {
+      expect(readFileSync(at('parts', 'tiny', name), 'utf8')).toBe(readFileSync(at('whole', 'tiny', name), 'utf8'));
+    }
+  });
+
+  it('--list names the studies there are', async () => {
+    const { code, stdout } = await study('--list');
+    expect(code).toBe(0);
+    for (const name of ['bits', 'moments', 'outliers', 'parity', 'scaling-modes', 'sharpness', 'smooth-variants']) {
+      expect(stdout).toMatch(new RegExp(`^${name}: `, 'm'));
+    }
+  });
+
+  it.each([
+    [['no-such'], /^octavo: study: expected one of bits, .*, or a file ending in \.json, got "no-such"\n$/],
+    [[], /^octavo: study: expected a name or a file, got none/],
+    [['absent.json'], /^octavo: study: expected a file that can be read, got absent\.json \(ENOENT\)\n$/],
+    [[file('field.json', { seedz: 3 })], /^octavo: field\.json: seedz: expected a field of title, question/],
+    [
+      [file('corpus.json', { corpus: 'bible' })],
+      /^octavo: corpus: expected one of moby-dick, sotu, or a text with --data, got "bible"\n$/,
+    ],
+    [
+      [file('recipe.json', { axes: { recipe: ['bf16', 'fp9'] } }), '--data', 'text.txt'],
+      /^octavo: fp9: recipe: expected one of fp8, .*, got "fp9"\n$/,
+    ],
+    [['tiny.json', '--seeds', '0'], /^octavo: seeds: expected an integer of at least 1, got 0\n$/],
+    [['tiny.json', '--jobs', '0.5'], /^octavo: jobs: expected an integer of at least 1, got 0\.5\n$/],
+  ])('refuses %j in one line', async (args, message) => {
+    expect(await study(...args)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(message) });
+  });
+});
+
+describe('corpora', () => {
+  it.each(Object.keys(CORPORA))('%s is there, whole', async (corpus) => {
+    const size = { 'moby-dick': 1_204_997, sotu: 10_761_645 }[corpus];
+    expect((await textOf({ corpus })).length).toBe(size);
+  });
+});
