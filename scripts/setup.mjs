@@ -155,6 +155,14 @@ export async function setup() {
     rmSync(at('dist'), { recursive: true, force: true });
     await run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', ROOT]);
   });
+  await unlessCurrent(
+    'dist/web/.octavo-setup',
+    ['web', 'src', 'build/.octavo-setup', 'package-lock.json'],
+    async () => {
+      say('Bundling the web page ...');
+      await run(process.execPath, [at('node_modules/vite/bin/vite.js'), 'build', '--config', 'web/vite.config.mjs']);
+    },
+  );
   linkCommand();
 }
 

@@ -38,6 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'verify',
     'commander',
     'cli-progress',
+    'sirv',
     'uplot',
   ],
   // The library's surface.

@@ -8,6 +8,7 @@ import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
 import { withDashes } from './options.js';
+import { serveCommand } from './serve.js';
 import { studyCommand } from './study.js';
 import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
@@ -36,6 +37,7 @@ function program(): Command {
     diffCommand,
     verifyCommand,
     studyCommand,
+    serveCommand,
   ];
   for (const make of commands) {
     const command = make();

@@ -1,0 +1,2 @@
+/** Generate. */
+export const GenerateView = () => <h1>Generate</h1>;

@@ -1,0 +1,2 @@
+/** Train. */
+export const TrainView = () => <h1>Train</h1>;

@@ -1,0 +1,63 @@
+/** Light or dark: the system's choice unless the reader makes one, which is kept. */
+import { useState } from 'preact/hooks';
+
+const KEY = 'octavo-theme';
+const THEMES = ['system', 'light', 'dark'] as const;
+type Theme = (typeof THEMES)[number];
+
+/** Storage may be forbidden; then the choice lasts as long as the page. */
+function kept(): Theme {
+  try {
+    return THEMES.find((theme) => theme === localStorage.getItem(KEY)) ?? 'system';
+  } catch {
+    return 'system';
+  }
+}
+
+function apply(theme: Theme): void {
+  if (theme === 'system') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  dispatchEvent(new Event('themechange'));
+}
+
+apply(kept());
+
+export function ThemeToggle() {
+  const [theme, setTheme] = useState<Theme>(kept);
+  const choose = (next: Theme) => {
+    setTheme(next);
+    apply(next);
+    try {
+      localStorage.setItem(KEY, next);
+    } catch {
+      // As above.
+    }
+  };
+  return (
+    <label class="theme">
+      <span class="visually-hidden">Colours</span>
+      <select value={theme} onChange={(event) => choose(event.currentTarget.value as Theme)}>
+        {THEMES.map((name) => (
+          <option key={name} value={name}>
+            {name[0].toUpperCase() + name.slice(1)}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** Calls `draw` whenever colours change; gives what ends that. For canvases, which know no style sheet. */
+export function onThemeChange(draw: () => void): () => void {
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  system.addEventListener('change', draw);
+  addEventListener('themechange', draw);
+  return () => {
+    system.removeEventListener('change', draw);
+    removeEventListener('themechange', draw);
+  };
+}
+
+/** A colour property of the style sheet, as canvases take it. */
+export const colourOf = (property: string): string =>
+  getComputedStyle(document.documentElement).getPropertyValue(property).trim();

@@ -1,0 +1,97 @@
+/** Bundles the page into dist/web: from the sources in this folder, and from the library as it is shipped (dist, made before). */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vite';
+import { contentSecurityPolicy } from '../dist/cli/serve.js';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const DATASETS = join(ROOT, 'node_modules/@stdlib');
+
+/** The addresses of these years, one after the other. */
+function addresses(from, to) {
+  const folder = join(DATASETS, 'datasets-sotu/data');
+  const names = readdirSync(folder).filter((name) => {
+    const year = Number.parseInt(name, 10);
+    return name.endsWith('.txt') && year >= from && year <= to;
+  });
+  return names
+    .sort()
+    .map((name) => readFileSync(join(folder, name), 'utf8').trim())
+    .join('\n\n');
+}
+
+/** Texts that come with the page, each a file that is fetched when it is chosen. */
+const TEXTS = [
+  {
+    id: 'moby-dick',
+    title: 'Moby-Dick',
+    about: 'Herman Melville, 1851',
+    content: () => readFileSync(join(DATASETS, 'datasets-moby-dick/data/data.txt'), 'utf8'),
+  },
+  {
+    id: 'sotu-early',
+    title: 'State of the Union, 1790 to 1840',
+    about: 'addresses of Washington to Van Buren',
+    content: () => addresses(1790, 1840),
+  },
+  {
+    id: 'sotu-late',
+    title: 'State of the Union, 1981 to today',
+    about: 'addresses of Reagan to Trump',
+    content: () => addresses(1981, 2100),
+  },
+];
+
+/** `virtual:texts`: what there is to choose from; the files go to texts/. */
+function texts() {
+  const made = TEXTS.map(({ content, ...text }) => ({ ...text, content: Buffer.from(content()) }));
+  return {
+    name: 'octavo-texts',
+    resolveId: (id) => (id === 'virtual:texts' ? '\0texts' : undefined),
+    load(id) {
+      if (id !== '\0texts') return undefined;
+      const list = made.map(({ content, ...text }) => ({
+        ...text,
+        bytes: content.length,
+        url: `texts/${text.id}.txt`,
+      }));
+      return `export const TEXTS = ${JSON.stringify(list)};`;
+    },
+    generateBundle() {
+      for (const { id, content } of made)
+        this.emitFile({ type: 'asset', fileName: `texts/${id}.txt`, source: content });
+    },
+  };
+}
+
+/** For hosts that send no headers of their own. */
+const policy = {
+  name: 'octavo-policy',
+  transformIndexHtml: () => [
+    {
+      tag: 'meta',
+      attrs: { 'http-equiv': 'Content-Security-Policy', content: contentSecurityPolicy },
+      injectTo: 'head-prepend',
+    },
+  ],
+};
+
+const library = [{ find: /^(\.\.\/)+src\/(.*)$/, replacement: `${join(ROOT, 'dist')}/$2` }];
+
+export default defineConfig({
+  root: fileURLToPath(new URL('.', import.meta.url)),
+  base: './',
+  resolve: { alias: library },
+  plugins: [texts(), policy],
+  worker: { format: 'es' },
+  build: {
+    outDir: join(ROOT, 'dist/web'),
+    emptyOutDir: true,
+    // What has WebAssembly SIMD, light-dark() and files of the origin.
+    target: ['chrome123', 'firefox128', 'safari17.5'],
+    // A policy without data: URLs allows no inlined files.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
+});
