@@ -39,13 +39,37 @@ export function checkSampleOptions({ maxNewTokens, temperature, topK, topP, seed
   }
 }
 
-/** Yields new token ids after the prompt. Beyond the model's positions the oldest half of the text is forgotten and the cache rebuilt. */
+/** A new token, and the logits (V) that it was drawn from. */
+export interface Draw {
+  readonly id: number;
+  readonly logits: Float32Array;
+}
+
+/** What the model itself gives each token: the softmax of its logits, at temperature 1 and without cuts. */
+export function probabilities(logits: Float32Array): Float64Array {
+  const top = logits.reduce((a, b) => Math.max(a, b));
+  const weights = Float64Array.from(logits, (logit) => exp(logit - top));
+  const total = weights.reduce((a, b) => a + b, 0);
+  return weights.map((weight) => weight / total);
+}
+
+/** Yields new token ids after the prompt. */
 export function* sample(
   model: Model,
   casts: Casts,
   prompt: ArrayLike<number>,
   options: SampleOptions,
 ): Generator<number, void> {
+  for (const { id } of draws(model, casts, prompt, options)) yield id;
+}
+
+/** `sample` with logits. Beyond the model's positions the oldest half of the text is forgotten and the cache rebuilt. */
+export function* draws(
+  model: Model,
+  casts: Casts,
+  prompt: ArrayLike<number>,
+  options: SampleOptions,
+): Generator<Draw, void> {
   checkSampleOptions(options);
   const { config, rt } = model;
   const text = Array.from(prompt);
@@ -63,10 +87,11 @@ export function* sample(
         pending = text.slice(-Math.ceil(config.maxPositions / 2));
         cache.length = 0;
       }
-      const id = choose(lastLogits(packed, casts, pending, cache), options, i);
+      const logits = lastLogits(packed, casts, pending, cache);
+      const id = choose(logits, options, i);
       text.push(id);
       pending = [id];
-      yield id;
+      yield { id, logits };
     }
   } finally {
     for (const layer of cache.layers) rt.arena.free(layer.ptr);

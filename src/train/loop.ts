@@ -1,5 +1,5 @@
 /** A training run as a stream of events. It prints nothing; with an output directory it keeps checkpoints and a log there. */
-import { peakMemoryBytes } from '../engine/features.js';
+import { hasNodeModules, peakMemoryBytes } from '../engine/features.js';
 import { openDirectory, type Store } from '../engine/store.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { parameterCount } from '../model/params.js';
@@ -74,8 +74,18 @@ const SHORT_DIGEST = 8;
 const SAMPLE_TOKENS = 200;
 const LN2 = Math.LN2;
 
-/** Lets signals and timers of the host in between two steps. */
-const breathe = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+/** Lets signals, messages and timers of the host in between two steps. Browsers make timers wait, in hidden pages for long; not messages. */
+const breathe = () =>
+  hasNodeModules()
+    ? new Promise<void>((resolve) => setTimeout(resolve, 0))
+    : new Promise<void>((resolve) => {
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => {
+          port1.close();
+          resolve();
+        };
+        port2.postMessage(undefined);
+      });
 
 /** Trains and yields an event per step, look into one, evaluation, sample and checkpoint. The last one is `done`, or the checkpoint of a run that was stopped. */
 export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine, void> {

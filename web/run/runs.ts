@@ -1,9 +1,209 @@
-/** The runs that the page knows, as an external store that views subscribe to. */
-import type { RunRecord } from './record.js';
+/** The runs that the page knows and the one that trains, outside of any view: views come and go while it does. */
+import { useEffect, useState } from 'preact/hooks';
+import type { MetricsLine } from '../../src/train/events.js';
+import { trainSettings } from '../../src/train/options.js';
+import type { TrainerEvent, TrainerRequest } from '../worker/protocol.js';
+import { desk } from './desk.js';
+import type { RunEntry, RunFile, RunRecord } from './record.js';
 
-export interface Runs {
-  readonly current: RunRecord | undefined;
-  readonly records: readonly RunRecord[];
+export type Phase = 'starting' | 'training' | 'pausing' | 'paused' | 'done' | 'failed';
+
+export interface Session {
+  readonly record: RunRecord;
+  phase: Phase;
+  /** What went wrong, for people. */
+  message?: string;
+  threads?: number;
 }
 
-export const useRuns = (): Runs => ({ current: undefined, records: [] });
+export interface Runs {
+  readonly session: Session | undefined;
+  readonly current: RunRecord | undefined;
+  readonly records: readonly RunRecord[];
+  /** Undefined until the list is read. */
+  readonly entries: readonly RunEntry[] | undefined;
+  /** Why the list could not be read. */
+  readonly error: string | undefined;
+}
+
+/** Which run a reload of the page shows again. */
+const CURRENT = 'octavo-current';
+
+let session: Session | undefined;
+let worker: Worker | undefined;
+let entries: readonly RunEntry[] | undefined;
+let listError: string | undefined;
+const opened = new Map<string, RunRecord>();
+const listeners = new Set<() => void>();
+
+let due = false;
+/** Views are told at most four times a second, and between frames: lines come far more often. */
+const PAUSE_MS = 250;
+function changed(now = false): void {
+  const tell = () => {
+    due = false;
+    for (const listener of [...listeners]) listener();
+  };
+  if (now) tell();
+  if (now || due) return;
+  due = true;
+  setTimeout(() => requestAnimationFrame(tell), PAUSE_MS);
+}
+
+export function useRuns(): Runs {
+  const [, setCount] = useState(0);
+  useEffect(() => {
+    const listener = () => setCount((count) => count + 1);
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }, []);
+  return { session, current: session?.record, records: [...opened.values()], entries, error: listError };
+}
+
+export async function refresh(): Promise<void> {
+  try {
+    entries = await desk('list', []);
+    listError = undefined;
+  } catch (error) {
+    listError = `This browser keeps no files for this page (${(error as Error).message}). Private windows may not.`;
+    entries = [];
+  }
+  changed(true);
+}
+
+/** The record of a run in the list, read once. */
+export async function open(entry: RunFile): Promise<RunRecord> {
+  const known = opened.get(entry.id);
+  if (known) return known;
+  const settings = entry.settings && trainSettings(entry.settings);
+  const record = { id: entry.id, name: entry.name, settings, lines: await desk('lines', [entry.id]) };
+  opened.set(entry.id, record);
+  return record;
+}
+
+/** Shows a run that does not train. */
+export async function show(entry: RunEntry): Promise<void> {
+  const record = await open(entry);
+  if (session?.record.id === entry.id) return;
+  await leave();
+  session = { record, phase: entry.done ? 'done' : 'paused' };
+  localStorage.setItem(CURRENT, entry.id);
+  changed(true);
+}
+
+/** After a reload: the list, and the run that was shown. */
+export async function restore(): Promise<void> {
+  if (entries) return;
+  await refresh();
+  const entry = entries?.find(({ id }) => id === localStorage.getItem(CURRENT));
+  if (entry && !session) await show(entry);
+}
+
+export async function begin(file: RunFile, text: Uint8Array, threads: number): Promise<void> {
+  await leave();
+  await desk('create', [file, text]);
+  const record: RunRecord = { id: file.id, name: file.name, settings: trainSettings(file.settings!), lines: [] };
+  opened.set(file.id, record);
+  localStorage.setItem(CURRENT, file.id);
+  session = { record, phase: 'starting' };
+  resume(threads);
+}
+
+/** Trains the session's run on from its last save, or from the beginning. */
+export function resume(threads: number): void {
+  const mine = session!;
+  mine.phase = 'starting';
+  mine.message = undefined;
+  const started = new Worker(new URL('../worker/trainer.ts', import.meta.url), { type: 'module' });
+  worker = started;
+  const end = (phase: Phase, message?: string) => {
+    if (worker !== started) return;
+    started.terminate();
+    worker = undefined;
+    Object.assign(mine, { phase, message });
+    changed(true);
+    void refresh();
+  };
+  started.onmessage = ({ data }: MessageEvent<TrainerEvent>) => {
+    if (worker !== started) return;
+    if (data.type === 'engine') mine.threads = data.info.threads;
+    else if (data.type === 'earlier') replace(mine.record.lines, data.lines);
+    else if (data.type === 'line') {
+      mine.record.lines.push(data.line);
+      if (mine.phase === 'starting') mine.phase = 'training';
+      changed();
+    } else if (data.type === 'ended') end(data.done ? 'done' : 'paused');
+    else if (data.type === 'failed') end('failed', data.message);
+  };
+  started.onerror = ({ message }) => end('failed', message || 'the training worker could not be started');
+  // A worker that dies says nothing, but its lock is free then.
+  whenGone(mine.record.id, started, () =>
+    end(
+      'failed',
+      'The training worker was ended by the browser, perhaps for want of memory. Resume goes on from the last save.',
+    ),
+  );
+  started.postMessage({ type: 'train', id: mine.record.id, threads } satisfies TrainerRequest);
+  changed(true);
+}
+
+/** Waits behind the run's own lock, once the worker has it. */
+function whenGone(id: string, started: Worker, gone: () => void): void {
+  const name = `octavo-run-${id}`;
+  const watch = async () => {
+    for (;;) {
+      if (worker !== started) return;
+      const { held } = await navigator.locks.query();
+      if (held?.some((lock) => lock.name === name)) break;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    await navigator.locks.request(name, () => undefined);
+    // What the worker said last is on its way.
+    setTimeout(() => worker === started && gone(), 500);
+  };
+  void watch();
+}
+
+function replace(lines: MetricsLine[], others: readonly MetricsLine[]): void {
+  lines.length = 0;
+  for (const line of others) lines.push(line);
+}
+
+export function pause(): void {
+  if (!session || !worker) return;
+  session.phase = 'pausing';
+  worker.postMessage({ type: 'pause' } satisfies TrainerRequest);
+  changed(true);
+}
+
+/** Saves, and shows no run. */
+export async function leave(): Promise<void> {
+  if (worker) {
+    pause();
+    await new Promise<void>((resolve) => {
+      const listener = () => {
+        if (worker) return;
+        listeners.delete(listener);
+        resolve();
+      };
+      listeners.add(listener);
+    });
+  }
+  session = undefined;
+  localStorage.removeItem(CURRENT);
+  changed(true);
+}
+
+export async function rename(id: string, name: string): Promise<void> {
+  await desk('rename', [id, name]);
+  const record = opened.get(id);
+  if (record) Object.assign(record, { name });
+  await refresh();
+}
+
+export async function remove(id: string): Promise<void> {
+  if (session?.record.id === id) await leave();
+  await desk('remove', [id]);
+  opened.delete(id);
+  await refresh();
+}

@@ -1,0 +1,51 @@
+/** What the page and its workers say to each other. */
+import type { EngineInfo } from '../../src/engine/runtime.js';
+import type { MetricsLine } from '../../src/train/events.js';
+import type { SampleOptions } from '../../src/train/index.js';
+import type { TrainSettingsInput } from '../../src/train/options.js';
+import type { RunEntry, RunFile } from '../run/record.js';
+
+/** To the worker of one training session, or of a probe. */
+export type TrainerRequest =
+  | { readonly type: 'train'; readonly id: string; readonly threads: number }
+  | { readonly type: 'probe'; readonly settings: TrainSettingsInput; readonly threads: number }
+  | { readonly type: 'pause' };
+
+export type TrainerEvent =
+  | { readonly type: 'engine'; readonly info: EngineInfo }
+  /** Lines of the log from before this session: a resumed run's. */
+  | { readonly type: 'earlier'; readonly lines: MetricsLine[] }
+  | { readonly type: 'line'; readonly line: MetricsLine }
+  /** Ended in order: the schedule is done, or the state is saved. */
+  | { readonly type: 'ended'; readonly done: boolean }
+  | { readonly type: 'failed'; readonly message: string }
+  | { readonly type: 'probed'; readonly secondsPerStep: number; readonly bytes: number };
+
+/** A piece of generated text, and the tokens that the model gave the best chances at its place. */
+export interface GeneratedPiece {
+  readonly text: string;
+  readonly probability: number;
+  readonly likeliest: readonly { readonly text: string; readonly probability: number }[];
+}
+
+/** What the desk does: files, and text from a model. */
+export interface Desk {
+  list(): RunEntry[];
+  create(run: RunFile, text: Uint8Array): void;
+  lines(id: string): MetricsLine[];
+  rename(id: string, name: string): void;
+  remove(id: string): void;
+  /** The model as a Hugging Face folder. */
+  download(id: string): Blob;
+  upload(name: string, zip: Blob): RunEntry;
+  /** Bytes of files that are text, one after the other. */
+  readText(files: File[]): Uint8Array;
+  generate(id: string, prompt: string, options: SampleOptions): void;
+}
+
+export type DeskCall = { [Name in keyof Desk]: { name: Name; args: Parameters<Desk[Name]> } }[keyof Desk];
+export type DeskRequest = { readonly call: number } & DeskCall;
+export type DeskReply =
+  | { readonly call: number; readonly result: unknown }
+  | { readonly call: number; readonly piece: GeneratedPiece }
+  | { readonly call: number; readonly error: string };

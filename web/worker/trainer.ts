@@ -1,0 +1,70 @@
+/** The worker of one training session, or of a probe: the engine's first thread. The page ends it when it is no longer needed. */
+import { Engine } from '../../src/ops/engine.js';
+import { fileOfRun } from '../../src/train/checkpoint.js';
+import { type MetricsLine, train } from '../../src/train/index.js';
+import { readLog } from '../../src/train/log.js';
+import type { TrainSettingsInput } from '../../src/train/options.js';
+import type { RunFile } from '../run/record.js';
+import { openRun } from './opfs.js';
+import type { TrainerEvent, TrainerRequest } from './protocol.js';
+
+/** Saved about so often, beside every pause and the end. */
+const CHECKPOINT_MINUTES = 1;
+/** The first step of a probe also compiles; its later ones are timed. */
+const PROBE_STEPS = 3;
+
+const stop = new AbortController();
+const post = (event: TrainerEvent) => postMessage(event);
+
+/** Digests of parameters, of which a page that lives for days would keep millions, stay in the log. */
+function shown(line: MetricsLine): MetricsLine {
+  if (line.type !== 'step') return line;
+  const { parameters: _, ...rest } = line;
+  return rest;
+}
+
+async function run(id: string, threads: number): Promise<void> {
+  const store = await openRun(id);
+  const [meta, data] = await Promise.all([store.read('run.json'), store.read('text')]);
+  if (!meta || !data) throw new Error('expected a run with its settings and text, got none: was it deleted?');
+  const { settings, sampleInterval } = JSON.parse(new TextDecoder().decode(meta)) as RunFile;
+  const engine = await Engine.create({ threads });
+  post({ type: 'engine', info: engine.info });
+  const resume = (await fileOfRun(store)) !== undefined;
+  const options = { ...(settings as TrainSettingsInput), sampleInterval, checkpointMinutes: CHECKPOINT_MINUTES };
+  const events = train({ ...options, data, engine, outDir: store, resume, signal: stop.signal });
+  let done = false;
+  let first = resume;
+  for await (const line of events) {
+    if (first) {
+      const lines = (await readLog(store)).filter((earlier) => earlier.step < line.step).map(shown);
+      post({ type: 'earlier', lines });
+      first = false;
+    }
+    done = line.type === 'done';
+    post({ type: 'line', line: shown(line) });
+  }
+  post({ type: 'ended', done });
+}
+
+async function probe(settings: TrainSettingsInput, threads: number): Promise<void> {
+  const engine = await Engine.create({ threads });
+  const { batchSize = 8, blockSize = 256 } = settings;
+  const data = Uint8Array.from({ length: 4 * (batchSize + 40) * blockSize }, (_, i) => 32 + ((i * 7919) % 89));
+  let seconds = Number.POSITIVE_INFINITY;
+  for await (const line of train({ ...settings, valFraction: 0.5, data, engine, stopAt: PROBE_STEPS })) {
+    if (line.type === 'step' && line.step > 1) {
+      seconds = Math.min(seconds, (line.tokens / line.step / line.tokens_per_sec) as number);
+    }
+  }
+  post({ type: 'probed', secondsPerStep: seconds, bytes: engine.arena.peakBytes });
+}
+
+const failed = (error: unknown) =>
+  post({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+
+addEventListener('message', ({ data }: MessageEvent<TrainerRequest>) => {
+  if (data.type === 'pause') stop.abort();
+  else if (data.type === 'train') run(data.id, data.threads).catch(failed);
+  else probe(data.settings, data.threads).catch(failed);
+});
