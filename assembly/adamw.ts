@@ -3,7 +3,8 @@
  *
  * Order of operations as in "Scaling FP8 training" (authors' optimizer): the step uses the fresh moments, then the stored tensors are
  * rounded, each with one scale MAX / amax of its new values. The amax must be known before the first code is written, so there are
- * two passes, `adamwAmax` and `adamwUpdate`, which compute the same numbers; nothing is kept in float32 between them.
+ * two passes, `adamwAmax` and `adamwUpdate`, which compute the same numbers; nothing is kept in float32 between them. Moments may instead have
+ * scales for groups of elements (moments.ts): mScales and vScales are their addresses or 0, `group` divides ADAMW_ELEMENTS.
  *
  *   g  = grad * gradScale
  *   m  = beta1 m + (1 - beta1) g        v = beta2 v + (1 - beta2) g^2
@@ -15,6 +16,7 @@ import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { bytesOf, rounding } from './formats';
 import { lanes } from './lanes';
+import { moments } from './moments';
 import { fillRandom } from './random';
 
 abstract class update {
@@ -25,13 +27,14 @@ abstract class update {
   @inline static run(
     scratch: usize, first: i32, n: i32, grad: usize, gradScale: f32,
     m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
-    beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, out: usize,
+    beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, mScales: usize, vScales: usize, group: i32, expanded: i32, out: usize,
   ): void {
     const vs = scratch + ADAMW_ELEMENTS * 4;
     const ws = vs + ADAMW_ELEMENTS * 4;
     const gs = grad + (<usize>first << 2);
-    loadRow(mDtype, m + <usize>first * bytesOf(mDtype), scratch, n, mInv);
-    loadRow(vDtype, v + <usize>first * bytesOf(vDtype), vs, n, vInv);
+    const number = group ? <usize>(first / group) * moments.bytes(expanded) : 0;
+    moments.load(mDtype, m + <usize>first * bytesOf(mDtype), scratch, n, mInv, mScales ? mScales + number : 0, group, expanded);
+    moments.load(vDtype, v + <usize>first * bytesOf(vDtype), vs, n, vInv, vScales ? vScales + number : 0, group, expanded);
     loadRow(wDtype, w + <usize>first * bytesOf(wDtype), ws, n, wInv);
     const k = f32x4.splat(gradScale);
     const b1 = f32x4.splat(beta1);
@@ -75,7 +78,7 @@ export function adamwAmax(
   begin: i32, end: i32, scratch: usize,
   total: i32, grad: usize, gradScale: f32,
   m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
-  beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, out: usize,
+  beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, mScales: usize, vScales: usize, group: i32, expanded: i32, out: usize,
 ): void {
   for (let unit = begin; unit < end; unit++) {
     const first = unit * ADAMW_ELEMENTS;
@@ -83,7 +86,8 @@ export function adamwAmax(
     const slot = out + (unit << 4);
     store<u32>(slot, 0, 12);
     update.run(
-      scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay, slot,
+      scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay,
+      mScales, vScales, group, expanded, slot,
     );
   }
 }
@@ -96,7 +100,8 @@ export function adamwUpdate(
   begin: i32, end: i32, scratch: usize,
   total: i32, grad: usize, gradScale: f32,
   m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
-  beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, mScale: f32, vScale: f32, wScale: f32,
+  beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, mScales: usize, vScales: usize, group: i32, expanded: i32,
+  mScale: f32, vScale: f32, wScale: f32,
   mode: i32, stream: u32, time: u32, seedLow: u32, seedHigh: u32,
 ): void {
   const vs = scratch + ADAMW_ELEMENTS * 4;
@@ -106,11 +111,19 @@ export function adamwUpdate(
   for (let unit = begin; unit < end; unit++) {
     const first = unit * ADAMW_ELEMENTS;
     const n = min(ADAMW_ELEMENTS, total - first);
-    update.run(scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay, 0);
+    update.run(
+      scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay,
+      mScales, vScales, group, expanded, 0,
+    );
+    const number = group ? <usize>(first / group) * moments.bytes(expanded) : 0;
     if (random) fillRandom(words, first, n, stream, time, seedLow, seedHigh);
-    encodeRow(mDtype, scratch, m + <usize>first * bytesOf(mDtype), n, mScale, words, mode, true, 0);
+    moments.store(
+      mDtype, scratch, m + <usize>first * bytesOf(mDtype), n, mScale, mScales ? mScales + number : 0, group, expanded, words, mode,
+    );
     if (random) fillRandom(words, first, n, stream + 1, time, seedLow, seedHigh);
-    encodeRow(vDtype, vs, v + <usize>first * bytesOf(vDtype), n, vScale, words, mode, true, 0);
+    moments.store(
+      vDtype, vs, v + <usize>first * bytesOf(vDtype), n, vScale, vScales ? vScales + number : 0, group, expanded, words, mode,
+    );
     if (random) fillRandom(words, first, n, stream + 2, time, seedLow, seedHigh);
     encodeRow(wDtype, ws, w + <usize>first * bytesOf(wDtype), n, wScale, words, mode, true, 0);
   }

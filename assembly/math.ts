@@ -71,6 +71,24 @@ export abstract class math {
     return f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), one));
   }
 
+  /**
+   * log2 x for positive normal x, with an absolute error below 2^-22 times the larger of |log2 x| and 1, relative near x = 1. x = 2^e m with m
+   * from sqrt(1/2) to sqrt(2); ln m = 2 artanh s, s = (m - 1) / (m + 1), by its series to s^9.
+   */
+  @inline static log2(x: v128): v128 {
+    const one = v128.load(ONE);
+    const e = i32x4.shr_s(i32x4.sub(x, i32x4.splat(0x3f3504f3)), 23);
+    const m = i32x4.sub(x, i32x4.shl(e, 23));
+    const s = f32x4.div(f32x4.sub(m, one), f32x4.add(m, one));
+    const z = f32x4.mul(s, s);
+    let p = f32x4.splat(0.111111112);
+    p = f32x4.add(f32x4.mul(p, z), f32x4.splat(0.142857149));
+    p = f32x4.add(f32x4.mul(p, z), f32x4.splat(0.200000003));
+    p = f32x4.add(f32x4.mul(p, z), f32x4.splat(0.333333343));
+    p = f32x4.add(s, f32x4.mul(f32x4.mul(p, z), s));
+    return f32x4.add(f32x4.convert_i32x4_s(e), f32x4.mul(p, f32x4.splat(2.88539004))); // 2 log2 e
+  }
+
   /** 1 / (1 + e^-x). */
   @inline static sigmoid(x: v128): v128 {
     const one = v128.load(ONE);

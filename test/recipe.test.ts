@@ -34,6 +34,7 @@ describe('the named recipes', () => {
       masterWeight: 'float16',
       firstMoment: 'float8_e4m3fn',
       secondMoment: 'float8_e5m2',
+      momentScaling: 'tensor',
       stateRounding: 'stochastic',
     });
     expect(RECIPES['fp8-plain']).toEqual({ ...RECIPES.fp8, name: 'fp8-plain', swiglu: 'plain' });
@@ -112,6 +113,10 @@ describe('a recipe', () => {
     [
       { ...SMOOTH_CHANNEL, reduce: E8M3 },
       'recipe.reduce.roles: expected operands that are bfloat16 or float32, got "forward.input"',
+    ],
+    [
+      { ...RECIPES.bf16, momentScaling: 'block-256' },
+      'recipe.momentScaling: expected tensor for moments of float32 and float32, got "block-256"',
     ],
     [{}, 'recipe.name: expected a string, got undefined'],
     [7, 'recipe: expected a name or a record, got 7'],

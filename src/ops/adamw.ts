@@ -4,7 +4,7 @@ import type { Runtime } from '../engine/runtime.js';
 import { ADAMW_ELEMENTS } from '../engine/units.js';
 import { type DType, formatSpec, STOCHASTIC, TIES_TO_EVEN } from '../formats/index.js';
 import type { RandomPosition } from './quantize.js';
-import { floatOfBits, fullRangeScale } from './scale.js';
+import { floatOfBits, fullRangeScale, powerOfTwoScale } from './scale.js';
 import { idOf, sizeOf, type Tensor } from './tensor.js';
 
 /** One parameter's stored state. Replaced, not mutated: an update gives new scales over the same memory. */
@@ -12,6 +12,26 @@ export interface ParameterState {
   readonly master: Tensor;
   readonly firstMoment: Tensor;
   readonly secondMoment: Tensor;
+  /** Float32 beside groups of the moments' elements, where these have them: (groups), or (groups, 3) of expanded ones. */
+  readonly firstScales?: Tensor;
+  readonly secondScales?: Tensor;
+}
+
+/** How moments narrower than BF16 are scaled: MAX / amax or a power of two for the tensor, or numbers for groups (assembly/moments.ts). */
+export type MomentScaling = 'tensor' | 'power-of-two' | 'block-256' | 'group-128-expanded';
+
+/** Elements of a group, and float32 beside each. */
+const GROUPS: Readonly<Record<MomentScaling, { group: number; words: number }>> = {
+  tensor: { group: 0, words: 0 },
+  'power-of-two': { group: 0, words: 0 },
+  'block-256': { group: 256, words: 1 },
+  'group-128-expanded': { group: 128, words: 3 },
+};
+
+/** The shape of the numbers beside a moment's groups; undefined where it has none. */
+export function momentScalesShape(scaling: MomentScaling, dtype: DType, count: number): readonly number[] | undefined {
+  const { group, words } = GROUPS[scaling];
+  return group > 0 && scaled(dtype) ? [Math.ceil(count / group), words] : undefined;
 }
 
 export interface AdamwStep {
@@ -30,8 +50,15 @@ export interface AdamwStep {
 /** The three states in float32, and random words for one of them, filled by 64. */
 const SCRATCH = 4 * ADAMW_ELEMENTS * 4 + 256;
 
-const scaled = (dtype: DType) => formatSpec(dtype).bits < 32 && dtype !== 'bfloat16';
+/** Whether a stored format needs a scale. */
+export const scaled = (dtype: DType): boolean => formatSpec(dtype).bits < 32 && dtype !== 'bfloat16';
 const inverse = (t: Tensor) => t.scaleInv as number;
+
+/** A power of two that keeps amax within the format; of zeros the scale before (Intel's FusedAdamW). */
+function powerScale(amax: number, t: Tensor): { scale: number; scaleInv: number } {
+  const scale = amax === 0 ? 1 / inverse(t) : powerOfTwoScale(amax, formatSpec(t.dtype).max);
+  return { scale, scaleInv: 1 / scale };
+}
 
 /** Streams of random words a parameter takes: one for each of its states. */
 export const ADAMW_STREAMS = 3;
@@ -46,8 +73,9 @@ export function adamw(
   grad: Tensor,
   step: AdamwStep,
   random?: RandomPosition,
+  scaling: MomentScaling = 'tensor',
 ): ParameterState {
-  const { master, firstMoment, secondMoment } = state;
+  const { master, firstMoment, secondMoment, firstScales, secondScales } = state;
   const total = sizeOf(master.shape);
   const units = Math.ceil(total / ADAMW_ELEMENTS);
   const rate = (step.learningRate * Math.sqrt(1 - step.beta2Power)) / (1 - step.beta1Power);
@@ -58,10 +86,13 @@ export function adamw(
     secondMoment.ptr, idOf(secondMoment.dtype), inverse(secondMoment),
     master.ptr, idOf(master.dtype), inverse(master),
     step.beta1, step.beta2, rate, step.eps, 1 - step.learningRate * step.weightDecay,
+    firstScales?.ptr ?? 0, secondScales?.ptr ?? 0, GROUPS[scaling].group, GROUPS[scaling].words > 1 ? 1 : 0,
   ] as const;
   const tensors = [firstMoment, secondMoment, master];
   const scales = tensors.map(() => ({ scale: 1, scaleInv: 1 }));
-  if (tensors.some((t) => scaled(t.dtype))) {
+  const beside = [firstScales, secondScales, undefined];
+  const wholes = tensors.map(({ dtype }, i) => scaled(dtype) && !beside[i]);
+  if (wholes.some(Boolean)) {
     const amax = rt.scoped(() => {
       const out = rt.arena.alloc(units * 16);
       rt.parallel('adamwAmax', units, SCRATCH, ...common, out);
@@ -73,7 +104,9 @@ export function adamw(
       });
     });
     tensors.forEach((t, i) => {
-      if (scaled(t.dtype)) scales[i] = fullRangeScale(amax[i], t.dtype);
+      if (!wholes[i]) return;
+      const powers = scaling === 'power-of-two' && t !== master;
+      scales[i] = powers ? powerScale(amax[i], t) : fullRangeScale(amax[i], t.dtype);
     });
   }
   const [m, v, w] = scales;
@@ -85,6 +118,7 @@ export function adamw(
     mode, stream, time, seed >>> 0, Math.floor(seed / 0x100000000),
   );
   return {
+    ...state,
     firstMoment: { ...firstMoment, scaleInv: m.scaleInv },
     secondMoment: { ...secondMoment, scaleInv: v.scaleInv },
     master: { ...master, scaleInv: w.scaleInv },

@@ -1,5 +1,6 @@
 /** Which format and which scale each tensor role has: a record, so that another recipe is other data and not other code. docs/recipes.md says what each field is for. */
 import { type DType, formatSpec } from '../formats/index.js';
+import { type MomentScaling, scaled } from './adamw.js';
 
 /** How the input of the last linear of a feed-forward block is smoothed; see assembly/swiglu.ts. */
 export type SwigluMode = 'plain' | 'smooth-token' | 'smooth-channel';
@@ -73,6 +74,8 @@ export interface Recipe {
   readonly masterWeight: DType;
   readonly firstMoment: DType;
   readonly secondMoment: DType;
+  /** Of moments narrower than BF16. */
+  readonly momentScaling: MomentScaling;
   /** How new optimizer state is rounded to these formats. */
   readonly stateRounding: 'tiesToEven' | 'stochastic';
   readonly reduce?: Reduction;
@@ -91,6 +94,7 @@ const fp8: Recipe = {
   masterWeight: 'float16',
   firstMoment: 'float8_e4m3fn',
   secondMoment: 'float8_e5m2',
+  momentScaling: 'tensor',
   stateRounding: 'stochastic',
 };
 
@@ -107,6 +111,7 @@ const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
   masterWeight: 'float32',
   firstMoment: 'float32',
   secondMoment: 'float32',
+  momentScaling: 'tensor',
   stateRounding: 'tiesToEven',
 });
 
@@ -154,6 +159,7 @@ export function frozen<T extends object>(record: T): T {
 
 /** What products take, and what is stored between steps. */
 const OPERANDS: readonly DType[] = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'bfloat16', 'float16', 'float32'];
+const MOMENT_SCALINGS: readonly MomentScaling[] = ['tensor', 'power-of-two', 'block-256', 'group-128-expanded'];
 const ROUNDINGS = ['tiesToEven', 'stochastic'];
 
 interface Range {
@@ -193,6 +199,7 @@ const fieldsOf = (mode: unknown): Fields => ({
   masterWeight: OPERANDS,
   firstMoment: OPERANDS,
   secondMoment: OPERANDS,
+  momentScaling: MOMENT_SCALINGS,
   stateRounding: ROUNDINGS,
 });
 
@@ -238,6 +245,10 @@ function checkTogether(recipe: Recipe): void {
   }
   if (recipe.outlierClip > 0 && !usesFloat8(recipe)) {
     refuse('outlierClip', '0 without operands of 8 bits', recipe.outlierClip);
+  }
+  const { firstMoment, secondMoment, momentScaling } = recipe;
+  if (momentScaling !== 'tensor' && ![firstMoment, secondMoment].some(scaled)) {
+    refuse('momentScaling', `tensor for moments of ${firstMoment} and ${secondMoment}`, momentScaling);
   }
   if (recipe.reduce !== undefined) checkReduction(recipe, recipe.reduce);
 }

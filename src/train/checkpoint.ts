@@ -27,7 +27,7 @@ import {
   wholeOrNothing,
 } from './model-files.js';
 import { GUARD_SETTINGS, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
-import { scaleEntries, stateDigest, stateFormats, stateOf, type TrainingState } from './state.js';
+import { STATE_KEYS, scaleEntries, stateDigest, stateLayout, stateOf, type TrainingState } from './state.js';
 
 export const STATE_FILE = 'training_state.safetensors';
 export const PREVIOUS_STATE_FILE = 'training_state.previous.safetensors';
@@ -43,14 +43,21 @@ export interface RunIdentity {
 }
 
 /** torch's names for what AdamW keeps. */
-const STATE_TENSORS = { master_weight: 'master', exp_avg: 'firstMoment', exp_avg_sq: 'secondMoment' } as const;
-type StateTensor = keyof typeof STATE_TENSORS;
-const STATE_TENSOR_NAMES = Object.keys(STATE_TENSORS) as StateTensor[];
+const STATE_TENSORS: Readonly<Record<keyof ParameterState, string>> = {
+  master: 'master_weight',
+  firstMoment: 'exp_avg',
+  secondMoment: 'exp_avg_sq',
+  firstScales: 'exp_avg_scale',
+  secondScales: 'exp_avg_sq_scale',
+};
 
 function* namedTensors(state: TrainingState): Generator<[name: string, t: Tensor]> {
   for (const { name } of state.table) {
     const parameter = state.parameters.get(name)!;
-    for (const kind of STATE_TENSOR_NAMES) yield [`${name}.${kind}`, parameter[STATE_TENSORS[kind]]];
+    for (const key of STATE_KEYS) {
+      const t = parameter[key];
+      if (t) yield [`${name}.${STATE_TENSORS[key]}`, t];
+    }
   }
 }
 
@@ -261,16 +268,10 @@ function readParameters(
   digests: readonly JsonValue[],
 ): Map<string, ParameterState> {
   const expected = parametersOf(config).flatMap((parameter) => {
-    const formats = stateFormats(parameter, recipe);
-    return STATE_TENSOR_NAMES.map((kind) => {
-      const key = STATE_TENSORS[kind];
-      return {
-        parameter: parameter.name,
-        key,
-        name: `${parameter.name}.${kind}`,
-        shape: parameter.shape,
-        dtype: formats[key],
-      };
+    const layout = stateLayout(parameter, recipe);
+    return STATE_KEYS.flatMap((key) => {
+      const each = layout[key];
+      return each ? [{ parameter: parameter.name, key, name: `${parameter.name}.${STATE_TENSORS[key]}`, ...each }] : [];
     });
   });
   const counts = [tensors.size, scales.length, digests.length];

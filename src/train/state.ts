@@ -12,7 +12,7 @@ import {
 import { initialValues } from '../model/init.js';
 import { type Parameter, parametersOf } from '../model/params.js';
 import type { Model } from '../model/transformer.js';
-import type { ParameterState } from '../ops/adamw.js';
+import { momentScalesShape, type ParameterState } from '../ops/adamw.js';
 import { amaxOf, quantize } from '../ops/quantize.js';
 import { isFloat8, type Recipe } from '../ops/recipe.js';
 import { digestOf } from '../ops/reduce.js';
@@ -35,27 +35,59 @@ export interface TrainingState {
   readonly rope: RopeTable;
 }
 
-/** Formats of a parameter's stored state: the recipe's for matrices, float32 for norm gains. */
-export function stateFormats(parameter: Parameter, recipe: Recipe): Record<keyof ParameterState, DType> {
-  if (parameter.role === 'norm') return { master: 'float32', firstMoment: 'float32', secondMoment: 'float32' };
-  const { masterWeight: master, firstMoment, secondMoment } = recipe;
-  return { master, firstMoment, secondMoment };
+/** What is stored of a parameter, in the order of digests and files. */
+export const STATE_KEYS = ['master', 'firstMoment', 'secondMoment', 'firstScales', 'secondScales'] as const;
+
+interface Layout {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** Formats and shapes of a parameter's stored state: the recipe's for matrices, float32 for norm gains. */
+export function stateLayout({ role, shape }: Parameter, recipe: Recipe): Partial<Record<keyof ParameterState, Layout>> {
+  const of = (dtype: DType): Layout => ({ dtype: role === 'norm' ? 'float32' : dtype, shape });
+  const [firstMoment, secondMoment] = [of(recipe.firstMoment), of(recipe.secondMoment)];
+  const beside = ({ dtype }: Layout): Layout | undefined => {
+    const scales = momentScalesShape(recipe.momentScaling, dtype, sizeOf(shape));
+    return scales && { dtype: 'float32', shape: scales };
+  };
+  const [firstScales, secondScales] = [beside(firstMoment), beside(secondMoment)];
+  return {
+    master: of(recipe.masterWeight),
+    firstMoment,
+    secondMoment,
+    ...(firstScales && { firstScales }),
+    ...(secondScales && { secondScales }),
+  };
 }
 
 export function initialState(rt: Runtime, settings: TrainSettings): TrainingState {
   const { config, recipe, seed } = settings;
   const parameters = new Map<string, ParameterState>();
   parametersOf(config).forEach((parameter, index) => {
-    const formats = stateFormats(parameter, recipe);
+    const layout = Object.entries(stateLayout(parameter, recipe)) as [keyof ParameterState, Layout][];
     const values = initialValues(parameter, index, seed);
     if (settings.alignment) align(parameter, values, settings.alignment);
-    parameters.set(parameter.name, {
-      master: stored(rt, values, parameter.shape, formats.master),
-      firstMoment: zeros(rt, parameter.shape, formats.firstMoment),
-      secondMoment: zeros(rt, parameter.shape, formats.secondMoment),
+    const tensors = layout.map(([key, { dtype, shape }]) => {
+      return [
+        key,
+        key === 'master'
+          ? stored(rt, values, shape, dtype)
+          : key.endsWith('Scales')
+            ? ones(rt, shape)
+            : zeros(rt, shape, dtype),
+      ];
     });
+    parameters.set(parameter.name, Object.fromEntries(tensors) as ParameterState);
   });
   return stateOf(rt, settings, parameters);
+}
+
+/** Scales of moments that are all zero. */
+function ones(rt: Runtime, shape: readonly number[]): Tensor {
+  const t = empty(rt, shape, 'float32');
+  floats(rt, t).fill(1);
+  return t;
 }
 
 /** The state before the first step, of these stored parameters. */
@@ -153,10 +185,9 @@ function foldedFactors(
 export const inferenceCasts = (rt: Runtime, recipe: Recipe): InferenceCasts =>
   new InferenceCasts(rt, inferenceFormat(recipe.forward.input));
 
-/** What is stored of a parameter, in the order of the digests. */
 const tensorsOf = ({ parameters }: TrainingState, name: string): Tensor[] => {
-  const { master, firstMoment, secondMoment } = parameters.get(name)!;
-  return [master, firstMoment, secondMoment];
+  const parameter = parameters.get(name)!;
+  return STATE_KEYS.flatMap((key) => parameter[key] ?? []);
 };
 
 const storedTensors = (state: TrainingState): Tensor[] => state.table.flatMap(({ name }) => tensorsOf(state, name));

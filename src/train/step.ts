@@ -119,7 +119,8 @@ function update(
     const hyper = { ...shared, weightDecay: decay ? weightDecay : 0 };
     const stream = OPTIMIZER_STREAM + ADAMW_STREAMS * i;
     const random = recipe.stateRounding === 'stochastic' ? { seed, stream, step } : undefined;
-    state.parameters.set(name, adamw(rt, state.parameters.get(name)!, gradients.get(name)!, hyper, random));
+    const before = state.parameters.get(name)!;
+    state.parameters.set(name, adamw(rt, before, gradients.get(name)!, hyper, random, recipe.momentScaling));
   });
 }
 

@@ -44,7 +44,15 @@ export const SMOOTH_CHANNEL: Recipe = { ...RECIPES.fp8, name: 'fp8-channel', swi
 
 /** Recipes with what no named one has. */
 export const SCALINGS: readonly Recipe[] = [
-  { ...RECIPES.fp8, name: 'fp8-row', scaling: { mode: 'row' } },
+  { ...RECIPES.fp8, name: 'fp8-row', scaling: { mode: 'row' }, momentScaling: 'block-256' },
+  {
+    ...RECIPES['fp8-current'],
+    name: 'fp8-coat',
+    masterWeight: 'float32',
+    secondMoment: 'float8_e4m3fn',
+    momentScaling: 'group-128-expanded',
+    stateRounding: 'tiesToEven',
+  },
   {
     ...RECIPES.fp8,
     name: 'fp8-history',
