@@ -1,8 +1,9 @@
 /** AdamW on states of every format, bit for bit against its mirror on every build, over several steps. */
 import { describe, expect, it } from 'vitest';
 import type { DType } from '../src/formats/index.js';
-import { type Codes, encode } from '../src/formats/index.js';
-import { type AdamwStep, adamw, type ParameterState } from '../src/ops/adamw.js';
+import { type Codes, encode, finfo } from '../src/formats/index.js';
+import type { Engine } from '../src/index.js';
+import { type AdamwStep, adamw, type MomentScaling, momentScalesShape, type ParameterState } from '../src/ops/adamw.js';
 import type { RandomPosition } from '../src/ops/quantize.js';
 import { useBuilds } from './helpers/builds.js';
 import { floatTensor, place, sample } from './helpers/cases.js';
@@ -134,5 +135,154 @@ describe('a step', () => {
       expect(Math.abs(a + 1e-2) <= 1e-2 * 2e-5, `${name}: ${a}`).toBe(true);
       expect(Math.abs(b - 1e-2) <= 1e-2 * 5e-5, `${name}: ${b}`).toBe(true);
     });
+  });
+});
+
+/** Numbers of a moment's groups as assembly/moments.ts has them, and the values that codes and numbers stand for. */
+describe('scales for groups of moments', () => {
+  const DTYPE_PAIRS: readonly (readonly [DType, DType])[] = [
+    ['float8_e4m3fn', 'float8_e4m3fn'],
+    ['float8_e4m3fn', 'float8_e5m2'],
+    ['float8_e4m3fn', 'float32'],
+  ];
+  const SCALINGS = ['block-256', 'group-128-expanded'] as const;
+  const sizes = [1, 127, 257, 4096, 4500];
+
+  /** A state of moments made of `gradient` by one step, with scales where they belong. */
+  function stateOf(engine: Engine, scaling: MomentScaling, [mType, vType]: readonly [DType, DType], size: number) {
+    const beside = (dtype: DType) => {
+      const shape = momentScalesShape(scaling, dtype, size);
+      return shape && floatTensor(engine, new Float32Array(shape[0] * shape[1]).fill(1), shape);
+    };
+    return {
+      master: floatTensor(engine, new Float32Array(size), [size]),
+      firstMoment: place(engine, sample(new Float32Array(size), [size], mType)),
+      secondMoment: place(engine, sample(new Float32Array(size), [size], vType)),
+      firstScales: beside(mType),
+      secondScales: beside(vType),
+    };
+  }
+
+  /** By the formula, in float64. */
+  function valuesOf(codes: Float32Array, scales: Float32Array, group: number, words: number): Float64Array {
+    return Float64Array.from(codes, (q, i) => {
+      const at = words * Math.floor(i / group);
+      if (words === 1) return q * scales[at];
+      return q === 0 ? 0 : Math.sign(q) * (Math.abs(q) * scales[at]) ** (1 / scales[at + 1]) * scales[at + 2];
+    });
+  }
+
+  it.each(SCALINGS)('%s: the same bits on every build, and values within the rounding of the format', (scaling) => {
+    const [group, words] = scaling === 'block-256' ? [256, 1] : [128, 3];
+    for (const types of DTYPE_PAIRS) {
+      for (const size of sizes) {
+        const random = new Random(size);
+        const grad = random.wide(size, -12, 0).map((x) => (random.uniform() < 0.1 ? 0 : x));
+        // A group of zeros, one of equal numbers, and one of a single number among zeros.
+        if (size > 4000) grad.fill(0, 0, 256).fill(0.25, 256, 512).fill(0, 512, 768).fill(-3, 600, 601);
+        const step = { ...stepAt(1), gradScale: 1 };
+        const next = mirror(
+          grad,
+          new Float32Array(size),
+          new Float32Array(size),
+          new Float32Array(size),
+          hyperOf(step),
+        );
+        const seen: (readonly [string, Uint8Array])[] = [];
+        onEveryBuild((engine, name) => {
+          const state = adamw(
+            engine,
+            stateOf(engine, scaling, types, size),
+            floatTensor(engine, grad, [size]),
+            step,
+            undefined,
+            scaling,
+          );
+          const tensors = [state.firstMoment, state.secondMoment, state.firstScales, state.secondScales];
+          const found = tensors.map((t) => (t ? engine.codes(t) : new Uint8Array(0)));
+          const all = new Uint8Array(
+            Buffer.concat(found.map((c) => new Uint8Array(c.buffer, c.byteOffset, c.byteLength))),
+          );
+          seen.push([name, all]);
+          // The other builds have the same bytes.
+          if (seen.length > 1) return;
+          for (const [t, beside, expected] of [
+            [state.firstMoment, state.firstScales, next.m],
+            [state.secondMoment, state.secondScales, next.v],
+          ] as const) {
+            if (!beside) {
+              expectSameBytes(engine.read(t), expected, name);
+              continue;
+            }
+            const { eps } = finfo(t.dtype);
+            const scales = engine.read(beside);
+            const values = valuesOf(engine.read(t), scales, group, words);
+            values.forEach((value, i) => {
+              const x = expected[i];
+              const at = words * Math.floor(i / group);
+              const k = words === 1 ? 1 : scales[at + 1];
+              // Half a unit of the last bit, or of the smallest number; of the k-th power, so a k-th part of it in the value.
+              const code = (Math.abs(x) / (words === 1 ? 1 : scales[at + 2])) ** k;
+              const bound = Math.max((eps / 2) * code, (finfo(t.dtype).smallestSubnormal / 2) * scales[at]) / code;
+              const [up, down] = [1 + bound + 1e-4, Math.max(0, 1 - bound - 1e-4)].map((each) => each ** (1 / k));
+              const most = x === 0 ? 0 : Math.max(up - 1, 1 - down);
+              // Below the smallest number nothing is left.
+              expect(
+                Math.abs(value - x) <= most * Math.abs(x),
+                `${name}, ${scaling} ${t.dtype}: ${x} as ${value}, k = ${k}`,
+              ).toBe(true);
+              expect(value === 0 || Math.sign(value) === Math.sign(x)).toBe(true);
+            });
+          }
+        });
+        for (const [name, bytes] of seen) expectSameBytes(bytes, seen[0][1], name);
+      }
+    }
+  });
+
+  it('an update reads back what was stored', () => {
+    const size = 700;
+    const random = new Random(3);
+    const grads = [random.normals(size), new Float32Array(size)];
+    for (const scaling of SCALINGS) {
+      const [group, words] = scaling === 'block-256' ? [256, 1] : [128, 3];
+      onEveryBuild((engine, name) => {
+        let state: ParameterState = stateOf(engine, scaling, ['float8_e4m3fn', 'float8_e4m3fn'], size);
+        state = adamw(engine, state, floatTensor(engine, grads[0], [size]), stepAt(1), undefined, scaling);
+        const m = valuesOf(engine.read(state.firstMoment), engine.read(state.firstScales!), group, words);
+        const v = valuesOf(engine.read(state.secondMoment), engine.read(state.secondScales!), group, words);
+        const w = engine.read(state.master);
+        const step = stepAt(3);
+        state = adamw(engine, state, floatTensor(engine, grads[1], [size]), step, undefined, scaling);
+        const { rate, decay, eps } = hyperOf(step);
+        engine.read(state.master).forEach((value, i) => {
+          const moved = (rate * BETA1 * m[i]) / (Math.sqrt(BETA2 * v[i]) + eps);
+          // 2^-14: powers to 1 / k of a k of at least a sixteenth lose up to 16 times a few float32 roundings; and the subtraction.
+          const bound = Math.abs(moved) * 2 ** -14 + Math.abs(w[i]) * 2 ** -22;
+          expect(Math.abs(value - (w[i] * decay - moved)) <= bound, `${name}, ${scaling}: ${value}`).toBe(true);
+        });
+      });
+    }
+  });
+});
+
+it('powers of two keep the largest moment within the format, and zeros the scale before', () => {
+  onEveryBuild((engine, name) => {
+    const zero = () => place(engine, sample(new Float32Array(8), [8], 'float8_e4m3fn'), 2 ** -7);
+    const state = { master: floatTensor(engine, new Float32Array(8), [8]), firstMoment: zero(), secondMoment: zero() };
+    const step = { ...stepAt(1), gradScale: 1 };
+    const of = (x: number) => floatTensor(engine, new Float32Array(8).fill(x), [8]);
+    const next = adamw(engine, state, of(3), step, undefined, 'power-of-two');
+    // 448 / 0.3 is 1493, 448 / 0.45 is 995.
+    expect([next.firstMoment.scaleInv, next.secondMoment.scaleInv], name).toEqual([2 ** -10, 2 ** -9]);
+    const kept = adamw(
+      engine,
+      { ...state, firstMoment: zero(), secondMoment: zero() },
+      of(0),
+      step,
+      undefined,
+      'power-of-two',
+    );
+    expect([kept.firstMoment.scaleInv, kept.secondMoment.scaleInv], name).toEqual([2 ** -7, 2 ** -7]);
   });
 });
