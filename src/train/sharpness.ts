@@ -44,8 +44,7 @@ export function sharpness(rt: Runtime, settings: TrainSettings, state: TrainingS
     const model = inferenceModel(rt, settings, state);
     const casts = inferenceCasts(rt, settings.recipe);
     let sum = 0;
-    for (let window = 0; window < windows; window++) {
-      const end = (window + 1) * blockSize;
+    for (let end = blockSize; end <= windows * blockSize; end += blockSize) {
       const last = rt.scoped(() => {
         const ids = upload(rt, Int32Array.from(tokens.subarray(end - blockSize, end)));
         const { logits } = forward(model, casts, { ids, batch: 1, time: blockSize });
