@@ -13,8 +13,8 @@ import { evaluate, trainStep } from '../train/step.js';
 const VERSION = 1;
 
 const STEPS = 3;
-const PROBE = { blockSize: 24, batchSize: 2, gradientAccumulation: 2, warmupSteps: 1, steps: STEPS, seed: 1 };
-/** Whole blocks of 128 for the recipes that scale by them. */
+const PROBE = { blockSize: 32, batchSize: 2, gradientAccumulation: 2, warmupSteps: 1, steps: STEPS, seed: 1 };
+/** Whole blocks, of 128 and of 32, for the recipes that scale by them. */
 const SIZES = {
   hiddenSize: 128,
   intermediateSize: 256,
@@ -22,7 +22,7 @@ const SIZES = {
   heads: 4,
   kvHeads: 2,
   headDim: 32,
-  maxPositions: 24,
+  maxPositions: 32,
 };
 
 /** With the recipe and the hyper-parameters of a run: what it does not use cannot change its key. */
