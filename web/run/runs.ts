@@ -60,15 +60,17 @@ export function useRuns(): Runs {
   return { session, current: session?.record, records: [...opened.values()], entries, error: listError };
 }
 
-export async function refresh(): Promise<void> {
+export async function refresh(): Promise<readonly RunEntry[]> {
+  let found: readonly RunEntry[] = [];
   try {
-    entries = await desk('list', []);
+    found = await desk('list', []);
     listError = undefined;
   } catch (error) {
     listError = `This browser keeps no files for this page (${(error as Error).message}). Private windows may not.`;
-    entries = [];
   }
+  entries = found;
   changed(true);
+  return found;
 }
 
 /** The record of a run in the list, read once. */
@@ -94,8 +96,7 @@ export async function show(entry: RunEntry): Promise<void> {
 /** After a reload: the list, and the run that was shown. */
 export async function restore(): Promise<void> {
   if (entries) return;
-  await refresh();
-  const entry = entries?.find(({ id }) => id === localStorage.getItem(CURRENT));
+  const entry = (await refresh()).find(({ id }) => id === localStorage.getItem(CURRENT));
   if (entry && !session) await show(entry);
 }
 
