@@ -89,7 +89,8 @@ export function RunsView() {
           <h2>{entry.name}</h2>
           <p class="muted small">
             {new Date(entry.created).toLocaleString()}; {entry.text};{' '}
-            {entry.settings && `step ${count(entry.step)} of ${count(entry.settings.steps ?? 1000)}${entry.done ? ', finished' : ''}; `}
+            {entry.settings &&
+              `step ${count(entry.step)} of ${count(entry.settings.steps ?? 1000)}${entry.done ? ', finished' : ''}; `}
             {entry.loss !== undefined && `loss ${entry.loss.toFixed(3)}; `}
             {size(entry.bytes)}
           </p>
