@@ -195,7 +195,7 @@ function Facts({ seen: { spec, code, value, x, text } }: { seen: Shown }) {
       <div>
         <dt>Rounding error</dt>
         <dd class="mono digits">
-          {Object.is(x, value) ? 'none' : `${exactDecimal(Math.abs(value - x)).slice(0, 12)} from ${text}`}
+          {Object.is(x, value) ? 'none' : `${Math.abs(value - x).toPrecision(4)} from ${text}`}
         </dd>
       </div>
     </dl>

@@ -3,13 +3,16 @@ import { Engine } from '../../src/ops/engine.js';
 import { fileOfRun } from '../../src/train/checkpoint.js';
 import { type MetricsLine, train } from '../../src/train/index.js';
 import { readLog } from '../../src/train/log.js';
-import type { TrainSettingsInput } from '../../src/train/options.js';
+import { type TrainSettingsInput, trainSettings } from '../../src/train/options.js';
 import type { RunFile } from '../run/record.js';
 import { openRun } from './opfs.js';
 import type { TrainerEvent, TrainerRequest } from './protocol.js';
 
 /** Saved about so often, beside every pause and the end. */
 const CHECKPOINT_MINUTES = 1;
+/** Looks inside a whole run: each costs about a cast of all operands, and its line some ten kB. */
+const LOOKS = 50;
+const MIN_LOOK_INTERVAL = 10;
 /** The first step of a probe also compiles; its later ones are timed. */
 const PROBE_STEPS = 3;
 
@@ -27,12 +30,18 @@ async function run(id: string, threads: number): Promise<void> {
   const store = await openRun(id);
   const [meta, data] = await Promise.all([store.read('run.json'), store.read('text')]);
   if (!meta || !data) throw new Error('expected a run with its settings and text, got none: was it deleted?');
-  const { settings, sampleInterval } = JSON.parse(new TextDecoder().decode(meta)) as RunFile;
+  const { settings: given, sampleInterval } = JSON.parse(new TextDecoder().decode(meta)) as RunFile;
+  const settings = given as TrainSettingsInput;
   const engine = await Engine.create({ threads });
   post({ type: 'engine', info: engine.info });
   const resume = (await fileOfRun(store)) !== undefined;
-  const options = { ...(settings as TrainSettingsInput), sampleInterval, checkpointMinutes: CHECKPOINT_MINUTES };
-  const events = train({ ...options, data, engine, outDir: store, resume, signal: stop.signal });
+  const { steps } = trainSettings(settings);
+  const intervals = {
+    sampleInterval,
+    monitorInterval: Math.max(MIN_LOOK_INTERVAL, Math.ceil(steps / LOOKS)),
+    checkpointMinutes: CHECKPOINT_MINUTES,
+  };
+  const events = train({ ...settings, ...intervals, data, engine, outDir: store, resume, signal: stop.signal });
   let done = false;
   let first = resume;
   for await (const line of events) {
