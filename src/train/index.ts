@@ -11,6 +11,7 @@ export type * from './events.js';
 export { generate, loadModel } from './generate.js';
 export { METRICS_FILE } from './log.js';
 export { SUMMARY_FILE, type Summary, TrainingError, type TrainOptions, train } from './loop.js';
+export { trainingBytes } from './memory.js';
 export type { LoadedModel } from './model-files.js';
 export { SETTINGS, type TrainSettings, trainSettings } from './options.js';
 export { meanLoss } from './step.js';

@@ -13,7 +13,8 @@ export const launch = (name: BrowserName): Promise<Browser> => puppeteer.launch(
 
 /** What a page did that it must not: errors, requests to other hosts, violations of its policy. */
 export async function watchedPage(browser: Browser, origin: string): Promise<{ page: Page; faults: string[] }> {
-  const page = await browser.newPage();
+  // With storage of its own.
+  const page = await (await browser.createBrowserContext()).newPage();
   const faults: string[] = [];
   page.on('pageerror', (error) => faults.push(String(error)));
   page.on('console', (message) => {

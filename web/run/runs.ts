@@ -16,6 +16,9 @@ export interface Session {
   threads?: number;
 }
 
+/** Whether its worker is at work. */
+export const isActive = ({ phase }: Session): boolean => ['starting', 'training', 'pausing'].includes(phase);
+
 export interface Runs {
   readonly session: Session | undefined;
   readonly current: RunRecord | undefined;

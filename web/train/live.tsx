@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { StepLine } from '../../src/train/events.js';
 import type { RunEntry, RunRecord } from '../run/record.js';
-import { leave, open, type Phase, pause, resume, type Session, useRuns } from '../run/runs.js';
+import { isActive, leave, open, type Phase, pause, resume, type Session, useRuns } from '../run/runs.js';
 import { Chart, type ChartSeries } from '../ui/chart.js';
 import { availableThreads } from '../ui/threads.js';
 import { count, duration } from '../ui/words.js';
@@ -79,7 +79,7 @@ export function Live({ session }: { session: Session }) {
   const { last } = columns;
   const steps = record.settings?.steps ?? 0;
   const step = last?.step ?? 0;
-  const runs = phase === 'training' || phase === 'starting' || phase === 'pausing';
+  const runs = isActive(session);
   const left = last && phase === 'training' ? (steps - step) * (last.tokens / step / last.tokens_per_sec) : Number.NaN;
   useEffect(() => setOther(undefined), [record.id]);
   const overlay = (entry: RunEntry | undefined) => {

@@ -1,6 +1,7 @@
 /** The form before a run: text, size, settings, and what they will take on this machine. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { RECIPES } from '../../src/ops/recipe.js';
+import { trainingBytes } from '../../src/train/memory.js';
 import { type TrainSettingsInput, trainSettings } from '../../src/train/options.js';
 import { addressOf } from '../route.js';
 import { desk } from '../run/desk.js';
@@ -32,7 +33,6 @@ interface Source {
 
 interface Probe {
   readonly secondsPerStep?: number;
-  readonly bytes?: number;
   readonly refused?: string;
 }
 
@@ -62,13 +62,13 @@ function useProbe(input: TrainSettingsInput | undefined, threads: number): Probe
   return probe;
 }
 
-function estimate(probe: Probe | undefined, input: TrainSettingsInput): string {
-  if (!probe) return 'Trying a few steps on this machine …';
-  if (probe.refused) return `Does not fit: ${probe.refused}. Choose a smaller model, batch or block.`;
-  const { secondsPerStep = 0, bytes = 0 } = probe;
-  const { steps } = trainSettings(input);
-  const whole = duration(secondsPerStep * steps);
-  return `Fits: ${size(bytes)} of ${size(MEMORY_BYTES)}; about ${duration(100 * secondsPerStep)} per 100 steps on this machine, ${whole} for all ${steps}.`;
+function estimate(bytes: number, steps: number, probe: Probe | undefined): string {
+  const memory = `${size(bytes)} of ${size(MEMORY_BYTES)}`;
+  if (bytes > MEMORY_BYTES) return `Does not fit: ${memory}. Choose a smaller model, batch or block.`;
+  if (!probe) return `Fits: ${memory}. Trying a few steps on this machine …`;
+  if (probe.refused) return `Does not run here: ${probe.refused}.`;
+  const { secondsPerStep = 0 } = probe;
+  return `Fits: ${memory}; about ${duration(100 * secondsPerStep)} per 100 steps on this machine, ${duration(secondsPerStep * steps)} for all ${steps}.`;
 }
 
 const bundled = (id: string): Source | undefined => {
@@ -88,7 +88,10 @@ export function Setup({ query }: { query: URLSearchParams }) {
   const [shared, setShared] = useState('');
   const picker = useRef<HTMLInputElement>(null);
   const { input, error } = settingsOf(values);
-  const probe = useProbe(starting ? undefined : input, threads);
+  const settings = input && trainSettings(input);
+  const bytes = settings ? trainingBytes(settings) : 0;
+  const fits = bytes <= MEMORY_BYTES;
+  const probe = useProbe(starting || !fits ? undefined : input, threads);
 
   const source: Source | undefined =
     textId === 'own'
@@ -127,6 +130,7 @@ export function Setup({ query }: { query: URLSearchParams }) {
         text,
         threads,
       );
+      location.hash = addressOf('train');
     } catch (problem) {
       setStarting(false);
       setRefusal((problem as Error).message);
@@ -306,7 +310,7 @@ export function Setup({ query }: { query: URLSearchParams }) {
           </div>
         </details>
         <p id="estimate" aria-live="polite">
-          {error ?? (input && estimate(probe, input))}
+          {error ?? (settings && estimate(bytes, settings.steps, probe))}
         </p>
       </fieldset>
       {refusal && (
@@ -315,7 +319,11 @@ export function Setup({ query }: { query: URLSearchParams }) {
         </p>
       )}
       <div class="row">
-        <button type="submit" class="primary" disabled={!input || !source || starting || Boolean(probe?.refused)}>
+        <button
+          type="submit"
+          class="primary"
+          disabled={!input || !source || !fits || starting || Boolean(probe?.refused)}
+        >
           {starting ? 'Starting …' : 'Start'}
         </button>
         <button type="button" onClick={() => void share()}>

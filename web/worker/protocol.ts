@@ -19,7 +19,7 @@ export type TrainerEvent =
   /** Ended in order: the schedule is done, or the state is saved. */
   | { readonly type: 'ended'; readonly done: boolean }
   | { readonly type: 'failed'; readonly message: string }
-  | { readonly type: 'probed'; readonly secondsPerStep: number; readonly bytes: number };
+  | { readonly type: 'probed'; readonly secondsPerStep: number };
 
 /** A piece of generated text, and the tokens that the model gave the best chances at its place. */
 export interface GeneratedPiece {

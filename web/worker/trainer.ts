@@ -66,7 +66,7 @@ async function probe(settings: TrainSettingsInput, threads: number): Promise<voi
       seconds = Math.min(seconds, (line.tokens / line.step / line.tokens_per_sec) as number);
     }
   }
-  post({ type: 'probed', secondsPerStep: seconds, bytes: engine.arena.peakBytes });
+  post({ type: 'probed', secondsPerStep: seconds });
 }
 
 const failed = (error: unknown) =>

@@ -1,0 +1,40 @@
+/** What a training run needs of the engine's memory, from its settings alone. */
+import { formatSpec } from '../formats/index.js';
+import { countOf, parametersOf } from '../model/params.js';
+import { usesFloat8 } from '../ops/recipe.js';
+import type { TrainSettings } from './options.js';
+import { stateFormats } from './state.js';
+
+const FLOAT32 = 4;
+
+/**
+ * Bytes of tensors at the peak of a step: stored state, gradients, operands of the products, and what a forward pass keeps for its backward
+ * pass. Without scratch of threads and packed panels; test/memory-estimate.test.ts holds it against real peaks.
+ */
+export function trainingBytes({ config, recipe, batchSize, blockSize }: TrainSettings): number {
+  const { hiddenSize: C, intermediateSize: F, vocabSize: V, layers, heads, kvHeads, headDim: D, maxPositions } = config;
+  const storage = formatSpec(recipe.storage).bytes;
+  const float8 = usesFloat8(recipe);
+  const rows = batchSize * blockSize;
+
+  let parameters = 2 * FLOAT32 * maxPositions * (D / 2);
+  for (const parameter of parametersOf(config)) {
+    const { master, firstMoment, secondMoment } = stateFormats(parameter, recipe);
+    const state = [master, firstMoment, secondMoment].reduce((sum, dtype) => sum + formatSpec(dtype).bytes, 0);
+    // A copy for each format of the products; none where the master is in it already.
+    const linear = float8 ? 2 : storage;
+    const copy =
+      master === recipe.storage || parameter.role === 'norm' ? 0 : parameter.role === 'linear' ? linear : storage;
+    parameters += countOf(parameter) * (state + FLOAT32 + copy);
+  }
+
+  // An operand of FP8 is kept in both its formats; another one is the activation itself.
+  const operand = float8 ? 2 : storage;
+  const qkv = (heads + 2 * kvHeads) * D;
+  const kept =
+    storage * (3 * C + qkv + 2 * F) + operand * (2 * C + F) + (float8 ? operand * C : 0) + FLOAT32 * (heads + 3);
+  const ends = storage * (V + 2 * C);
+  // Gradients of one layer's feed-forward part, with their own operands.
+  const passing = storage * (3 * F + 2 * C) + (float8 ? 2 * F : 0);
+  return parameters + rows * (layers * kept + ends + passing);
+}
