@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { DTYPES, type DType, type Rounding } from '../../src/formats/index.js';
 import { addressOf, routeOf } from '../route.js';
 import { Bits } from './bits.js';
-import { exactDecimal } from './decimal.js';
+import { brief, exactDecimal } from './decimal.js';
 import { binaryScientific, DETERMINISTIC, hexOf, kindOf, parseHex } from './explore.js';
 import './formats.css';
 import { NumberLine } from './number-line.js';
@@ -168,7 +168,7 @@ function CodeField({ seen: { spec, code }, onCode }: Pick<InputProps, 'seen' | '
   );
 }
 
-function Facts({ seen: { spec, code, value, x, text } }: { seen: Shown }) {
+function Facts({ seen: { spec, code, value, x } }: { seen: Shown }) {
   const binary = binaryScientific(code, spec);
   return (
     <dl class="facts" aria-live="polite">
@@ -194,9 +194,7 @@ function Facts({ seen: { spec, code, value, x, text } }: { seen: Shown }) {
       </div>
       <div>
         <dt>Rounding error</dt>
-        <dd class="mono digits">
-          {Object.is(x, value) ? 'none' : `${Math.abs(value - x).toPrecision(4)} from ${text}`}
-        </dd>
+        <dd class="mono digits">{Object.is(x, value) ? 'none' : brief(Math.abs(value - x))}</dd>
       </div>
     </dl>
   );

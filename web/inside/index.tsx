@@ -249,37 +249,40 @@ function Curves({ looked, tensor }: { looked: readonly Looked[]; tensor: string 
     .find((found) => found !== undefined);
   const limit = dtype && formatSpec(dtype).max;
   return (
-    <div class="columns">
-      <TimeChart
-        title="Largest magnitude and limit"
-        about="amax of the tensor, and the largest value its scale leaves room for."
-        log
-        curves={[
-          ...health('amax', 1, ({ amax }) => amax),
-          ...(limit
-            ? health('limit', 2, ({ scale }) => limit / scale)
-            : health('1 / scale', 2, ({ scale }) => 1 / scale)),
-        ]}
-      />
-      <TimeChart
-        title="Lost at either end"
-        about="Shares of the tensor that were clipped at the largest value, or became zero."
-        curves={[
-          ...health('saturated', 1, ({ saturated }) => saturated),
-          ...health('underflowed', 2, ({ underflowed }) => underflowed),
-        ]}
-      />
-      <TimeChart
-        title="Signal to noise"
-        about="Of what was cast against what the codes stand for, in decibels."
-        curves={curves('SQNR', 1, ({ seen }) => monitorColumn(seen, tensor, 'sqnr_db'))}
-      />
-      <TimeChart
-        title="Kurtosis"
-        about="3 for normal numbers; outliers raise it."
-        log
-        curves={curves('kurtosis', 2, ({ seen }) => monitorColumn(seen, tensor, 'kurtosis'))}
-      />
-    </div>
+    <section class="stack" aria-labelledby="inside-curves">
+      <h2 id="inside-curves">{tensor} over the steps</h2>
+      <div class="columns curves">
+        <TimeChart
+          title="Largest magnitude and limit"
+          about="amax of the tensor, and the largest value its scale leaves room for."
+          log
+          curves={[
+            ...health('amax', 1, ({ amax }) => amax),
+            ...(limit
+              ? health('limit', 2, ({ scale }) => limit / scale)
+              : health('1 / scale', 2, ({ scale }) => 1 / scale)),
+          ]}
+        />
+        <TimeChart
+          title="Lost at either end"
+          about="Shares of the tensor that were clipped at the largest value, or became zero."
+          curves={[
+            ...health('saturated', 1, ({ saturated }) => saturated),
+            ...health('underflowed', 2, ({ underflowed }) => underflowed),
+          ]}
+        />
+        <TimeChart
+          title="Signal to noise"
+          about="Of what was cast against what the codes stand for, in decibels."
+          curves={curves('SQNR', 1, ({ seen }) => monitorColumn(seen, tensor, 'sqnr_db'))}
+        />
+        <TimeChart
+          title="Kurtosis"
+          about="3 for normal numbers; outliers raise it."
+          log
+          curves={curves('kurtosis', 2, ({ seen }) => monitorColumn(seen, tensor, 'kurtosis'))}
+        />
+      </div>
+    </section>
   );
 }

@@ -26,8 +26,8 @@ export function Panel({ name, tensor, monitor }: Props) {
       <h2>
         {name} <span class="muted small">{monitor ? `step ${monitor.step}` : 'not looked into yet'}</span>
       </h2>
-      {seen && <Codes tensor={tensor} seen={seen} />}
-      {swiglu && <Alignment layer={layer} swiglu={swiglu} />}
+      {seen && <Codes run={name} tensor={tensor} seen={seen} />}
+      {swiglu && <Alignment run={name} layer={layer} swiglu={swiglu} />}
       {swiglu?.smoothing && <Smoothing layer={layer} smoothing={swiglu.smoothing} />}
       {monitor && <Gradients layer={layer} norms={monitor.grad_norms} />}
     </section>
@@ -55,23 +55,33 @@ function Figures({ seen }: { seen: TensorMonitor }) {
   );
 }
 
-function Codes({ tensor, seen }: { tensor: string; seen: TensorMonitor }) {
+function Codes({ run, tensor, seen }: { run: string; tensor: string; seen: TensorMonitor }) {
   return (
-    <section class="card" aria-label={`Codes of ${tensor}`}>
+    <div class="card">
       <h3>
         {tensor} as {seen.dtype}
       </h3>
       <Figures seen={seen} />
       {seen.codes ? (
-        <Histogram codes={seen.codes} seen={seen} />
+        <Histogram codes={seen.codes} run={run} tensor={tensor} seen={seen} />
       ) : (
         <p class="muted">Not cast to one byte in this recipe.</p>
       )}
-    </section>
+    </div>
   );
 }
 
-function Histogram({ codes, seen }: { codes: readonly number[]; seen: TensorMonitor }) {
+function Histogram({
+  run,
+  tensor,
+  codes,
+  seen,
+}: {
+  run: string;
+  tensor: string;
+  codes: readonly number[];
+  seen: TensorMonitor;
+}) {
   const spec = formatSpec(seen.dtype);
   const { bars, negative, positive, shares } = useMemo(() => {
     const all = barsOf(codes, spec);
@@ -101,7 +111,7 @@ function Histogram({ codes, seen }: { codes: readonly number[]; seen: TensorMoni
       </p>
       <details>
         <summary>Table of codes by size</summary>
-        <Scroll label="Codes by size">
+        <Scroll label={`Codes of ${tensor} by size, ${run}`}>
           <table>
             <thead>
               <tr>
@@ -136,14 +146,14 @@ function Histogram({ codes, seen }: { codes: readonly number[]; seen: TensorMoni
 
 const LISTED = 10;
 
-function Alignment({ layer, swiglu }: { layer: string; swiglu: SwigluMonitor }) {
+function Alignment({ run, layer, swiglu }: { run: string; layer: string; swiglu: SwigluMonitor }) {
   const { channels, bars, cloud } = useMemo(() => {
     const sorted = channelsOf(swiglu);
     return { channels: sorted, bars: cosineBars(sorted), cloud: dots(sorted) };
   }, [swiglu]);
   const { all, outliers } = alignment(channels);
   return (
-    <section class="card" aria-label={`Alignment of the SwiGLU weights of ${layer}`}>
+    <div class="card">
       <h3>{layer}: gate and up weights of each channel</h3>
       <p class="muted small">
         The cosine between a channel's two rows of weights, 1 or -1 where they are aligned. Mean magnitude{' '}
@@ -168,7 +178,7 @@ function Alignment({ layer, swiglu }: { layer: string; swiglu: SwigluMonitor }) 
       </div>
       <details>
         <summary>The {Math.min(LISTED, channels.length)} most aligned channels</summary>
-        <Scroll label="The most aligned channels">
+        <Scroll label={`The most aligned channels of ${layer}, ${run}`}>
           <table>
             <thead>
               <tr>
@@ -193,7 +203,7 @@ function Alignment({ layer, swiglu }: { layer: string; swiglu: SwigluMonitor }) 
           </table>
         </Scroll>
       </details>
-    </section>
+    </div>
   );
 }
 
@@ -209,7 +219,7 @@ function Smoothing({ layer, smoothing }: { layer: string; smoothing: NonNullable
   const rows = occurrences(smoothing);
   const most = rows.reduce((largest, [, count]) => Math.max(largest, count), 1);
   return (
-    <section class="card" aria-label={`Smooth-SwiGLU scales of ${layer}`}>
+    <div class="card">
       <h3>{layer}: Smooth-SwiGLU scales</h3>
       <p class="muted small">How many {smoothing.by}s are divided by each power of two before the cast.</p>
       <table class="scales">
@@ -236,7 +246,7 @@ function Smoothing({ layer, smoothing }: { layer: string; smoothing: NonNullable
           ))}
         </tbody>
       </table>
-    </section>
+    </div>
   );
 }
 
@@ -244,7 +254,7 @@ function Gradients({ layer, norms }: { layer: string; norms: Readonly<Record<str
   const rows = Object.entries(norms).filter(([name]) => name.startsWith(`${layer}.`));
   const most = rows.reduce((largest, [, norm]) => Math.max(largest, norm), Number.MIN_VALUE);
   return (
-    <section class="card" aria-label={`Gradient norms of ${layer}`}>
+    <div class="card">
       <h3>{layer}: gradient norms</h3>
       <table class="scales">
         <thead>
@@ -268,6 +278,6 @@ function Gradients({ layer, norms }: { layer: string; norms: Readonly<Record<str
           ))}
         </tbody>
       </table>
-    </section>
+    </div>
   );
 }
