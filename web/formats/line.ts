@@ -46,7 +46,7 @@ export function labels(spec: FormatSpec, scale: Scale): Mark[] {
   const values = signCode > 0 ? [...positive.map((value) => -value), 0, ...positive] : [smallestNormal, 1, max];
   const marks = [...new Set(values)].map((value) => ({ value, at: positionOf(value, spec, scale) }));
   marks.sort((a, b) => a.at - b.at);
-  return marks.filter(({ at }, i) => i === 0 || at - marks[i - 1].at > 0.08);
+  return marks.filter(({ at }, i) => i === 0 || at - marks[i - 1].at > 0.16);
 }
 
 /** The code whose value lies nearest to a position. */
