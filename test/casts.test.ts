@@ -1,6 +1,6 @@
 /** The recipe at work: delayed scales, second copies, streams of random bits, and smoothing. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { formatSpec } from '../src/formats/index.js';
+import { finfo, formatSpec } from '../src/formats/index.js';
 import { InferenceCasts, Scales, TrainingCasts } from '../src/model/casts.js';
 import { read } from '../src/ops/quantize.js';
 import { RECIPES, type Recipe } from '../src/ops/recipe.js';
@@ -50,7 +50,7 @@ describe('delayed scaling', () => {
         largestPower(E4M3, before),
         largestPower(E5M2, before),
       ]);
-      scales.advance(RECIPES.fp8.scaling, 1);
+      scales.advance(RECIPES.fp8, 1);
       before = scales.histories.get('x.input')!.previous;
       // As BF16 holds it.
       expect(Math.abs(before / amax - 1)).toBeLessThan(2 ** -8);
@@ -80,9 +80,9 @@ describe('delayed scaling', () => {
   it('the scale stays the same inside a global batch, whose largest amax counts', () => {
     const scales = new Scales();
     castOnce(scales, [1, 1, 1, 1]);
-    scales.advance(RECIPES.fp8.scaling, 1);
+    scales.advance(RECIPES.fp8, 1);
     for (const amax of [2, 64, 8]) expect(castOnce(scales, [amax, 0, 0, 0])).toEqual([256, 32768]);
-    scales.advance(RECIPES.fp8.scaling, 1);
+    scales.advance(RECIPES.fp8, 1);
     expect(castOnce(scales, [1, 1, 1, 1])).toEqual([largestPower(E4M3, 64), largestPower(E5M2, 64)]);
   });
 
@@ -91,9 +91,9 @@ describe('delayed scaling', () => {
       const scales = new Scales();
       const expected = [largestPower(E4M3, 5), largestPower(E5M2, 5)];
       castOnce(scales, [5, -1, 2, 0]);
-      scales.advance(RECIPES.fp8.scaling, 1);
+      scales.advance(RECIPES.fp8, 1);
       castOnce(scales, [bad, 0, 0, 0]);
-      scales.advance(RECIPES.fp8.scaling, 1);
+      scales.advance(RECIPES.fp8, 1);
       expect(castOnce(scales, [1, 1, 1, 1]), `after ${bad}`).toEqual(expected);
     }
   });
@@ -101,7 +101,7 @@ describe('delayed scaling', () => {
   it('a first step of zeros has scale 1, and the next one starts afresh', () => {
     const scales = new Scales();
     expect(castOnce(scales, [0, 0, 0, 0])).toEqual([1, 1]);
-    scales.advance(RECIPES.fp8.scaling, 1);
+    scales.advance(RECIPES.fp8, 1);
     expect(castOnce(scales, [6, 0, 0, 0])).toEqual([largestPower(E4M3, 6), largestPower(E5M2, 6)]);
   });
 
@@ -112,7 +112,7 @@ describe('delayed scaling', () => {
     casts.input('b', tensor([100, 2, 3, 4]));
     casts.weight('a', tensor([0.5, 0.25, 0, 0]));
     casts.gradOutput('a', tensor([2 ** -9, 0, 0, 0]));
-    scales.advance(RECIPES.fp8.scaling, 1);
+    scales.advance(RECIPES.fp8, 1);
     const previous = [...scales.histories].map(([key, history]) => [key, history.previous]);
     expect(previous).toEqual([
       ['a.input', 4],
@@ -125,12 +125,114 @@ describe('delayed scaling', () => {
   it('values beyond the old scale saturate, and the health says so', () => {
     const scales = new Scales();
     castOnce(scales, [1, 1, 1, 1]);
-    scales.advance(RECIPES.fp8.scaling, 1);
+    scales.advance(RECIPES.fp8, 1);
     const casts = castsOf(scales);
     // At scale 256: 3 is beyond 448 / 256 = 1.75, 2^-20 below half the smallest subnormal.
     const { forward } = casts.input('x', tensor([3, -3, 1, 2 ** -20]));
     expect([...read(engine(), forward)]).toEqual([1.75, -1.75, 1, 0]);
     expect(casts.health.get('x.input')).toEqual({ amax: 3, saturated: 0.5, underflowed: 0.25, scale: 256 });
+  });
+});
+
+describe('a longer history', () => {
+  const scaling = { mode: 'delayed', history: 3, algorithm: 'max', margin: 2, interval: 2 } as const;
+  /** Scales of the steps whose largest magnitudes these are. */
+  const scalesOf = (recipe: Recipe, amaxes: readonly number[]) => {
+    const scales = new Scales();
+    return amaxes.map((amax, i) => {
+      const { forward } = castsOf(scales, recipe, i + 1).input('x', tensor([amax, 0, 0, 0]));
+      scales.advance(recipe, i + 1);
+      return scaleOf(forward);
+    });
+  };
+
+  it('takes the largest of the steps remembered, with headroom, and keeps it for an interval', () => {
+    const expected = [1, 1, 2, 2, 8, 8, 4].map((amax) => largestPower(E4M3, amax) / 4);
+    expect(scalesOf({ ...RECIPES.fp8, scaling }, [1, 2, 8, 4, 1, 1, 1])).toEqual(expected);
+  });
+
+  it('or the last', () => {
+    const last = { ...scaling, algorithm: 'most_recent', margin: 0, interval: 1 } as const;
+    const expected = [1, 1, 2, 8, 4].map((amax) => largestPower(E4M3, amax));
+    expect(scalesOf({ ...RECIPES.fp8, scaling: last }, [1, 2, 8, 4, 1])).toEqual(expected);
+  });
+});
+
+describe('an adaptive scale of gradients', () => {
+  const recipe: Recipe = { ...RECIPES.fp8, gradOutputScale: 'adaptive' };
+
+  it('halves where numbers saturate, and doubles in a thousand steps where none does', () => {
+    const scales = new Scales();
+    const stepWith = (amax: number) => {
+      const { forInput } = castsOf(scales, recipe).gradOutput('x', tensor([amax, 0, 0, 0]));
+      scales.advance(recipe, 1);
+      return scaleOf(forInput);
+    };
+    const first = largestPower(E5M2, 1);
+    expect([1, 16, 16, 16, 1].map(stepWith)).toEqual([first, first, first / 2, first / 4, first / 8]);
+    // Of -3000 thousandths one step has taken back 1.
+    for (let step = 0; step < 998; step++) stepWith(1);
+    expect(stepWith(1)).toBe(first / 8);
+    expect(stepWith(1)).toBe(first / 4);
+  });
+
+  it('leaves inputs and weights to their histories', () => {
+    const scales = new Scales();
+    for (const amax of [1, 1, 8]) {
+      castsOf(scales, recipe).input('x', tensor([amax, 0, 0, 0]));
+      scales.advance(recipe, 1);
+    }
+    expect(scales.histories.get('x.input')).toMatchObject({ previous: 8, level: 0 });
+  });
+});
+
+describe('scales along the sum', () => {
+  const modes = [{ mode: 'row' }, { mode: 'block' }, { mode: 'mx', scale: 'rceil' }] as const;
+
+  it.each(modes)('$mode: each copy is cut along the sum of its own product', (scaling) => {
+    const [rows, columns] = [64, 160];
+    const casts = castsOf(new Scales(), { ...RECIPES.mxfp8, scaling });
+    const x = engine().tensor(new Random(4).wide(rows * columns, -30, 3), [rows, columns], 'bfloat16');
+    const along = scaling.mode === 'mx' ? 32 : 128;
+    const [across, down] =
+      scaling.mode === 'row'
+        ? [
+            [1, columns],
+            [rows, 1],
+          ]
+        : [
+            [1, along],
+            [along, 1],
+          ];
+    const blockOf = ({ scaleInv }: Tensor) => (scaleInv as { block: readonly number[] }).block;
+    const { forward, backward } = casts.input('x', x);
+    expect([forward, backward].map(blockOf)).toEqual([across, down]);
+    const { forInput, forWeight } = casts.gradOutput('x', x);
+    expect([forInput, forWeight].map(blockOf)).toEqual([across, down]);
+    const weight = casts.weight('x', x);
+    const square = [128, 128];
+    const expected = scaling.mode === 'block' ? [square, square] : [across, down];
+    expect([weight.forward, weight.backward].map(blockOf)).toEqual(expected);
+    if (scaling.mode === 'block') expect(weight.forward.ptr).toBe(weight.backward.ptr);
+    // Nothing saturates, so every number is within half a unit, or half the smallest number of its block.
+    const values = read(engine(), x);
+    const { eps, smallestSubnormal } = finfo('float8_e4m3fn');
+    for (const t of [forward, backward, forInput, forWeight, weight.forward]) {
+      const [blockRows, blockColumns] = blockOf(t);
+      const largest = new Map<string, number>();
+      const blockAt = (i: number) =>
+        `${Math.floor(Math.floor(i / columns) / blockRows)} ${Math.floor((i % columns) / blockColumns)}`;
+      values.forEach((value, i) => {
+        largest.set(blockAt(i), Math.max(largest.get(blockAt(i)) ?? 0, Math.abs(value)));
+      });
+      read(engine(), t).forEach((got, i) => {
+        // A scale is less than twice the largest magnitude over 448.
+        const least = ((largest.get(blockAt(i))! / E4M3) * 2 * smallestSubnormal) / 2;
+        const bound = Math.max((Math.abs(values[i]) * eps) / 2, least);
+        expect(Math.abs(got - values[i]) <= bound, `${values[i]} as ${got}`).toBe(true);
+      });
+    }
+    expect(casts.health.get('x.input')?.saturated).toBe(0);
   });
 });
 
@@ -237,7 +339,7 @@ describe('smoothing', () => {
           expect(y[row * WIDTH + 7] * s[row]).toBe(128 * 8 * 4 ** row);
         }
       }
-      scales.advance(RECIPES.fp8.scaling, 1);
+      scales.advance(RECIPES.fp8, 1);
     }
   });
 
@@ -255,7 +357,7 @@ describe('smoothing', () => {
       return s;
     };
     expectSame(factors(), new Float32Array(WIDTH).fill(1), 'first step');
-    scales.advance(RECIPES.fp8.scaling, 1);
+    scales.advance(RECIPES.fp8, 1);
     const seen = scales.channels.get('x')!.previous;
     for (const [i, value] of seen.entries()) expect(Math.abs(value - peaks[i])).toBeLessThanOrEqual(peaks[i] * 2 ** -8);
     const expected = Float32Array.from(seen, (value) => (value === 0 ? 1 : 2 ** Math.ceil(Math.log2(value))));

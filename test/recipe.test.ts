@@ -28,6 +28,7 @@ describe('the named recipes', () => {
       backward: { input: 'float8_e5m2', weight: 'float8_e5m2', gradOutput: 'float8_e5m2' },
       gradOutputRounding: 'stochastic',
       scaling: { mode: 'delayed', history: 1, algorithm: 'max', margin: 0, interval: 1 },
+      gradOutputScale: 'scaling',
       outlierClip: 0,
       swiglu: 'smooth-token',
       gradient: 'float32',
@@ -117,6 +118,10 @@ describe('a recipe', () => {
     [
       { ...RECIPES.bf16, momentScaling: 'block-256' },
       'recipe.momentScaling: expected tensor for moments of float32 and float32, got "block-256"',
+    ],
+    [
+      { ...RECIPES['fp8-current'], gradOutputScale: 'adaptive' },
+      'recipe.gradOutputScale: expected scaling without delayed scales and a gradOutput of 8 bits, got "adaptive"',
     ],
     [{}, 'recipe.name: expected a string, got undefined'],
     [7, 'recipe: expected a name or a record, got 7'],

@@ -7,7 +7,7 @@ import type { Engine } from '../ops/engine.js';
 import { savedSettings } from '../train/checkpoint.js';
 import type { DoneLine, MetricsLine } from '../train/events.js';
 import type { AnomalyPolicy } from '../train/guard.js';
-import { METRICS_FILE, type Summary, type TrainOptions, train, trainSettings } from '../train/index.js';
+import { METRICS_FILE, RECIPES, type Summary, type TrainOptions, train, trainSettings } from '../train/index.js';
 import { runIntervals, type SettingNames, type TrainSettingsInput } from '../train/options.js';
 import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
 import { createProgress } from './progress.js';
@@ -74,7 +74,7 @@ export function trainCommand(): Command {
     .requiredOption('--data <file>', 'text to train on')
     .option('--out-dir <dir>', 'where the model, checkpoints, log and report go', 'runs/train')
     .option('--resume', 'continue the run in the output directory, bit for bit')
-    .option('--recipe <name>', 'fp8, fp8-plain, bf16 or f32 (default: fp8)')
+    .option('--recipe <name>', `one of ${Object.keys(RECIPES).join(', ')} (default: fp8)`)
     .option('--max-iters <n>', 'optimizer steps (default: 1000)', number)
     .option('--batch-size <n>', 'sequences per pass (default: 8)', number)
     .option('--block-size <n>', 'tokens per sequence (default: 256)', number)

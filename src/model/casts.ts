@@ -11,7 +11,16 @@ import { amaxOf, type Health, type QuantizeOptions, quantize } from '../ops/quan
 import { quantizeBlocks } from '../ops/quantize-blocks.js';
 import { isFloat8, MX_BLOCK, type OperandRole, type Recipe, reducedFormat } from '../ops/recipe.js';
 import { outlierBound, restrict } from '../ops/restrict.js';
-import { type AmaxHistory, advance, discard, newHistory, observe, powerOfTwoScale } from '../ops/scale.js';
+import {
+  type AmaxHistory,
+  adapt,
+  adapted,
+  advance,
+  discard,
+  newHistory,
+  observe,
+  powerOfTwoScale,
+} from '../ops/scale.js';
 import { swigluForward } from '../ops/swiglu.js';
 import { empty, floats, matrixShape, type Tensor } from '../ops/tensor.js';
 import type { Monitor } from './monitor.js';
@@ -55,6 +64,9 @@ export interface RoleHealth extends Health {
   scale: number;
 }
 
+/** What the key of a linear's dY ends with. */
+const GRAD_OUTPUT_KEY = '.grad_output';
+
 /** Everything delayed scaling remembers between steps. */
 export class Scales {
   readonly histories = new Map<string, AmaxHistory>();
@@ -71,8 +83,11 @@ export class Scales {
   }
 
   /** Ends the global batch of a step: what was seen in it sets the scales of later ones. */
-  advance(scaling: Recipe['scaling'], step: number): void {
-    if (scaling.mode === 'delayed') for (const history of this.histories.values()) advance(history, scaling, step);
+  advance({ scaling, gradOutputScale }: Recipe, step: number): void {
+    for (const [key, history] of this.histories) {
+      if (gradOutputScale === 'adaptive' && key.endsWith(GRAD_OUTPUT_KEY)) adapt(history);
+      else if (scaling.mode === 'delayed') advance(history, scaling, step);
+    }
     for (const channel of this.channels.values()) {
       channel.previous.set(channel.current);
       channel.current.fill(0);
@@ -135,7 +150,7 @@ export class TrainingCasts implements Casts {
   gradOutput(key: string, dy: Tensor, rowFactor?: number): GradOutput {
     const { gradOutput } = this.recipe.backward;
     const options = { ...GRAD_OUTPUT, rounding: this.recipe.gradOutputRounding, rowFactor };
-    const [forInput, forWeight] = this.cast(`${key}.grad_output`, dy, gradOutput, gradOutput, options);
+    const [forInput, forWeight] = this.cast(`${key}${GRAD_OUTPUT_KEY}`, dy, gradOutput, gradOutput, options);
     return { forInput, forWeight };
   }
 
@@ -235,8 +250,9 @@ export class TrainingCasts implements Casts {
     const { scaling } = this.recipe;
     if (!isFloat8(first) && !isFloat8(second)) return () => 1;
     if (scaling.mode !== 'delayed') return undefined;
-    const { previous } = this.scales.history(key);
-    return previous > 0 ? (dtype) => scaleFor(dtype, previous, scaling) : undefined;
+    const history = this.scales.history(key);
+    if (!(history.previous > 0)) return undefined;
+    return (dtype) => scaleFor(dtype, history.previous, scaling) * (isFloat8(dtype) ? adapted(history) : 1);
   }
 
   /** One scale for the tensor, of which both copies are made in one pass where both are wanted. */
@@ -303,7 +319,7 @@ export class TrainingCasts implements Casts {
   }
 
   private record(key: string, health: Health, scale: number): void {
-    if (this.recipe.scaling.mode === 'delayed') observe(this.scales.history(key), health.amax);
+    if (this.recipe.scaling.mode === 'delayed') observe(this.scales.history(key), health.amax, health.saturated);
     this.health.set(key, { ...health, scale });
   }
 }

@@ -65,6 +65,8 @@ export interface Recipe {
   readonly backward: { readonly input: DType; readonly weight: DType; readonly gradOutput: DType };
   readonly gradOutputRounding: 'tiesToEven' | 'stochastic';
   readonly scaling: Scaling;
+  /** 'adaptive': of dY, by FP8-LM's rule, halved when numbers saturate and else doubled in 1000 steps, instead of by `scaling`. */
+  readonly gradOutputScale: 'scaling' | 'adaptive';
   /** Share of the numbers of an input or a gradient that are clipped before they are cast to 8 bits, 0 to 0.5. */
   readonly outlierClip: number;
   readonly swiglu: SwigluMode;
@@ -88,6 +90,7 @@ const fp8: Recipe = {
   backward: { input: 'float8_e5m2', weight: 'float8_e5m2', gradOutput: 'float8_e5m2' },
   gradOutputRounding: 'stochastic',
   scaling: { mode: 'delayed', history: 1, algorithm: 'max', margin: 0, interval: 1 },
+  gradOutputScale: 'scaling',
   outlierClip: 0,
   swiglu: 'smooth-token',
   gradient: 'float32',
@@ -105,6 +108,7 @@ const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
   backward: { input: dtype, weight: dtype, gradOutput: dtype },
   gradOutputRounding: 'tiesToEven',
   scaling: { mode: 'none' },
+  gradOutputScale: 'scaling',
   outlierClip: 0,
   swiglu: 'plain',
   gradient: 'float32',
@@ -193,6 +197,7 @@ const fieldsOf = (mode: unknown): Fields => ({
   gradOutputRounding: ROUNDINGS,
   'scaling.mode': Object.keys(SCALINGS),
   ...(Object.hasOwn(SCALINGS, mode as string) ? SCALINGS[mode as Scaling['mode']] : {}),
+  gradOutputScale: ['scaling', 'adaptive'],
   outlierClip: { min: 0, max: 0.5 },
   swiglu: ['plain', 'smooth-token', 'smooth-channel'],
   gradient: ['float32', 'bfloat16'],
@@ -245,6 +250,9 @@ function checkTogether(recipe: Recipe): void {
   }
   if (recipe.outlierClip > 0 && !usesFloat8(recipe)) {
     refuse('outlierClip', '0 without operands of 8 bits', recipe.outlierClip);
+  }
+  if (recipe.gradOutputScale === 'adaptive' && !(mode === 'delayed' && isFloat8(recipe.backward.gradOutput))) {
+    refuse('gradOutputScale', 'scaling without delayed scales and a gradOutput of 8 bits', recipe.gradOutputScale);
   }
   const { firstMoment, secondMoment, momentScaling } = recipe;
   if (momentScaling !== 'tensor' && ![firstMoment, secondMoment].some(scaled)) {

@@ -1,5 +1,6 @@
 /** Amax to scale. A scale multiplies before the cast; its inverse is kept beside the codes. */
 import { type DType, formatSpec } from '../formats/index.js';
+import { powerOfTwo } from '../formats/spec.js';
 
 const word = new Uint32Array(1);
 const real = new Float32Array(word.buffer);
@@ -44,6 +45,11 @@ export interface AmaxHistory {
   current: number;
   /** Largest of the steps before, newest first, where more than the last counts. */
   recent: number[];
+  /** Of an adaptive scale: how far it has moved from that of `previous`, in thousandths of a power of two. */
+  level: number;
+  /** Of the casts of this step: shares that saturated, added up, and how many casts there were. */
+  saturated: number;
+  casts: number;
 }
 
 /** What of delayed scaling its history knows; see `Scaling` in recipe.ts. */
@@ -53,16 +59,25 @@ export interface HistoryRule {
   readonly interval: number;
 }
 
-export const newHistory = (): AmaxHistory => ({ previous: 0, current: 0, recent: [] });
+export const newHistory = (): AmaxHistory => ({
+  previous: 0,
+  current: 0,
+  recent: [],
+  level: 0,
+  saturated: 0,
+  casts: 0,
+});
 
-export function observe(history: AmaxHistory, amax: number): void {
+export function observe(history: AmaxHistory, amax: number, saturated: number): void {
+  history.saturated += saturated;
+  history.casts++;
   // `<` is false for NaN: a NaN is caught by the loss and the gradient norm, and must not enter a scale.
   if (history.current < amax) history.current = amax;
 }
 
 /** Forgets what was seen of a global batch whose step is not taken. */
 export function discard(history: AmaxHistory): void {
-  history.current = 0;
+  Object.assign(history, { current: 0, saturated: 0, casts: 0 });
 }
 
 /** Ends the global batch of a step. One of zeros or infinities counts for nothing, as in Transformer Engine. */
@@ -74,5 +89,26 @@ export function advance(entry: AmaxHistory, { history, algorithm, interval }: Hi
   }
   // Of a single step that sets the scale at once nothing need be kept beside the scale.
   entry.recent = history === 1 && interval === 1 ? [] : recent;
-  entry.current = 0;
+  discard(entry);
 }
+
+/** FP8-LM (arXiv 2310.18313, section 2.1): the share beyond the format above which a scale halves, and the steps in which it doubles otherwise. */
+const OVERFLOW_SHARE = 1e-5;
+const DOUBLING_STEPS = 1000;
+/** Powers of two a scale may move, lest it leave float32. */
+const MOST_LEVEL = 60;
+
+/** Ends the global batch of a step for an adaptive scale, which starts at that of the first step's own amax. */
+export function adapt(entry: AmaxHistory): void {
+  if (entry.previous === 0) {
+    if (entry.current > 0 && Number.isFinite(entry.current)) entry.previous = entry.current;
+  } else {
+    const moved = entry.saturated > OVERFLOW_SHARE * entry.casts ? -DOUBLING_STEPS : 1;
+    const most = MOST_LEVEL * DOUBLING_STEPS;
+    entry.level = Math.max(-most, Math.min(most, entry.level + moved));
+  }
+  discard(entry);
+}
+
+/** The power of two an adaptive scale is multiplied by. */
+export const adapted = ({ level }: AmaxHistory): number => powerOfTwo(Math.floor(level / DOUBLING_STEPS));

@@ -169,6 +169,9 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored
     const [previous, ...recent] = arrayOf('histories', values).map((value) => numberOf('histories', value));
     Object.assign(state.scales.history(key), { previous: previous ?? 0, recent });
   }
+  for (const [key, values] of pairsIn(record, 'levels')) {
+    state.scales.history(key).level = numberOf('levels', arrayOf('levels', values)[0]);
+  }
   for (const [key, values] of pairsIn(record, 'channels')) {
     const previous = Float32Array.from(arrayOf('channels', values), (value) => numberOf('channels', value));
     state.scales.channels.set(key, { previous, current: new Float32Array(previous.length) });
@@ -199,7 +202,7 @@ export function readStateFile(rt: Runtime, file: Safetensors): StateFile {
     parameters: [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('.'))))],
     tensors: names.map((name, i) => ({ ...file.tensors.get(name)!, name, scaleInv: scales[i] })),
     scales: new Map(
-      ['histories', 'channels'].flatMap((kind) =>
+      ['histories', 'channels', 'levels'].flatMap((kind) =>
         pairsIn(record, kind).map(([key, v]) => [`${kind} ${key}`, text(v)] as const),
       ),
     ),

@@ -197,11 +197,16 @@ export function freeState(rt: Runtime, state: TrainingState): void {
 }
 
 /** Delayed scales in the order of their names: what the digest and the checkpoint hold of them. */
-export function scaleEntries(scales: Scales): { histories: [string, number[]][]; channels: [string, number[]][] } {
+export function scaleEntries(scales: Scales): {
+  histories: [string, number[]][];
+  channels: [string, number[]][];
+  levels: [string, number[]][];
+} {
   const byName = <T>(map: Map<string, T>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     histories: byName(scales.histories).map(([key, { previous, recent }]) => [key, [previous, ...recent]]),
     channels: byName(scales.channels).map(([key, { previous }]) => [key, Array.from(previous)]),
+    levels: byName(scales.histories).flatMap(([key, { level }]) => (level === 0 ? [] : [[key, [level]]])),
   };
 }
 
@@ -214,9 +219,9 @@ export interface StateDigests {
 
 export function stateDigests(rt: Runtime, state: TrainingState): StateDigests {
   const parameters = state.table.map(({ name }) => digestOf(rt, tensorsOf(state, name), []));
-  const { histories, channels } = scaleEntries(state.scales);
+  const { histories, channels, levels } = scaleEntries(state.scales);
   const numbers = [state.step, state.offset, state.failures];
-  const amaxes = [...histories, ...channels].flatMap(([, each]) => each);
+  const amaxes = [...histories, ...channels, ...levels].flatMap(([, each]) => each);
   return { state: digestOf(rt, [], [...parameters.flatMap(wordsOf), ...numbers, ...amaxes]), parameters };
 }
 

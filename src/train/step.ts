@@ -59,7 +59,7 @@ export function trainStep(
     const seen = monitor && monitorLine(rt, state, monitor, casts.health, gradients);
     const learningRate = learningRateAt(step, settings);
     update(rt, settings, state, gradients, gradNorm, learningRate, step);
-    state.scales.advance(settings.recipe.scaling, step);
+    state.scales.advance(settings.recipe, step);
     state.step = step;
     return { loss, gradNorm, learningRate, health: casts.health, monitor: seen };
   });

@@ -56,6 +56,7 @@ export const SCALINGS: readonly Recipe[] = [
   {
     ...RECIPES.fp8,
     name: 'fp8-history',
+    gradOutputScale: 'adaptive',
     scaling: { mode: 'delayed', history: 3, algorithm: 'max', margin: 1, interval: 2 },
     backward: { input: 'float8_e4m3', weight: 'float8_e4m3', gradOutput: 'float8_e5m2' },
   },
