@@ -89,6 +89,22 @@ async function recipes() {
   ]);
 }
 
+/** What each recipe keeps of a matrix between steps; one of 2^20 elements, which all groups divide. */
+async function stateBytes() {
+  const { RECIPES } = await import('../dist/train/index.js');
+  const { matrixStateBytes } = await import('../dist/train/state.js');
+  const torchao = { ...RECIPES.f32, firstMoment: 'float8_e4m3fn', secondMoment: 'float8_e4m3fn' };
+  const rows = [
+    ...Object.entries(RECIPES).map(([name, recipe]) => [code(name), recipe]),
+    ['float32 master, E4M3 moments in blocks of 256', { ...torchao, momentScaling: 'block-256' }],
+    ['float32 master, E4M3 moments in expanded groups of 128', { ...torchao, momentScaling: 'group-128-expanded' }],
+  ];
+  return table([
+    ['recipe', 'bytes per parameter of a matrix'],
+    ...rows.map(([name, recipe]) => [name, String(Number(matrixStateBytes(recipe, 2 ** 20).toFixed(3)))]),
+  ]);
+}
+
 /** The options of one `octavo` command, as its help gives them. */
 async function flags(make) {
   const rows = make().options.map(({ flags: name, description, mandatory, defaultValue }) => {
@@ -153,6 +169,7 @@ const PARTS = {
   'docs/architecture.md': { files },
   'docs/benchmarks.md': { charts: pictures, results: tables },
   'docs/numerics.md': { formats, overflow, recipes },
+  'docs/recipes.md': { 'state-bytes': stateBytes },
   'docs/training.md': {
     'train-flags': flagsOf('train'),
     'generate-flags': flagsOf('generate'),

@@ -1,6 +1,6 @@
 /** The state of a run: stored optimizer state per parameter, delayed scales, and the step. Everything else follows from the settings. */
 import type { Runtime } from '../engine/runtime.js';
-import type { DType } from '../formats/index.js';
+import { type DType, formatSpec } from '../formats/index.js';
 import {
   type ChannelScale,
   channelScale,
@@ -44,7 +44,10 @@ interface Layout {
 }
 
 /** Formats and shapes of a parameter's stored state: the recipe's for matrices, float32 for norm gains. */
-export function stateLayout({ role, shape }: Parameter, recipe: Recipe): Partial<Record<keyof ParameterState, Layout>> {
+export function stateLayout(
+  { role, shape }: Pick<Parameter, 'role' | 'shape'>,
+  recipe: Recipe,
+): Partial<Record<keyof ParameterState, Layout>> {
   const of = (dtype: DType): Layout => ({ dtype: role === 'norm' ? 'float32' : dtype, shape });
   const [firstMoment, secondMoment] = [of(recipe.firstMoment), of(recipe.secondMoment)];
   const beside = ({ dtype }: Layout): Layout | undefined => {
@@ -235,6 +238,13 @@ export function nonFiniteParameter(rt: Runtime, state: TrainingState): string | 
   return state.table.find(({ name }) => {
     return !tensorsOf(state, name).every((t) => Number.isFinite(amaxOf(rt, t)));
   })?.name;
+}
+
+/** Bytes a recipe stores for each element of a matrix of `elements`, between steps: what a large model comes to. */
+export function matrixStateBytes(recipe: Recipe, elements: number): number {
+  const matrix = { role: 'linear', shape: [elements] } as const;
+  const layout = Object.values(stateLayout(matrix, recipe));
+  return layout.reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * formatSpec(dtype).bytes, 0) / elements;
 }
 
 /** Bytes of master weights and both moments, with their scales, per parameter. */

@@ -10,6 +10,8 @@ const SETTINGS = {
   learningRate: 0.005,
   seed: 3,
 };
+/** MX wants whole blocks of 32 tokens. */
+const blockSizeOf = (recipe) => (recipe === 'mxfp8' ? 48 : SETTINGS.blockSize);
 const WORDS = 'a an and at by captain deck in island of on sail sea ship storm the to under wave whale wind with';
 /** What a run writes that holds times. */
 const TIMED = ['metrics.jsonl', 'summary.json'];
@@ -48,7 +50,10 @@ export async function trained(engine, steps) {
   const texts = [];
   for (const recipe of Object.keys(RECIPES)) {
     const store = memoryStore();
-    for await (const event of train({ ...SETTINGS, recipe, data, engine, outDir: store, stopAt: steps })) {
+    for await (const event of train({
+      ...{ ...SETTINGS, blockSize: blockSizeOf(recipe), recipe },
+      ...{ data, engine, outDir: store, stopAt: steps },
+    })) {
       if (event.type === 'step') recipes[recipe] = event.digest;
     }
     const names = [...store.files.keys()].filter((name) => !TIMED.includes(name)).sort();
