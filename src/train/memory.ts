@@ -2,8 +2,9 @@
 import { formatSpec } from '../formats/index.js';
 import { countOf, parametersOf } from '../model/params.js';
 import { usesFloat8 } from '../ops/recipe.js';
+import { sizeOf } from '../ops/tensor.js';
 import type { TrainSettings } from './options.js';
-import { stateFormats } from './state.js';
+import { stateLayout } from './state.js';
 
 const FLOAT32 = 4;
 
@@ -19,13 +20,20 @@ export function trainingBytes({ config, recipe, batchSize, blockSize }: TrainSet
 
   let parameters = 2 * FLOAT32 * maxPositions * (D / 2);
   for (const parameter of parametersOf(config)) {
-    const { master, firstMoment, secondMoment } = stateFormats(parameter, recipe);
-    const state = [master, firstMoment, secondMoment].reduce((sum, dtype) => sum + formatSpec(dtype).bytes, 0);
+    const layout = stateLayout(parameter, recipe);
+    const state = Object.values(layout).reduce(
+      (sum, { dtype, shape }) => sum + formatSpec(dtype).bytes * sizeOf(shape),
+      0,
+    );
     // A copy for each format of the products; none where the master is in it already.
     const linear = float8 ? 2 : storage;
     const copy =
-      master === recipe.storage || parameter.role === 'norm' ? 0 : parameter.role === 'linear' ? linear : storage;
-    parameters += countOf(parameter) * (state + FLOAT32 + copy);
+      layout.master?.dtype === recipe.storage || parameter.role === 'norm'
+        ? 0
+        : parameter.role === 'linear'
+          ? linear
+          : storage;
+    parameters += state + countOf(parameter) * (FLOAT32 + copy);
   }
 
   // An operand of FP8 is kept in both its formats; another one is the activation itself.
