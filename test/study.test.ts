@@ -158,6 +158,15 @@ describe('the studies that come with Octavo', () => {
   });
 });
 
+it('the example of docs/studies.md is right', () => {
+  const page = readFileSync(new URL('../docs/studies.md', import.meta.url), 'utf8');
+  const file = JSON.parse(/```json\n([\s\S]*?)```/.exec(page)![1]);
+  for (const size of ['full', 'quick'] as const) {
+    const experiment = experimentOf(file, size);
+    expect(planOf(open(), experiment, text(60_000)).length).toBe(6 * experiment.seeds);
+  }
+});
+
 describe('statistics', () => {
   // Quantiles of Student's t as printed in every table, to the digits printed.
   it.each([
