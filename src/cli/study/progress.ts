@@ -115,7 +115,6 @@ function barProgress({ stream, runs, lanes }: StudyProgressOptions): StudyProgre
   const bars = new cliProgress.MultiBar({
     stream,
     fps: 4,
-    hideCursor: true,
     forceRedraw: true,
     emptyOnZero: true,
     format: (_options: object, params: cliProgress.Params, { parts }: { parts: string[] }) =>
@@ -143,6 +142,10 @@ function barProgress({ stream, runs, lanes }: StudyProgressOptions): StudyProgre
       update();
     },
     note: (text) => bars.log(`${printable(text)}\n`),
-    stop: () => bars.stop(),
+    stop() {
+      // What was logged since the last drawing is written by the next.
+      bars.update();
+      bars.stop();
+    },
   };
 }
