@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CORPORA, textOf } from '../src/cli/study/corpus.js';
+import { createStudyProgress } from '../src/cli/study/progress.js';
+import type { PlannedRun } from '../src/study/plan.js';
+import type { MetricsLine } from '../src/train/events.js';
 import { type Outcome, startOctavo } from './helpers/program.js';
 import { MINUTE, text } from './helpers/training.js';
 
@@ -28,12 +31,13 @@ const file = (name: string, change: object = {}) => {
   writeFileSync(at(name), JSON.stringify({ ...FILE, ...change }));
   return name;
 };
+file('tiny.json');
 const study = (...args: string[]): Promise<Outcome> => startOctavo(['study', ...args], folder).outcome;
 const FILES = ['report.html', 'results.csv', 'results.json', 'tiny.md'];
 
 describe('octavo study', () => {
   it('trains, writes its files, and trains nothing again', async () => {
-    const args = [file('tiny.json'), '--quick', '--data', 'text.txt', '--out-dir', 'out'];
+    const args = ['tiny.json', '--quick', '--data', 'text.txt', '--out-dir', 'out'];
     const first = await study(...args);
     expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining('Report: out/tiny-quick/report.html') });
     expect(first.stderr.match(/ finished /g)).toHaveLength(4);
@@ -136,6 +140,30 @@ describe('octavo study', () => {
     [['tiny.json', '--jobs', '0.5'], /^octavo: jobs: expected an integer of at least 1, got 0\.5\n$/],
   ])('refuses %j in one line', async (args, message) => {
     expect(await study(...args)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(message) });
+  });
+});
+
+describe('progress on a terminal', () => {
+  it('has a bar for the whole and one for each run under way, and a line for each that ended', () => {
+    const written: string[] = [];
+    const fake = { isTTY: true, columns: 100, write: (text: string) => written.push(text) > 0 };
+    const stream = fake as unknown as NodeJS.WriteStream;
+    const run = (seed: number) =>
+      ({ digest: `d${seed}`, cell: { recipe: 'fp8' }, seed, tokens: 100 }) as unknown as PlannedRun;
+    const runs = [run(1), run(2), run(3)];
+    const progress = createStudyProgress({ stream, runs, lanes: 2 });
+    progress.end(runs[0], 'cached', 1.5);
+    progress.begin(0, runs[1]);
+    const step = { type: 'step', step: 1, loss: 2.25, tokens: 50, tokens_per_sec: 1234 } as unknown as MetricsLine;
+    progress.line(0, runs[1], step);
+    progress.end(runs[2], 'anomaly', undefined, 1);
+    progress.stop();
+    const text = written.join('');
+    expect(text).toContain('fp8, seed 1: cached, validation loss 1.5000\n');
+    expect(text).toContain('fp8, seed 3: anomaly, validation loss n/a\n');
+    expect(text).toContain('50%  fp8, seed 2  loss 2.2500  1,234 tok/s');
+    expect(text).toContain('83%  2/3 runs');
+    expect(text).toContain('0%  waiting');
   });
 });
 
