@@ -175,6 +175,17 @@ describe('float32: exp', () => {
     expectWorst(arguments32(-1, 1), error, 1);
   });
 
+  it('log2, through the moments in expanded groups: within 2^-22 of |log2 x| or, near 1, of itself', () => {
+    const random = new Random(8);
+    const near = random.wide(2000, -23, -2).map((x) => 1 + x);
+    for (const x of [...random.wide(5000, -126, 127).map(Math.abs), ...near, 1, 2, 0.5, 2 ** -126]) {
+      const exact = Math.log2(Math.fround(x));
+      const error = Math.abs(mirror.log2(Math.fround(x)) - exact);
+      expect(error <= 2 ** -22 * Math.abs(exact), `log2 ${x}: ${error}`).toBe(true);
+    }
+    expect(mirror.log2(1)).toBe(0);
+  });
+
   it('exp2, through the bits of attention: within 1.01 ulp on [-126, 2]', () => {
     const error2 = (x: number) => Math.abs(mirror.exp2(x, -126) - 2 ** x) / 2 ** (Math.max(Math.floor(x), -126) - 23);
     expectWorst(arguments32(-126, 2), error2, 1.01);

@@ -76,5 +76,19 @@ function scaled(r: number, n: number): number {
   return mul(add(p, 1), powerOfTwo(n));
 }
 
+const LOG_SERIES = [0.111111112, 0.142857149, 0.200000003, 0.333333343].map(f);
+const TWO_LOG2E = f(2.88539004);
+
+/** assembly/math.ts `log2`. */
+export function log2(x: number): number {
+  real[0] = x;
+  const e = (word[0] - 0x3f3504f3) >> 23;
+  word[0] -= e << 23;
+  const s = div(sub(real[0], 1), add(real[0], 1));
+  const z = mul(s, s);
+  const p = LOG_SERIES.reduce((sum, term) => add(mul(sum, z), term));
+  return add(e, mul(add(s, mul(mul(p, z), s)), TWO_LOG2E));
+}
+
 /** assembly/math.ts `sigmoid`. */
 export const sigmoid = (x: number): number => div(1, add(1, exp(-x)));
