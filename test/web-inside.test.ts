@@ -42,6 +42,19 @@ describe('lines', () => {
     expect(seen.health.map(({ step: at }) => at)).toEqual([1, 2, 3, 4, 5]);
   });
 
+  it('that tell nothing of tensors leave the lists as they are', () => {
+    const lines: MetricsLine[] = [step(1), monitor(1)];
+    const seen = collect.collected(lines);
+    lines.push({ ...step(2), fp8: undefined }, { type: 'eval', step: 2, val_loss: 1, val_bits_per_byte: 1 });
+    const later = collect.collected(lines, seen);
+    expect(later.read).toBe(4);
+    expect(later.health).toBe(seen.health);
+    expect(later.monitors).toBe(seen.monitors);
+    // A step done again takes back what was recorded of it.
+    lines.push({ ...step(1), fp8: undefined });
+    expect(collect.collected(lines, later)).toMatchObject({ health: [], monitors: [] });
+  });
+
   it('of steps done again replace those after them; another log is read anew', () => {
     const lines = [step(1), monitor(1), step(2), monitor(2), step(3), step(2), step(3), monitor(3)];
     const seen = collect.collected(lines);

@@ -25,10 +25,13 @@ export function collected(lines: readonly MetricsLine[], before: Collected = NOT
   const goesOn = before.read <= lines.length && lines[before.read - 1] === before.last;
   if (goesOn && before.read === lines.length) return before;
   const from = goesOn ? before : NOTHING;
+  const read = { read: lines.length, last: lines.at(-1) };
+  const added = lines.slice(from.read);
+  if (!added.some((line) => isNews(line, from))) return { ...from, ...read };
   const health = [...from.health];
   const monitors = [...from.monitors];
   const anomalies = [...from.anomalies];
-  for (const line of lines.slice(from.read)) {
+  for (const line of added) {
     if (line.type === 'step') {
       dropFrom(health, line.step);
       dropFrom(monitors, line.step);
@@ -40,7 +43,14 @@ export function collected(lines: readonly MetricsLine[], before: Collected = NOT
     }
     if (line.type === 'anomaly') anomalies.push(line);
   }
-  return { read: lines.length, last: lines.at(-1), health, monitors, anomalies };
+  return { ...read, health, monitors, anomalies };
+}
+
+/** Most steps tell nothing of their tensors: where nothing is new, the lists stay the same ones, and nothing is drawn again. */
+function isNews(line: MetricsLine, { health, monitors }: Collected): boolean {
+  if (line.type !== 'step') return line.type === 'monitor' || line.type === 'anomaly';
+  const latest = Math.max(health.at(-1)?.step ?? 0, monitors.at(-1)?.step ?? 0);
+  return line.fp8 !== undefined || line.step <= latest;
 }
 
 function dropFrom(list: { readonly step: number }[], step: number): void {

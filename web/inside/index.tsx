@@ -51,6 +51,21 @@ export function InsideView({ run, runs }: InsideProps) {
   const looked = useCollected([first, second].filter((record) => record !== undefined));
   const keys = tensorKeys(looked.map(({ seen }) => seen));
   const tensor = keys.find((key) => key === wanted) ?? keys.find((key) => key.endsWith('down.input')) ?? keys[0];
+  // Drawn again when something was recorded, and not with every step.
+  const pictures = useMemo(
+    () =>
+      tensor && (
+        <>
+          <Curves looked={looked} tensor={tensor} />
+          <div class="columns">
+            {looked.map(({ record, seen }) => (
+              <Panel key={record.id} name={record.name} tensor={tensor} monitor={seen.monitors.at(-1)} />
+            ))}
+          </div>
+        </>
+      ),
+    [tensor, ...looked.flatMap(({ record, seen }) => [record.name, seen.health, seen.monitors])],
+  );
   return (
     <div class="view inside">
       <header class="stack">
@@ -84,14 +99,7 @@ export function InsideView({ run, runs }: InsideProps) {
         </p>
       )}
       {looked.map((each) => each.record.settings && <Alarms key={each.record.id} looked={each} />)}
-      {tensor && <Curves looked={looked} tensor={tensor} />}
-      {tensor && (
-        <div class="columns">
-          {looked.map(({ record, seen }) => (
-            <Panel key={record.id} name={record.name} tensor={tensor} monitor={seen.monitors.at(-1)} />
-          ))}
-        </div>
-      )}
+      {pictures}
     </div>
   );
 }
@@ -161,7 +169,7 @@ const LISTED = 6;
 function Alarms({ looked: { record, seen } }: { looked: Looked }) {
   const settings = record.settings!;
   const [bounds, setBounds] = useState<Bounds>(settings);
-  const found = useMemo(() => alarms(seen, settings, bounds), [seen, settings, bounds]);
+  const found = useMemo(() => alarms(seen, settings, bounds), [seen.health, seen.anomalies, settings, bounds]);
   return (
     <section class={`notice ${found.length > 0 ? 'danger' : 'ok'} stack`} aria-label={`Alarms of ${record.name}`}>
       <div role="status">
