@@ -13,8 +13,9 @@ import { type BrowserName, launch, press, says, textOf, watchedPage } from './he
 import { MOBY } from './helpers/training.js';
 
 const STEPS = 100;
-const SETTINGS = { steps: STEPS, batchSize: 4, blockSize: 64, learningRate: 0.005 };
-const MODEL = { layers: 1, hiddenSize: 32, heads: 2 };
+/** Steps of some 30 ms: long enough to be paused in their midst. */
+const SETTINGS = { steps: STEPS, batchSize: 4, blockSize: 128, learningRate: 0.005 };
+const MODEL = { layers: 2, hiddenSize: 64, heads: 4 };
 const query = (settings: object) =>
   new URLSearchParams(Object.entries({ ...MODEL, ...settings, text: 'moby-dick' }).map(([k, v]) => [k, String(v)]));
 const MODEL_FILES = ['config.json', 'model.safetensors', 'tokenizer.json'];
