@@ -129,6 +129,7 @@ const FOLDERS = [
   ['src/train', /\.ts$/],
   ['src/study', /\.ts$/],
   ['src/verify', /\.ts$/],
+  ['src/report', /\.ts$/],
   ['src/cli', /\.ts$/],
   ['scripts', /\.(mjs|py)$/],
 ];

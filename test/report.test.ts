@@ -1,7 +1,7 @@
 import { Script } from 'node:vm';
 import { describe, expect, test } from 'vitest';
-import { type ChartData, collect } from '../src/cli/report/data.js';
 import { renderReport } from '../src/cli/report.js';
+import { type ChartData, collect } from '../src/report/data.js';
 import type { Fp8Health, MetricsLine, StepLine } from '../src/train/events.js';
 
 const MAX_BYTES = 1.5e6;

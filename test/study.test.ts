@@ -1,7 +1,7 @@
 /** The laboratory without its processes: experiments, plans, statistics, divergence, results; and runs that are cut off and go on. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { renderStudy } from '../src/cli/report/study.js';
+import { renderStudy } from '../src/cli/report.js';
 import { RECIPES } from '../src/ops/recipe.js';
 import { type Experiment, experimentOf } from '../src/study/experiment.js';
 import { baselineOf, cellsOf, planOf } from '../src/study/plan.js';

@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { zipSync } from 'fflate';
+import { pathToFileURL } from 'node:url';
+import { unzipSync, zipSync } from 'fflate';
 import type { Browser, ElementHandle, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Served, serve } from '../src/cli/serve.js';
@@ -106,28 +107,39 @@ describe.each<BrowserName>(['chromium', 'firefox'])('%s', (name) => {
     });
     expect(loss).toBeLessThan(LOSS_BOUND);
 
-    // From the page to Node: the files that the page keeps are Node's, byte for byte.
-    await go(page, '#generate');
-    expect(await written(page)).toBe(PROMPT + node.text);
-    const kept = await page.evaluate(async (names) => {
-      const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle('runs');
-      const found: Record<string, number[]> = {};
-      for await (const run of (runs as unknown as { values(): AsyncIterable<FileSystemDirectoryHandle> }).values()) {
-        for (const name of names) {
-          const content = await (await (await run.getFileHandle(name)).getFile()).arrayBuffer();
-          found[name] = [...new Uint8Array(content)];
-        }
-      }
-      return found;
-    }, MODEL_FILES);
-    for (const each of MODEL_FILES) {
-      expect(Buffer.from(kept[each]).equals(readFileSync(join(node.dir, each))), each).toBe(true);
-    }
+    // From the page to Node: the files are Node's own, byte for byte. And the report, read where it was saved.
+    await page.evaluate(() => {
+      const blobs: Blob[] = [];
+      Object.assign(globalThis, { blobs });
+      const make = URL.createObjectURL;
+      URL.createObjectURL = (blob: Blob) => {
+        blobs.push(blob);
+        return make.call(URL, blob);
+      };
+    });
+    const downloaded = async (button: string, count: number) => {
+      await press(page, button);
+      await page.waitForFunction((n) => (globalThis as unknown as { blobs: Blob[] }).blobs.length === n, {}, count);
+      const bytes = await page.evaluate(async (n) => {
+        const { blobs } = globalThis as unknown as { blobs: Blob[] };
+        return [...new Uint8Array(await blobs[n - 1].arrayBuffer())];
+      }, count);
+      return Uint8Array.from(bytes);
+    };
+    await go(page, '#runs');
+    const unpacked = unzipSync(await downloaded('Download model', 1));
+    expect(Object.keys(unpacked).sort()).toEqual(MODEL_FILES);
+    for (const each of MODEL_FILES)
+      expect(Buffer.from(unpacked[each]).equals(readFileSync(join(node.dir, each)))).toBe(true);
+    const report = file(`${name}.html`, await downloaded('Download report', 2));
+    const reader = await watchedPage(browser, 'file:');
+    await reader.page.goto(pathToFileURL(report).href);
+    await reader.page.waitForSelector('.uplot canvas');
+    expect(reader.faults).toEqual([]);
 
     // From Node to the page, as a folder in an archive.
     const files = MODEL_FILES.map((each) => [`model/${each}`, new Uint8Array(readFileSync(join(node.dir, each)))]);
     const archive = file(`${name}.zip`, zipSync(Object.fromEntries(files)));
-    await go(page, '#runs');
     await upload(page, '#upload', archive);
     await says(page, 'h2', name);
     await go(page, '#generate');

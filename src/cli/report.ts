@@ -1,55 +1,13 @@
-/**
- * A training run as one HTML file: opened from disk years later it still works, because it loads nothing (its content security policy
- * forbids it). Figures, sentences and tables are written here; only the charts need the page's script, which draws them with uPlot.
- * Test: `test/report.test.ts`.
- */
-import type { MetricsLine } from '../train/events.js';
-import { trainingHtml } from './report/charts.js';
-import { collect } from './report/data.js';
-import { figuresHtml, headline } from './report/figures.js';
-import { fp8Html } from './report/fp8.js';
-import { renderPage } from './report/frame.js';
-import { startPage } from './report/page/main.js';
-import { anomaliesHtml, configurationHtml, evaluationsHtml, samplesHtml } from './report/tables.js';
+/** The reports of runs and of studies, with uPlot from where it is installed. */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { type ReportInput, reportPage } from '../report/index.js';
+import { studyPage } from '../report/study.js';
+import type { Results } from '../study/index.js';
 
-export interface ReportInput {
-  /** What the run was asked to do. */
-  config: object;
-  /**
-   * What it came to. Read for the headline, where present: `val_loss`, `val_bits_per_byte`, `tokens_per_sec`, `parameters`, `recipe`, `build`,
-   * `threads`, `runtime`, `steps`, `tokens`, `elapsed_s`, `digest`; the configuration and the metrics fill in. All of it is listed.
-   */
-  summary: object;
-  metrics: MetricsLine[];
-}
+const packaged = (file: string): string => readFileSync(createRequire(import.meta.url).resolve(file), 'utf8');
 
-const LINKS = [
-  ['loss', 'Loss'],
-  ['training', 'Training'],
-  ['fp8', 'FP8 health'],
-  ['samples', 'Samples'],
-  ['evaluations', 'Evaluations'],
-  ['configuration', 'Configuration'],
-] as const;
+const uplot = () => ({ style: packaged('uplot/dist/uPlot.min.css'), script: packaged('uplot/dist/uPlot.iife.min.js') });
 
-export function renderReport({ config, summary, metrics }: ReportInput): string {
-  const run = collect(metrics);
-  const head = headline(config, summary, run);
-  return renderPage({
-    title: `Training report${head.recipe ? `: ${head.recipe}` : ''}`,
-    lead: head.lead,
-    links: LINKS,
-    main: [
-      figuresHtml(head),
-      anomaliesHtml(run),
-      trainingHtml(run),
-      fp8Html(run, head.recipe),
-      samplesHtml(run),
-      evaluationsHtml(run),
-      configurationHtml(config, summary),
-    ].join('\n'),
-    footer: 'Drag across a chart to zoom into those steps in every chart; double-click to go back.',
-    data: run.chart,
-    script: startPage,
-  });
-}
+export const renderReport = (input: ReportInput): string => reportPage(input, uplot());
+export const renderStudy = (results: Results): string => studyPage(results, uplot());

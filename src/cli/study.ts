@@ -19,7 +19,7 @@ import {
 import { readLog } from '../train/log.js';
 import { digestOfContent } from '../train/model-files.js';
 import { buildOptions, type EngineFlags, number, openEngine, printJson } from './options.js';
-import { renderStudy } from './report/study.js';
+import { renderStudy } from './report.js';
 import { stopOnSignals } from './signals.js';
 import { type TextSource, textName, textOf } from './study/corpus.js';
 import { Jobs } from './study/jobs.js';

@@ -1,5 +1,6 @@
 /** What the page and its workers say to each other. */
 import type { EngineInfo } from '../../src/engine/runtime.js';
+import type { ReportInput } from '../../src/report/index.js';
 import type { MetricsLine } from '../../src/train/events.js';
 import type { SampleOptions } from '../../src/train/index.js';
 import type { TrainSettingsInput } from '../../src/train/options.js';
@@ -37,6 +38,8 @@ export interface Desk {
   remove(id: string): void;
   /** The model as a Hugging Face folder. */
   download(id: string): Blob;
+  /** What the report of a run is made of. */
+  reportInput(id: string): ReportInput;
   upload(name: string, zip: Blob): RunEntry;
   /** Bytes of files that are text, one after the other. */
   readText(files: File[]): Uint8Array;

@@ -1,7 +1,8 @@
 /** What a study came to as Markdown, to be kept beside the documents: with the command, the machine and the time it took. */
+
+import { estimateText, signedPercent } from '../../report/study/numbers.js';
+import { count, duration } from '../../report/text.js';
 import { MEASURES, nameOf, type Results } from '../../study/index.js';
-import { estimateText, signedPercent } from '../report/study/numbers.js';
-import { count, duration } from '../report/text.js';
 
 /** What the results themselves do not depend on. */
 export interface Circumstances {

@@ -1,7 +1,7 @@
 /** The parts of a study's report that are text: the comparison of each measure, the map of divergence, the runs, the experiment. */
-import { MEASURES, type MeasureName } from '../../../study/measures.js';
-import { nameOf } from '../../../study/plan.js';
-import type { CellRecord, Results, RunRecord } from '../../../study/results.js';
+import { MEASURES, type MeasureName } from '../../study/measures.js';
+import { nameOf } from '../../study/plan.js';
+import type { CellRecord, Results, RunRecord } from '../../study/results.js';
 import { count, escapeHtml } from '../text.js';
 import { runsOf } from './data.js';
 import { signedPercent, value } from './numbers.js';

@@ -10,7 +10,7 @@ import type {
   MetricsLine,
   SampleLine,
   StepLine,
-} from '../../train/events.js';
+} from '../train/events.js';
 
 /** A value that JSON can hold: null where it was missing, NaN or infinite. */
 export type Cell = number | null;

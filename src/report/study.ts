@@ -1,10 +1,10 @@
 /** A study as one HTML file. The same results give the same bytes. */
-import { MEASURES } from '../../study/measures.js';
-import { nameOf } from '../../study/plan.js';
-import type { Results } from '../../study/results.js';
+import { MEASURES } from '../study/measures.js';
+import { nameOf } from '../study/plan.js';
+import type { Results } from '../study/results.js';
 import { chartFigure } from './charts.js';
 import { type Figure, figuresHtml } from './figures.js';
-import { renderPage } from './frame.js';
+import { type ReportAssets, renderPage } from './frame.js';
 import { startStudy } from './page/study.js';
 import { studyData } from './study/data.js';
 import { signedPercent, value } from './study/numbers.js';
@@ -20,9 +20,9 @@ const LINKS = [
   ['experiment', 'Experiment'],
 ] as const;
 
-export function renderStudy(results: Results): string {
+export function studyPage(results: Results, uplot: ReportAssets): string {
   const { experiment } = results;
-  return renderPage({
+  const page = {
     title: experiment.title,
     lead: experiment.question,
     links: LINKS,
@@ -37,7 +37,8 @@ export function renderStudy(results: Results): string {
     footer: 'Drag across a chart to zoom into those steps in every chart; double-click to go back.',
     data: studyData(results),
     script: startStudy,
-  });
+  };
+  return renderPage(page, uplot);
 }
 
 /** The first measure of up to four compared cells, and what the study is made of. */

@@ -1,7 +1,7 @@
 /** What the page of a study embeds: for each cell and measure, a curve over its seeds. */
 
-import type { MeasureName } from '../../../study/measures.js';
-import type { CellRecord, Results, RunRecord } from '../../../study/results.js';
+import type { MeasureName } from '../../study/measures.js';
+import type { CellRecord, Results, RunRecord } from '../../study/results.js';
 
 /** Over the seeds that have the step: mean, lowest and highest. */
 export interface Band {

@@ -1,5 +1,5 @@
 /** The parts of the report that are text: anomalies, samples, evaluations, checkpoints, configuration. */
-import type { SampleLine } from '../../train/events.js';
+import type { SampleLine } from '../train/events.js';
 import { cell, type RunData } from './data.js';
 import { count, escapeHtml, formatters } from './text.js';
 

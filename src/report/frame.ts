@@ -2,8 +2,6 @@
  * The page that every report is: one HTML file that loads nothing (its content security policy forbids it), with uPlot, our charts and their
  * data inside.
  */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { createChart } from './page/chart.js';
 import { style } from './style.js';
 import { escapeHtml, formatters, scriptJson, scriptSource } from './text.js';
@@ -23,13 +21,19 @@ export interface Page {
   readonly script: (...given: any[]) => void;
 }
 
+/** uPlot as text, to be embedded: its style sheet, and its script for pages without modules. */
+export interface ReportAssets {
+  readonly style: string;
+  readonly script: string;
+}
+
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
 /** A sheet folded into eight. */
 const MARK =
   '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true"><path d="M3 4.5h18v15H3zM7.5 4.5v15M12 4.5v15M16.5 4.5v15M3 12h18"/></svg>';
 
-export function renderPage({ title, lead, links, main, footer, data, script }: Page): string {
+export function renderPage({ title, lead, links, main, footer, data, script }: Page, uplot: ReportAssets): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -39,7 +43,7 @@ export function renderPage({ title, lead, links, main, footer, data, script }: P
 <meta name="generator" content="Octavo">
 <title>${escapeHtml(title)} – Octavo</title>
 <link rel="icon" href="data:,">
-<style>${packaged('uplot/dist/uPlot.min.css')}${style}</style>
+<style>${uplot.style}${style}</style>
 </head>
 <body>
 <header>
@@ -54,7 +58,7 @@ ${main}
 </main>
 <footer>${escapeHtml(footer)} This file is complete in itself and loads nothing.</footer>
 <script type="application/json" id="octavo-data">${scriptJson(data)}</script>
-<script>${scriptSource(packaged('uplot/dist/uPlot.iife.min.js'))}</script>
+<script>${scriptSource(uplot.script)}</script>
 <script>${scriptSource(started(script))}</script>
 </body>
 </html>
@@ -65,8 +69,4 @@ ${main}
 function started(script: Page['script']): string {
   const shared = Object.entries(formatters).map(([name, format]) => `${name}: ${format}`);
   return `(${script})(uPlot, JSON.parse(document.getElementById('octavo-data').textContent), {${shared.join(',\n')}}, ${createChart});`;
-}
-
-function packaged(file: string): string {
-  return readFileSync(createRequire(import.meta.url).resolve(file), 'utf8');
 }

@@ -1,5 +1,5 @@
 /** Estimates as people read them. */
-import type { Estimate } from '../../../study/statistics.js';
+import type { Estimate } from '../../study/statistics.js';
 
 /** As many digits as tell the numbers of one table apart: losses 4 decimals, small shares 3 significant digits. */
 export const value = (x: number): string =>

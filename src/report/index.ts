@@ -1,0 +1,56 @@
+/**
+ * A training run as one HTML file: opened from disk years later it still works, because it loads nothing (its content security policy
+ * forbids it). Figures, sentences and tables are written here; only the charts need the page's script, which draws them with uPlot.
+ * Test: `test/report.test.ts`.
+ */
+import type { MetricsLine } from '../train/events.js';
+import { trainingHtml } from './charts.js';
+import { collect } from './data.js';
+import { figuresHtml, headline } from './figures.js';
+import { fp8Html } from './fp8.js';
+import { type ReportAssets, renderPage } from './frame.js';
+import { startPage } from './page/main.js';
+import { anomaliesHtml, configurationHtml, evaluationsHtml, samplesHtml } from './tables.js';
+
+export interface ReportInput {
+  /** What the run was asked to do. */
+  config: object;
+  /**
+   * What it came to. Read for the headline, where present: `val_loss`, `val_bits_per_byte`, `tokens_per_sec`, `parameters`, `recipe`, `build`,
+   * `threads`, `runtime`, `steps`, `tokens`, `elapsed_s`, `digest`; the configuration and the metrics fill in. All of it is listed.
+   */
+  summary: object;
+  metrics: MetricsLine[];
+}
+
+const LINKS = [
+  ['loss', 'Loss'],
+  ['training', 'Training'],
+  ['fp8', 'FP8 health'],
+  ['samples', 'Samples'],
+  ['evaluations', 'Evaluations'],
+  ['configuration', 'Configuration'],
+] as const;
+
+export function reportPage({ config, summary, metrics }: ReportInput, uplot: ReportAssets): string {
+  const run = collect(metrics);
+  const head = headline(config, summary, run);
+  const page = {
+    title: `Training report${head.recipe ? `: ${head.recipe}` : ''}`,
+    lead: head.lead,
+    links: LINKS,
+    main: [
+      figuresHtml(head),
+      anomaliesHtml(run),
+      trainingHtml(run),
+      fp8Html(run, head.recipe),
+      samplesHtml(run),
+      evaluationsHtml(run),
+      configurationHtml(config, summary),
+    ].join('\n'),
+    footer: 'Drag across a chart to zoom into those steps in every chart; double-click to go back.',
+    data: run.chart,
+    script: startPage,
+  };
+  return renderPage(page, uplot);
+}
