@@ -16,6 +16,7 @@ import { evalCommand } from '../src/cli/eval.js';
 import { generateCommand } from '../src/cli/generate.js';
 import { inspectCommand } from '../src/cli/inspect.js';
 import { withDashes } from '../src/cli/options.js';
+import { serveCommand } from '../src/cli/serve.js';
 import { studyCommand } from '../src/cli/study.js';
 import { trainCommand } from '../src/cli/train.js';
 import { verifyCommand } from '../src/cli/verify.js';
@@ -62,6 +63,7 @@ const OCTAVO: Readonly<Record<string, () => Command>> = {
   diff: diffCommand,
   verify: verifyCommand,
   study: studyCommand,
+  serve: serveCommand,
 };
 
 /** Arguments of an octavo command, parsed by its own parser and not run. */
@@ -185,8 +187,9 @@ describe('what the README says to type', () => {
 
   it('npx octavo, in its order', () => {
     const texts = printedByReadme();
-    // A study takes minutes: test/study-cli.test.ts runs one.
-    expect([...texts.keys()]).toEqual(Object.keys(OCTAVO).filter((name) => name !== 'study'));
+    // A server does not end: test/web.test.ts asks it for its page.
+    expect([...texts.keys()]).toEqual(Object.keys(OCTAVO).filter((name) => name !== 'serve'));
+    expect(texts.get('study')).toMatch(/^parity\b/m);
     const bits = `${JSON.parse(fileOfRun('summary.json')).val_bits_per_byte.toFixed(4)} bits per byte`;
     expect(texts.get('train')).toContain(bits);
     expect(texts.get('generate')).toMatch(/^Call me/);

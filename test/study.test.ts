@@ -2,7 +2,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { renderStudy } from '../src/cli/report.js';
-import { RECIPES } from '../src/ops/recipe.js';
 import { type Experiment, experimentOf } from '../src/study/experiment.js';
 import { baselineOf, cellsOf, planOf } from '../src/study/plan.js';
 import { divergenceOf, effectWords, type Results, resultsCsv, resultsOf, runRecord } from '../src/study/results.js';
@@ -144,15 +143,12 @@ describe('an experiment', () => {
 describe('the studies that come with Octavo', () => {
   const folder = new URL('../studies/', import.meta.url);
   const names = readdirSync(folder);
-  /** For recipes that are not there yet. */
-  const WAITING = ['bits.json', 'parity.json', 'scaling-modes.json'];
   it.each(names)('%s is right in both sizes', (name) => {
     const file = JSON.parse(readFileSync(new URL(name, folder), 'utf8'));
     for (const size of ['full', 'quick'] as const) {
       const experiment = experimentOf(file, size);
       const cells = cellsOf(experiment);
       expect(cells.some(({ cell }) => baselineOf(cell, experiment.baseline) !== undefined)).toBe(true);
-      if (!Object.hasOwn(RECIPES, 'fp8-block') && WAITING.includes(name)) continue;
       expect(planOf(open(), { ...experiment, seeds: 1 }, DATA).length).toBe(cells.length);
     }
   });
