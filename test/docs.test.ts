@@ -59,6 +59,7 @@ const OCTAVO: Readonly<Record<string, () => Command>> = {
   train: trainCommand,
   generate: generateCommand,
   eval: evalCommand,
+  serve: serveCommand,
   inspect: inspectCommand,
   diff: diffCommand,
   verify: verifyCommand,

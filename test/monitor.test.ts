@@ -135,7 +135,7 @@ describe('SwiGLU', () => {
       const monitor = new Monitor(engine());
       const x = place(engine(), gateUp);
       const operand = new TrainingCasts(engine(), recipe, scales, 3, step, monitor).swiglu('l.down', x);
-      scales.advance(recipe.scaling, step);
+      scales.advance(recipe, step);
       return { monitor, operand };
     });
   }
