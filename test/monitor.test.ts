@@ -234,7 +234,9 @@ describe('a run', () => {
         else expect(health).toEqual({});
         expect(codes !== undefined).toBe(formatSpec(dtype).bits === 8);
         // An FP8 cast of numbers of one size loses 2^-4 to 2^-3 of them: 25 to 40 dB; with a wide spread less is kept.
-        if (fp8) expect(sqnr_db! > 10 && sqnr_db! < 45, `${key}: ${sqnr_db}`).toBe(true);
+        // What is clipped is lost too.
+        if (fp8)
+          expect(sqnr_db! > (settings.recipe.outlierClip ? 3 : 10) && sqnr_db! < 45, `${key}: ${sqnr_db}`).toBe(true);
       }
       const codes = line.tensors['layers.1.down.input'].codes;
       if (fp8) expect(codes!.reduce((a, b) => a + b)).toBe(tokens * intermediateSize);
