@@ -59,7 +59,6 @@ const OCTAVO: Readonly<Record<string, () => Command>> = {
   train: trainCommand,
   generate: generateCommand,
   eval: evalCommand,
-  serve: serveCommand,
   inspect: inspectCommand,
   diff: diffCommand,
   verify: verifyCommand,

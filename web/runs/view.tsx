@@ -44,6 +44,13 @@ export function RunsView() {
     ],
     ['Download model', async ({ id, name }) => save(await desk('download', [id]), `${name}.zip`)],
     [
+      'Download report',
+      async ({ id, name }) => {
+        const { reportOf } = await import('./report.js');
+        save(new Blob([reportOf(await desk('reportInput', [id]))], { type: 'text/html' }), `${name}.html`);
+      },
+    ],
+    [
       'Rename',
       async ({ id, name }) => {
         const next = prompt('Name', name)?.trim();
@@ -100,7 +107,9 @@ export function RunsView() {
                 key={name}
                 type="button"
                 class={name === 'Delete' ? 'danger' : ''}
-                disabled={name === 'Download model' && !entry.hasModel}
+                disabled={
+                  (name === 'Download model' && !entry.hasModel) || (name === 'Download report' && !entry.settings)
+                }
                 aria-label={`${name}: ${entry.name}`}
                 onClick={() => void attempt(() => act(entry))}
               >
