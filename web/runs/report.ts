@@ -1,0 +1,6 @@
+/** The report of a run as a file that loads nothing: the same that `octavo train` writes. */
+import style from 'uplot/dist/uPlot.min.css?raw';
+import script from 'uplot/dist/uPlot.iife.min.js?raw';
+import { type ReportInput, reportPage } from '../../src/report/index.js';
+
+export const reportOf = (input: ReportInput): string => reportPage(input, { style, script });
