@@ -1,6 +1,7 @@
 /** The report of a run as a file that loads nothing: the same that `octavo train` writes. */
-import style from 'uplot/dist/uPlot.min.css?raw';
+
 import script from 'uplot/dist/uPlot.iife.min.js?raw';
+import style from 'uplot/dist/uPlot.min.css?raw';
 import { type ReportInput, reportPage } from '../../src/report/index.js';
 
 export const reportOf = (input: ReportInput): string => reportPage(input, { style, script });
