@@ -141,7 +141,8 @@ describe('inside a step', () => {
         const both = empty(engine, [6, 64], 'bfloat16');
         const { forward, backward } = casts.input('x', x);
         const y = casts.swiglu('y', both);
-        const dtypes = [forward, backward, y.forward, y.backward, casts.gradOutput('x', x)].map(({ dtype }) => dtype);
+        const { forInput } = casts.gradOutput('x', x);
+        const dtypes = [forward, backward, y.forward, y.backward, forInput].map(({ dtype }) => dtype);
         expect(dtypes).toEqual(['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3fn', 'float8_e5m2', 'float8_e5m2']);
       });
     });
