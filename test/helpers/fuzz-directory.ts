@@ -200,7 +200,7 @@ export async function stateCase(
     if (isForged) return;
     expectEqual('losses', JSON.stringify(found.losses), JSON.stringify(record.losses));
     const { histories } = found.state.scales;
-    const seen = Array.from(histories, ([key, { previous }]) => [key, previous]);
+    const seen = Array.from(histories, ([key, { previous, recent }]) => [key, [previous, ...recent]]);
     expectEqual('histories', JSON.stringify(seen), JSON.stringify(record.histories));
   });
   if (random.integer(0, 9) !== 0) return;
