@@ -1,11 +1,14 @@
 /** The web page in real browsers: training, resuming, models that come and go, what is refused, what it loads, and who can use it. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { unzipSync, zipSync } from 'fflate';
 import type { Browser, ElementHandle, Page } from 'puppeteer-core';
+import sirv from 'sirv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Served, serve } from '../src/cli/serve.js';
 import { init } from '../src/index.js';
@@ -255,6 +258,31 @@ describe('in Chromium', () => {
     await says(page, '#estimate', 'Does not fit', 60_000);
     expect(faults).toEqual([]);
     await page.close();
+  });
+
+  it('a host without headers: a service worker isolates the page; without one it trains on one thread', async () => {
+    const files = sirv(fileURLToPath(new URL('../dist/web', import.meta.url)));
+    const host = createServer((request, response) => files(request, response));
+    await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve));
+    const url = `http://localhost:${(host.address() as AddressInfo).port}/`;
+    try {
+      const { page } = await watchedPage(browser, url);
+      await page.goto(url);
+      await page.waitForFunction(() => crossOriginIsolated && document.querySelector('h1'), { timeout: 20_000 });
+      await page.close();
+      const { page: bare } = await watchedPage(browser, url);
+      await bare.evaluateOnNewDocument(() => {
+        delete (Navigator.prototype as unknown as Record<string, unknown>).serviceWorker;
+      });
+      await bare.goto(`${url}#train?${query({ ...SETTINGS, steps: 3 })}`);
+      await says(bare, 'footer p', 'This page runs on one thread');
+      await press(bare, 'Start');
+      await phase(bare, 'Finished');
+      await bare.close();
+    } finally {
+      host.closeAllConnections();
+      host.close();
+    }
   });
 
   it('every view passes axe, light and dark, on a desk and on a phone', async () => {
