@@ -60,7 +60,7 @@ export function monitorCast(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      loadFactored(src, srcDtype, srcScale, rowFactor, columnFactor, row, columns, n, scratch);
+      loadFactored(src + <usize>first * bytesOf(srcDtype), srcDtype, srcScale, rowFactor, columnFactor, row, n, scratch);
       const from = codes + <usize>first * bytesOf(dtype);
       if (!values) loadRow(dtype, from, decoded, n, scaleInv);
       addSums(scratch, values ? values + (<usize>first << 2) : decoded, n, slot);

@@ -4,11 +4,10 @@
  */
 
 import { QUANTIZE_ROWS } from '../src/engine/units';
-import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { bytesOf, format, rounding } from './formats';
 import { lanes } from './lanes';
-import { multiplyRow } from './quantize';
+import { loadFactored, multiplyRow } from './quantize';
 import { fillRandom } from './random';
 
 /** The float32 bits of 2^(code - 127), code from 0 to 254. */
@@ -90,15 +89,14 @@ export function quantizeBlocks(
     if (slot) memory.fill(slot, 0, 16);
     const column = (unit % strips) * strip;
     const n = min(strip, columns - column);
+    const factors = columnFactor ? columnFactor + (<usize>column << 2) : 0;
     const blockCount = (n + blockColumns - 1) / blockColumns;
     const last = min(rows, (unit / strips + 1) * band);
     for (let first = (unit / strips) * band; first < last; first += blockRows) {
       const stop = min(last, first + blockRows);
       memory.fill(largest, 0, <usize>blockCount << 2);
       for (let row = first; row < stop; row++) {
-        const factor = rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale;
-        loadRow(srcDtype, src + <usize>(row * columns + column) * bytes, scratch, n, factor);
-        if (columnFactor) multiplyRow(scratch, columnFactor + (column << 2), n);
+        loadFactored(src + <usize>(row * columns + column) * bytes, srcDtype, srcScale, rowFactor, factors, row, n, scratch);
         blocked.widen(scratch, n, blockColumns, largest);
       }
       if (slot) store<u32>(slot, max(load<u32>(slot), amaxRow(largest, blockCount)));
@@ -111,11 +109,7 @@ export function quantizeBlocks(
       }
       for (let row = first; row < stop; row++) {
         const at = row * columns + column;
-        if (blockRows > 1) {
-          const factor = rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale;
-          loadRow(srcDtype, src + <usize>at * bytes, scratch, n, factor);
-          if (columnFactor) multiplyRow(scratch, columnFactor + (column << 2), n);
-        }
+        if (blockRows > 1) loadFactored(src + <usize>at * bytes, srcDtype, srcScale, rowFactor, factors, row, n, scratch);
         blocked.unscale(scratch, n, blockColumns, largest);
         if (mode === rounding.stochastic) fillRandom(words, at, n, stream, step, seedLow, seedHigh);
         encodeRow(dtype, scratch, dst + <usize>at, n, 1, words, mode, true, slot ? slot + 4 : 0);

@@ -18,11 +18,13 @@ export function multiplyRow(row: usize, factors: usize, n: i32): void {
   for (let j = 0; j < n << 2; j += 16) v128.store(row + j, f32x4.mul(v128.load(row + j), v128.load(factors + j)));
 }
 
-/** The `n` values of a row of src as float32: src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ? columnFactor[column] : 1). */
+/**
+ * n values of a row from `from` on as float32: src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ? columnFactor[column] : 1),
+ * columnFactor beginning at the first of them.
+ */
 export function loadFactored(
-  src: usize, dtype: i32, srcScale: f32, rowFactor: usize, columnFactor: usize, row: i32, columns: i32, n: i32, dst: usize,
+  from: usize, dtype: i32, srcScale: f32, rowFactor: usize, columnFactor: usize, row: i32, n: i32, dst: usize,
 ): void {
-  const from = src + <usize>(row * columns) * bytesOf(dtype);
   loadRow(dtype, from, dst, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
   if (columnFactor) multiplyRow(dst, columnFactor, n);
 }
@@ -52,8 +54,9 @@ export function quantize(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      const values = asIs ? src + (<usize>first << 2) : scratch;
-      if (!asIs) loadFactored(src, srcDtype, srcScale, rowFactor, columnFactor, row, columns, n, scratch);
+      const from = src + <usize>first * bytesOf(srcDtype);
+      const values = asIs ? from : scratch;
+      if (!asIs) loadFactored(from, srcDtype, srcScale, rowFactor, columnFactor, row, n, scratch);
       const largest = slot || scaleInv ? amaxRow(values, n) : 0;
       if (slot) store<u32>(slot, max(load<u32>(slot), largest));
       let scale = scale1;
@@ -99,7 +102,7 @@ export function amax(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      loadFactored(src, dtype, srcScale, rowFactor, columnFactor, row, columns, n, scratch);
+      loadFactored(src + <usize>first * bytesOf(dtype), dtype, srcScale, rowFactor, columnFactor, row, n, scratch);
       largest = max(largest, amaxRow(scratch, n));
     }
     store<u32>(out + (unit << 2), largest);

@@ -1,11 +1,10 @@
 /** Numbers held to fewer bits or a smaller range before a product: bit reduction ("To FP8 and Back Again", arXiv 2405.18710), and clipped outliers. */
 
 import { MAGNITUDE_BINS, QUANTIZE_ROWS } from '../src/engine/units';
-import { loadRow } from './decode';
 import { storeRow } from './encode';
 import { bytesOf } from './formats';
 import { lanes } from './lanes';
-import { multiplyRow } from './quantize';
+import { loadFactored } from './quantize';
 
 /** n float32 to magnitudes of at most that of the bits `clip`; infinity and NaN stay, so that they show. */
 function clipRow(row: usize, n: i32, clip: u32): void {
@@ -61,8 +60,7 @@ export function restrict(
   for (let row = begin * QUANTIZE_ROWS; row < last; row++) {
     const first = row * columns;
     const n = min(columns, total - first);
-    loadRow(dtype, src + <usize>first * bytesOf(dtype), scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
-    if (columnFactor) multiplyRow(scratch, columnFactor, n);
+    loadFactored(src + <usize>first * bytesOf(dtype), dtype, srcScale, rowFactor, columnFactor, row, n, scratch);
     if (clip) clipRow(scratch, n, clip);
     if (expBits) reduceRow(scratch, n, expBits, manBits, nearest !== 0);
     storeRow(dstDtype, scratch, dst + <usize>first * bytesOf(dstDtype), n);
@@ -82,7 +80,7 @@ export function magnitudes(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      loadRow(dtype, src + <usize>first * bytesOf(dtype), scratch, n, rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale);
+      loadFactored(src + <usize>first * bytesOf(dtype), dtype, srcScale, rowFactor, 0, row, n, scratch);
       for (let j = 0; j < n; j++) {
         const bin = bins + <usize>(((load<u32>(scratch + (j << 2)) & 0x7fffffff) >> 21) << 2);
         store<u32>(bin, load<u32>(bin) + 1);
