@@ -2,7 +2,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { log } from './math.js';
-import { dequantize, type QuantizeOptions, rowsOf, tensorScale } from './quantize.js';
+import { dequantize, type Factors, sourceOf, tensorScale } from './quantize.js';
 import { floatOfBits } from './scale.js';
 import { idOf, type Tensor } from './tensor.js';
 
@@ -27,13 +27,8 @@ const SUM_BYTES = 32;
  * @param src what was cast: read with the same factors as by {@link quantize}
  * @param codes what it became
  */
-export function monitorCast(
-  rt: Runtime,
-  src: Tensor,
-  codes: Tensor,
-  { rowFactor = 0, columnFactor = 0 }: Pick<QuantizeOptions, 'rowFactor' | 'columnFactor'> = {},
-): CastMonitor {
-  const { columns, total, units } = rowsOf(src, rowFactor !== 0 || columnFactor !== 0);
+export function monitorCast(rt: Runtime, src: Tensor, codes: Tensor, factors: Factors = {}): CastMonitor {
+  const { columns, total, units, args } = sourceOf(src, factors);
   const oneByte = formatSpec(codes.dtype).bytes === 1;
   const size = SUM_BYTES + (oneByte ? 4 * CODES : 0);
   return rt.scoped(() => {
@@ -43,13 +38,7 @@ export function monitorCast(
       'monitorCast',
       units,
       rt.kernels.monitorScratch(columns),
-      src.ptr,
-      idOf(src.dtype),
-      tensorScale(src),
-      rowFactor,
-      columnFactor,
-      columns,
-      total,
+      ...args,
       codes.ptr,
       idOf(codes.dtype),
       scaled ? tensorScale(codes) : 1,

@@ -3,7 +3,16 @@
 import type { Runtime } from '../engine/runtime.js';
 import { QUANTIZE_ROWS } from '../engine/units.js';
 import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
-import { type Quantized, type RandomPosition, readHealth, STATS_BYTES, UNKNOWN } from './quantize.js';
+import {
+  type Factors,
+  type Quantized,
+  type RandomPosition,
+  randomArgs,
+  readHealth,
+  STATS_BYTES,
+  tensorScale,
+  UNKNOWN,
+} from './quantize.js';
 import { empty, floats, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /** How a tensor may be cut, as `Engine.quantize` takes it. */
@@ -12,7 +21,7 @@ export type BlockScaling = 'mx' | { readonly block: readonly [rows: number, colu
 /** How a block's scale follows from its largest magnitude; see formats/blocks.ts. */
 export type BlockScaleMode = 'rceil' | 'floor';
 
-export interface QuantizeBlocksOptions {
+export interface QuantizeBlocksOptions extends Factors {
   /** A format of 8 bits. Codes saturate. */
   readonly dtype: DType;
   /** Rows and columns of a block; those at the lower and right edge may be smaller. */
@@ -23,9 +32,6 @@ export interface QuantizeBlocksOptions {
   readonly random?: RandomPosition;
   /** Whether to measure `health`. Default true. */
   readonly measured?: boolean;
-  /** Addresses of float32 factors per row and per column, applied to the values first. */
-  readonly rowFactor?: number;
-  readonly columnFactor?: number;
 }
 
 /** Columns of a unit whose blocks run down columns: many lines of cache, and enough units for the threads. */
@@ -39,22 +45,14 @@ export function quantizeBlocks(rt: Runtime, src: Tensor, options: QuantizeBlocks
   if (bits !== 8 || signCode === 0) {
     throw new RangeError(`dtype: expected a format of 8 bits with a sign for blocks, got ${dtype}`);
   }
-  if (typeof src.scaleInv !== 'number') {
-    throw new RangeError('quantize: expected a source with one scale, got one with several');
-  }
-  if (rounding === 'stochastic' && !random) {
-    throw new TypeError("quantize: expected a random position for 'stochastic' rounding, got none");
-  }
+  const scaleInv = tensorScale(src);
   const [rows, columns] = matrixShape(src);
-  if (rounding === 'stochastic' && columns % 4 !== 0) {
-    throw new RangeError(`quantize: expected rows of a multiple of 4 for stochastic rounding, got ${columns}`);
-  }
+  const position = randomArgs(rounding, random, columns);
   const [blockRows, blockColumns] = block;
   const strip = Math.min(columns, blockRows === 1 ? columns : Math.max(blockColumns, STRIP));
   const units = Math.ceil(rows / (blockRows === 1 ? QUANTIZE_ROWS : blockRows)) * Math.ceil(columns / strip);
   const codes = empty(rt, src.shape, dtype);
   const scales = rt.arena.alloc(4 * Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns));
-  const seed = random?.seed ?? 0;
   const health = rt.scoped(() => {
     const stats = measured ? rt.arena.alloc(units * STATS_BYTES) : 0;
     rt.parallel(
@@ -63,7 +61,7 @@ export function quantizeBlocks(rt: Runtime, src: Tensor, options: QuantizeBlocks
       rt.kernels.quantizeBlocksScratch(strip),
       src.ptr,
       idOf(src.dtype),
-      src.scaleInv as number,
+      scaleInv,
       rowFactor,
       columnFactor,
       rows,
@@ -77,10 +75,7 @@ export function quantizeBlocks(rt: Runtime, src: Tensor, options: QuantizeBlocks
       blockColumns,
       scales,
       stats,
-      random?.stream ?? 0,
-      random?.step ?? 0,
-      seed >>> 0,
-      Math.floor(seed / 0x100000000),
+      ...position,
     );
     return measured ? readHealth(rt, stats, units, rows * columns) : UNKNOWN;
   });

@@ -21,7 +21,13 @@ export interface Health {
   underflowed: number;
 }
 
-export interface QuantizeOptions {
+/** Addresses of float32 factors per row and per column, applied to the values of a source first; 0 for none. */
+export interface Factors {
+  readonly rowFactor?: number;
+  readonly columnFactor?: number;
+}
+
+export interface QuantizeOptions extends Factors {
   readonly dtype: DType;
   /** Multiplies before the cast. 'row' chooses a power of two per row; default: a power of two from the tensor's own amax. */
   readonly scale?: number | 'row';
@@ -32,9 +38,6 @@ export interface QuantizeOptions {
   readonly second?: { readonly dtype: DType; readonly scale: number };
   /** Whether to measure `health`; without, casts are 1.16 (stochastic) to 1.65 times as fast. Default true. */
   readonly measured?: boolean;
-  /** Addresses of float32 factors per row and per column, applied to the values first. */
-  readonly rowFactor?: number;
-  readonly columnFactor?: number;
 }
 
 export interface Quantized {
@@ -55,6 +58,32 @@ export function rowsOf(src: Tensor, byRow: boolean): { columns: number; total: n
   return { columns, total, units: Math.ceil(Math.ceil(total / columns) / QUANTIZE_ROWS) };
 }
 
+/** A source with its factors, as the kernels take it that read it row by row; `byRow` where they must see its own rows. */
+export function sourceOf(src: Tensor, { rowFactor = 0, columnFactor = 0 }: Factors, byRow = false) {
+  const { columns, total, units } = rowsOf(src, byRow || rowFactor !== 0 || columnFactor !== 0);
+  const args = [src.ptr, idOf(src.dtype), tensorScale(src), rowFactor, columnFactor, columns, total] as const;
+  return { columns, total, units, args };
+}
+
+/** Bytes of scratch of a kernel that decodes row by row. */
+export const rowScratch = (columns: number): number => 4 * (columns + 16);
+
+/** The random words of a cast, as the kernels take them: four at a time. */
+export function randomArgs(
+  rounding: Rounding,
+  random: RandomPosition | undefined,
+  columns: number,
+): readonly [stream: number, step: number, low: number, high: number] {
+  if (rounding === 'stochastic') {
+    if (!random) throw new TypeError("quantize: expected a random position for 'stochastic' rounding, got none");
+    if (columns % 4 !== 0) {
+      throw new RangeError(`quantize: expected rows of a multiple of 4 for stochastic rounding, got ${columns}`);
+    }
+  }
+  const { seed, stream, step } = random ?? { seed: 0, stream: 0, step: 0 };
+  return [stream, step, seed >>> 0, Math.floor(seed / 0x100000000)];
+}
+
 export function tensorScale(src: Tensor): number {
   if (typeof src.scaleInv !== 'number') {
     throw new RangeError('quantize: expected a source with one scale, got one with several');
@@ -64,22 +93,10 @@ export function tensorScale(src: Tensor): number {
 
 /** Largest |value| of a tensor, times its factors; infinity and NaN come out as themselves. */
 export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0, columnFactor = 0): number {
-  const { columns, total, units } = rowsOf(src, rowFactor !== 0 || columnFactor !== 0);
+  const { columns, units, args } = sourceOf(src, { rowFactor, columnFactor });
   return rt.scoped(() => {
     const out = rt.arena.alloc(units * 4);
-    rt.parallel(
-      'amax',
-      units,
-      4 * (columns + 16),
-      src.ptr,
-      idOf(src.dtype),
-      tensorScale(src),
-      rowFactor,
-      columnFactor,
-      columns,
-      total,
-      out,
-    );
+    rt.parallel('amax', units, rowScratch(columns), ...args, out);
     return floatOfBits(new Uint32Array(rt.arena.buffer, out, units).reduce((a, b) => Math.max(a, b), 0));
   });
 }
@@ -95,31 +112,19 @@ export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Qu
       : perRow
         ? 1
         : powerOfTwoScale(amaxOf(rt, src, rowFactor, columnFactor), spec.max);
-  if (rounding === 'stochastic' && !random) {
-    throw new TypeError("quantize: expected a random position for 'stochastic' rounding, got none");
-  }
-  const { columns, total, units } = rowsOf(src, perRow || rowFactor !== 0 || columnFactor !== 0);
-  if (rounding === 'stochastic' && columns % 4 !== 0) {
-    throw new RangeError(`quantize: expected rows of a multiple of 4 for stochastic rounding, got ${columns}`);
-  }
+  const { columns, total, units, args } = sourceOf(src, { rowFactor, columnFactor }, perRow);
+  const position = randomArgs(rounding, random, columns);
   const rows = total / columns;
   const rowInv = perRow ? rt.arena.alloc(rows * 4) : 0;
   const codes: Tensor = { ...empty(rt, src.shape, dtype), scaleInv: perRow ? { rows: rowInv } : 1 / scale };
   const copy: Tensor | undefined = second && { ...empty(rt, src.shape, second.dtype), scaleInv: 1 / second.scale };
-  const seed = random?.seed ?? 0;
   const health = rt.scoped(() => {
     const stats = measured ? rt.arena.alloc(units * STATS_BYTES) : 0;
     rt.parallel(
       'quantize',
       units,
       rt.kernels.quantizeScratch(columns),
-      src.ptr,
-      idOf(src.dtype),
-      tensorScale(src),
-      rowFactor,
-      columnFactor,
-      columns,
-      total,
+      ...args,
       codes.ptr,
       spec.id,
       scale,
@@ -131,10 +136,7 @@ export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Qu
       rowInv,
       spec.max,
       stats,
-      random?.stream ?? 0,
-      random?.step ?? 0,
-      seed >>> 0,
-      Math.floor(seed / 0x100000000),
+      ...position,
     );
     return measured ? readHealth(rt, stats, units, total) : UNKNOWN;
   });

@@ -2,7 +2,7 @@
 
 import type { Runtime } from '../engine/runtime.js';
 import { MAGNITUDE_BINS } from '../engine/units.js';
-import { rowsOf, tensorScale } from './quantize.js';
+import { type Factors, rowScratch, rowsOf, sourceOf, tensorScale } from './quantize.js';
 import { floatOfBits } from './scale.js';
 import { empty, idOf, type Tensor } from './tensor.js';
 
@@ -12,16 +12,13 @@ export interface ReducedFormat {
   readonly manBits: number;
 }
 
-export interface RestrictOptions {
+export interface RestrictOptions extends Factors {
   readonly dtype: 'bfloat16' | 'float32';
   /** Largest magnitude of a finite number; of infinite ones none. */
   readonly clip?: number;
   readonly format?: ReducedFormat;
   /** Of `format`. */
   readonly rounding?: 'tiesToEven' | 'towardZero';
-  /** Addresses of float32 factors per row and per column, applied to the values first. */
-  readonly rowFactor?: number;
-  readonly columnFactor?: number;
   /** Written instead of a new tensor; may be the source. */
   readonly out?: Tensor;
 }
@@ -30,21 +27,15 @@ const real = new Float32Array(1);
 const bits = new Uint32Array(real.buffer);
 
 export function restrict(rt: Runtime, src: Tensor, options: RestrictOptions): Tensor {
-  const { dtype, clip = 0, format, rounding = 'tiesToEven', rowFactor = 0, columnFactor = 0 } = options;
-  const { columns, total, units } = rowsOf(src, rowFactor !== 0 || columnFactor !== 0);
+  const { dtype, clip = 0, format, rounding = 'tiesToEven' } = options;
+  const { columns, units, args } = sourceOf(src, options);
   const out = options.out ?? empty(rt, src.shape, dtype);
   real[0] = clip;
   rt.parallel(
     'restrict',
     units,
-    4 * (columns + 16),
-    src.ptr,
-    idOf(src.dtype),
-    tensorScale(src),
-    rowFactor,
-    columnFactor,
-    columns,
-    total,
+    rowScratch(columns),
+    ...args,
     out.ptr,
     idOf(dtype),
     bits[0],
@@ -62,11 +53,10 @@ export function outlierBound(rt: Runtime, src: Tensor, share: number, rowFactor 
   const { columns, total, units } = rowsOf(src, rowFactor !== 0);
   return rt.scoped(() => {
     const out = rt.arena.alloc(units * MAGNITUDE_BINS * 4);
-    const scratch = 4 * (columns + 16);
     rt.parallel(
       'magnitudes',
       units,
-      scratch,
+      rowScratch(columns),
       src.ptr,
       idOf(src.dtype),
       tensorScale(src),
