@@ -1,9 +1,12 @@
 /** Steps that are not taken: what counts as one, what each policy does about it, and that the same run does the same again. */
 import { describe, expect, it } from 'vitest';
+import { parseSafetensors } from '../src/interop/safetensors.js';
+import { PREVIOUS_STATE_FILE, readStateFile, STATE_FILE } from '../src/train/checkpoint.js';
 import { ANOMALY_POLICIES, type AnomalyPolicy, findAnomaly, MAX_FAILURES } from '../src/train/guard.js';
 import { METRICS_FILE } from '../src/train/log.js';
-import { TrainingError, type TrainOptions, train } from '../src/train/loop.js';
+import { type TrainOptions, train } from '../src/train/loop.js';
 import { trainSettings } from '../src/train/options.js';
+import { TrainingError } from '../src/train/output.js';
 import {
   digestOf,
   doneOf,
@@ -184,6 +187,19 @@ describe('a poisoned batch', () => {
     expect(doneOf(logOf(store.files.get(METRICS_FILE))).digest).toBe(doneOf(whole.lines).digest);
   });
 
+  it('is gone back from to the beginning before there is a point, by a resumed run as by a whole one', async () => {
+    const late = { lossSpike: 1.3, steps: 70, rewindInterval: 1000 };
+    const whole = await run('rewind', late);
+    expect(whole.anomalies.map(({ next }) => next)).toContain(0);
+    const [first] = whole.anomalies;
+    const store = memoryStore();
+    const options = { ...FAILING, ...late, onAnomaly: 'rewind', engine: engine(), outDir: store } as const;
+    await events({ ...options, stopAt: first.step - 1 });
+    await events({ ...options, resume: true });
+    expect(digestOf(logOf(store.files.get(METRICS_FILE)))).toBe(digestOf(whole.lines));
+    expect(said(store)).toEqual(said(whole.store));
+  });
+
   it('in every batch ends the run after so many, whatever the policy', async () => {
     const noise = { ...FAILING, lossSpike: 0, maxSaturated: 0, data: text(12_000), recipe: 'fp8', steps: 60 };
     for (const policy of ANOMALY_POLICIES.filter((name) => name !== 'stop')) {
@@ -204,6 +220,38 @@ describe('a poisoned batch', () => {
       expect(error.message).toMatch(/ % of \S+ saturated, got .* %, the last of 11 in a row$/);
       expect(seen.filter((type) => type === 'anomaly').length).toBeGreaterThan(MAX_FAILURES);
     }
+  });
+});
+
+describe('the two checkpoints kept', () => {
+  const stepsKept = ({ files }: MemoryStore) =>
+    [STATE_FILE, PREVIOUS_STATE_FILE].map((name) => readStateFile(engine(), parseSafetensors(files.get(name)!)).step);
+
+  it.each([
+    // Step, and the one before it that is kept: the last one, until that would drop the last point to rewind to.
+    [2, 1],
+    [3, 2],
+    [4, 3],
+    [5, 4],
+    [6, 4],
+    [7, 4],
+  ])('of a run that may rewind, after step %i of points every 4: that and %i', async (stopAt, before) => {
+    const store = memoryStore();
+    const options = { ...QUICK, onAnomaly: 'rewind', rewindInterval: 4, checkpointInterval: 1 } as const;
+    await events({ ...options, engine: engine(), outDir: store, stopAt });
+    expect(stepsKept(store)).toEqual([stopAt, before]);
+  });
+
+  it('are kept so by a resumed run as well', async () => {
+    const store = memoryStore();
+    const options = { ...QUICK, onAnomaly: 'rewind', rewindInterval: 4, engine: engine(), outDir: store } as const;
+    const kept: number[][] = [];
+    for (let stopAt = 1; stopAt < 8; stopAt++) {
+      await events({ ...options, stopAt, resume: stopAt > 1 });
+      if (stopAt > 1) kept.push(stepsKept(store));
+    }
+    // biome-ignore format: one line
+    expect(kept).toEqual([[2, 1], [3, 2], [4, 3], [5, 4], [6, 4], [7, 4]]);
   });
 });
 

@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RECIPES } from '../src/ops/recipe.js';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
 import { METRICS_FILE } from '../src/train/log.js';
-import { SUMMARY_FILE } from '../src/train/loop.js';
+
 import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../src/train/model-files.js';
 import { SETTINGS } from '../src/train/options.js';
+import { SUMMARY_FILE } from '../src/train/output.js';
 import { type Outcome, startOctavo, TINY_FLAGS } from './helpers/program.js';
 import { digestOf, doneOf, evalsOf, logOf, storyOf, text } from './helpers/training.js';
 

@@ -5,7 +5,9 @@ import { parseJsonObject } from '../interop/json.js';
 import type { Engine } from '../ops/engine.js';
 import { fileOfRun } from '../train/checkpoint.js';
 import type { MetricsLine } from '../train/events.js';
-import { type Summary, TrainingError, train } from '../train/loop.js';
+import type { Summary } from '../train/lines.js';
+import { train } from '../train/loop.js';
+import { TrainingError } from '../train/output.js';
 import type { PlannedRun } from './plan.js';
 
 /** Beside the log of a run that ended. What it came to stands in the log; this says that it ended, and what it took. */

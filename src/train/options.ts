@@ -75,6 +75,9 @@ export interface Intervals {
   readonly sharpnessInterval: number;
 }
 
+export const tokensPerStep = ({ batchSize, gradientAccumulation, blockSize }: TrainSettings): number =>
+  batchSize * gradientAccumulation * blockSize;
+
 /** How messages name a setting: its own name, unless the command line puts its flags here. */
 export type SettingNames = Readonly<Partial<Record<keyof TrainSettings | keyof Intervals | keyof LlamaConfig, string>>>;
 

@@ -17,16 +17,21 @@ import { initialState, type TrainingState } from './state.js';
 export const isRewindPoint = ({ onAnomaly, rewindInterval }: TrainSettings, step: number): boolean =>
   onAnomaly === 'rewind' && step % rewindInterval === 0;
 
-/** The state file to go back to in a resumed run: the one resumed from, unless only the one before it is a point to rewind to. */
+/**
+ * The state file to go back to in a resumed run: the one resumed from, unless only the one before it is a point to rewind to. Before the first
+ * point it is none: the run goes back to its beginning, as a whole one does.
+ */
 export async function rewindPointOf(
   rt: Runtime,
   settings: TrainSettings,
   store: Store,
   { state, file }: Resumed,
-): Promise<Uint8Array> {
-  const previous = isRewindPoint(settings, state.step) ? undefined : await previousState(store);
+): Promise<Uint8Array | undefined> {
+  if (isRewindPoint(settings, state.step)) return file;
+  const previous = await previousState(store);
   const step = previous && inFile(`${store.path}/${PREVIOUS_STATE_FILE}`, () => stepOfState(rt, previous));
-  return previous && step !== undefined && isRewindPoint(settings, step) ? previous : file;
+  if (previous && step !== undefined && isRewindPoint(settings, step)) return previous;
+  return state.step < settings.rewindInterval ? undefined : file;
 }
 
 /**

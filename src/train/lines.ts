@@ -1,0 +1,105 @@
+/** What a run says of itself: the lines of its log that take more than a number, and its summary. */
+import { peakMemoryBytes } from '../engine/features.js';
+import { byteTokenizer } from '../interop/tokenizer.js';
+import { parameterCount } from '../model/params.js';
+import { sample } from '../model/sample.js';
+import type { Engine } from '../ops/engine.js';
+import type { Clock } from './clock.js';
+import type { EvalLine, Fp8Health, SampleLine, StepLine } from './events.js';
+import { type TrainSettings, tokensPerStep } from './options.js';
+import type { TrainingState } from './state.js';
+import { inferenceCasts, inferenceModel, stateBytesPerParameter, stateDigest, stateDigests } from './state.js';
+import type { StepResult } from './step.js';
+
+export interface Summary {
+  readonly recipe: string;
+  readonly parameters: number;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly train_loss: number;
+  readonly val_loss: number;
+  readonly val_bits_per_byte: number;
+  readonly tokens_per_second: number;
+  readonly elapsed_seconds: number;
+  readonly peak_memory_bytes: number;
+  readonly state_bytes_per_parameter: number;
+  readonly build: string;
+  readonly threads: number;
+  readonly runtime: string;
+  readonly digest: string;
+}
+
+/** Digits of a parameter's digest in the log: enough to tell two runs apart. */
+const SHORT_DIGEST = 8;
+const SAMPLE_TOKENS = 200;
+
+/** The line of the step that led to this state; `withHealth`, with what its casts saw. */
+export function stepLine(
+  engine: Engine,
+  settings: TrainSettings,
+  state: TrainingState,
+  result: StepResult,
+  time: Pick<StepLine, 'tokens_per_sec' | 'elapsed_s'>,
+  withHealth: boolean,
+): StepLine {
+  const digests = stateDigests(engine, state);
+  return {
+    type: 'step',
+    step: state.step,
+    loss: result.loss,
+    lr: result.learningRate,
+    grad_norm: result.gradNorm,
+    tokens: state.step * tokensPerStep(settings),
+    ...time,
+    digest: digests.state,
+    parameters: digests.parameters.map((digest) => digest.slice(0, SHORT_DIGEST)),
+    ...(withHealth && { fp8: Object.fromEntries(result.health) as Record<string, Fp8Health> }),
+  };
+}
+
+export const evalLine = (step: number, loss: number): EvalLine => ({
+  type: 'eval',
+  step,
+  val_loss: loss,
+  val_bits_per_byte: loss / Math.LN2,
+});
+
+/** What the model says after `prompt`. */
+export function sampleLine(engine: Engine, settings: TrainSettings, state: TrainingState, prompt: string): SampleLine {
+  const text = engine.scoped(() => {
+    const model = inferenceModel(engine, settings, state);
+    const drawn = { maxNewTokens: SAMPLE_TOKENS, temperature: 0.8, topP: 0.95, seed: settings.seed };
+    const ids = sample(model, inferenceCasts(engine, settings.recipe), byteTokenizer.encode(prompt), drawn);
+    return byteTokenizer.decode(Uint8Array.from(ids));
+  });
+  return { type: 'sample', step: state.step, prompt, text };
+}
+
+/** What a run came to, from the losses of its last steps and its last evaluation. */
+export function summaryOf(
+  engine: Engine,
+  settings: TrainSettings,
+  state: TrainingState,
+  losses: readonly number[],
+  { val_loss, val_bits_per_byte }: EvalLine,
+  clock: Clock,
+): Summary {
+  const { build, threads, runtime } = engine.info;
+  return {
+    recipe: settings.recipe.name,
+    parameters: parameterCount(settings.config),
+    steps: state.step,
+    tokens: state.step * tokensPerStep(settings),
+    train_loss: losses.reduce((a, b) => a + b, 0) / losses.length,
+    val_loss,
+    val_bits_per_byte,
+    tokens_per_second: clock.tokensPerSecond,
+    elapsed_seconds: clock.elapsedSeconds,
+    peak_memory_bytes: peakMemoryBytes() ?? engine.arena.peakBytes,
+    state_bytes_per_parameter: stateBytesPerParameter(state),
+    build,
+    threads,
+    runtime,
+    digest: stateDigest(engine, state),
+  };
+}
