@@ -51,14 +51,15 @@ const STATE_TENSORS: Readonly<Record<keyof ParameterState, string>> = {
   secondScales: 'exp_avg_sq_scale',
 };
 
-function* namedTensors(state: TrainingState): Generator<[name: string, t: Tensor]> {
-  for (const { name } of state.table) {
-    const parameter = state.parameters.get(name)!;
-    for (const key of STATE_KEYS) {
-      const t = parameter[key];
-      if (t) yield [`${name}.${STATE_TENSORS[key]}`, t];
-    }
-  }
+/** The tensors of a state file in their order: which of which parameter, under what name, in what format and shape. */
+function fileTable({ config, recipe }: TrainSettings) {
+  return parametersOf(config).flatMap((parameter) => {
+    const layout = stateLayout(parameter, recipe);
+    return STATE_KEYS.flatMap((key) => {
+      const each = layout[key];
+      return each ? [{ parameter: parameter.name, key, name: `${parameter.name}.${STATE_TENSORS[key]}`, ...each }] : [];
+    });
+  });
 }
 
 export function stateFile(
@@ -67,7 +68,9 @@ export function stateFile(
   state: TrainingState,
   losses: readonly number[],
 ): Uint8Array {
-  const tensors = [...namedTensors(state)];
+  const tensors = fileTable(identity.settings).map(({ parameter, key, name }) => {
+    return [name, state.parameters.get(parameter)![key]!] as const;
+  });
   const record = {
     version: VERSION,
     step: state.step,
@@ -265,18 +268,12 @@ export function settingsThatDiffer(a: unknown, b: unknown, at = ''): [name: stri
 /** What is stored of a parameter, from tensors that are checked before any memory is taken for them. */
 function readParameters(
   rt: Runtime,
-  { config, recipe }: TrainSettings,
+  settings: TrainSettings,
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   scales: readonly number[],
   digests: readonly JsonValue[],
 ): Map<string, ParameterState> {
-  const expected = parametersOf(config).flatMap((parameter) => {
-    const layout = stateLayout(parameter, recipe);
-    return STATE_KEYS.flatMap((key) => {
-      const each = layout[key];
-      return each ? [{ parameter: parameter.name, key, name: `${parameter.name}.${STATE_TENSORS[key]}`, ...each }] : [];
-    });
-  });
+  const expected = fileTable(settings);
   const counts = [tensors.size, scales.length, digests.length];
   if (counts.some((count) => count !== expected.length)) {
     throw new FileError(`expected ${expected.length} tensors with a scale and a digest each, got ${counts.join(', ')}`);
