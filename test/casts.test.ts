@@ -132,6 +132,18 @@ describe('delayed scaling', () => {
     expect([...read(engine(), forward)]).toEqual([1.75, -1.75, 1, 0]);
     expect(casts.health.get('x.input')).toEqual({ amax: 3, saturated: 0.5, underflowed: 0.25, scale: 256 });
   });
+
+  it('the health of several casts is that of all their values, not of the last', () => {
+    const scales = new Scales();
+    castOnce(scales, [1, 1, 1, 1]);
+    scales.advance(RECIPES.fp8, 1);
+    const casts = castsOf(scales);
+    casts.input('x', tensor([3, -3, 1, 2 ** -20]));
+    casts.input('x', tensor([1, 1, 1, 1]));
+    expect(casts.health.get('x.input')).toEqual({ amax: 3, saturated: 0.25, underflowed: 0.125, scale: 256 });
+    casts.input('x', tensor([Number.NaN, 1, 1, 1]));
+    expect(casts.health.get('x.input')?.amax).toBeNaN();
+  });
 });
 
 describe('a longer history', () => {

@@ -167,6 +167,32 @@ describe('events', () => {
     expect(stepsOf(other).some((line) => 'fp8' in line)).toBe(false);
   });
 
+  it('FP8 health is that of all passes of a step', () => {
+    const own = engine();
+    /** What the casts of the first step see, from sequence number `offset` on. */
+    const seen = (gradientAccumulation: number, offset: number) =>
+      own.scoped(() => {
+        const settings = trainSettings({ ...QUICK, batchSize: 1, gradientAccumulation });
+        const state = { ...initialState(own, settings), offset };
+        return trainStep(own, settings, state, new DataOrder(QUICK.data, 32, 7)).health;
+      });
+    const [both, first, second] = [seen(2, 0), seen(1, 0), seen(1, 1)];
+    // Gradients are those of a mean over twice as many tokens.
+    const inputs = [...both.keys()].filter((key) => key.endsWith('.input'));
+    expect(inputs.length).toBe(8);
+    for (const key of inputs) {
+      const passes = [first.get(key)!, second.get(key)!];
+      const larger = passes[0].amax >= passes[1].amax ? passes[0] : passes[1];
+      expect(both.get(key), key).toEqual({
+        amax: larger.amax,
+        scale: larger.scale,
+        saturated: mean(passes.map(({ saturated }) => saturated)),
+        underflowed: mean(passes.map(({ underflowed }) => underflowed)),
+      });
+    }
+    expect(inputs.some((key) => first.get(key)!.amax > second.get(key)!.amax)).toBe(true);
+  });
+
   it('done is the summary', async () => {
     const store = memoryStore();
     const run = await events({ ...options, engine: engine(), outDir: store });

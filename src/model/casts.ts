@@ -7,7 +7,7 @@ import type { Runtime } from '../engine/runtime.js';
 import { powerOfTwoScale as blockScale } from '../formats/blocks.js';
 import { type DType, formatSpec, type Rounding } from '../formats/index.js';
 import { powerOfTwo } from '../formats/spec.js';
-import { amaxOf, type Health, type QuantizeOptions, quantize } from '../ops/quantize.js';
+import { amaxOf, type Factors, type Health, type QuantizeOptions, quantize } from '../ops/quantize.js';
 import { quantizeBlocks } from '../ops/quantize-blocks.js';
 import { isFloat8, MX_BLOCK, type OperandRole, type Recipe, reducedFormat } from '../ops/recipe.js';
 import { outlierBound, restrict } from '../ops/restrict.js';
@@ -57,11 +57,20 @@ export interface Casts {
 }
 
 /**
- * Scale of a tensor role (key 'layers.0.qkv.input'), where it has several that of the part with the largest values, and what the encoder saw at
- * its last cast.
+ * What the encoder saw of a tensor role (key 'layers.0.qkv.input') in all its casts of a step, of which there are several where gradients are
+ * accumulated; and its scale, of several that of the part with the largest values.
  */
 export interface RoleHealth extends Health {
   scale: number;
+}
+
+/** Casts of one role, all of the same size, as one. */
+function together(casts: readonly RoleHealth[]): RoleHealth {
+  const mean = (share: 'saturated' | 'underflowed') => casts.reduce((sum, cast) => sum + cast[share], 0) / casts.length;
+  const largest = casts.reduce((a, b) => (b.amax > a.amax ? b : a));
+  // Math.max, so that a NaN among them shows.
+  const amax = Math.max(...casts.map((cast) => cast.amax));
+  return { amax, saturated: mean('saturated'), underflowed: mean('underflowed'), scale: largest.scale };
 }
 
 /** What the key of a linear's dY ends with. */
@@ -120,7 +129,7 @@ export function spend(rt: Runtime, x: Tensor, operand: Operand): void {
 }
 
 export class TrainingCasts implements Casts {
-  readonly health = new Map<string, RoleHealth>();
+  private readonly recorded = new Map<string, RoleHealth[]>();
   private stream = 0;
 
   constructor(
@@ -131,6 +140,10 @@ export class TrainingCasts implements Casts {
     private readonly step: number,
     private readonly monitor?: Monitor,
   ) {}
+
+  get health(): ReadonlyMap<string, RoleHealth> {
+    return new Map(Array.from(this.recorded, ([key, casts]) => [key, together(casts)]));
+  }
 
   input(key: string, x: Tensor): Operand {
     const { forward, backward } = this.recipe;
@@ -320,12 +333,12 @@ export class TrainingCasts implements Casts {
 
   private record(key: string, health: Health, scale: number): void {
     if (this.recipe.scaling.mode === 'delayed') observe(this.scales.history(key), health.amax, health.saturated);
-    this.health.set(key, { ...health, scale });
+    this.recorded.set(key, [...(this.recorded.get(key) ?? []), { ...health, scale }]);
   }
 }
 
 /** What a cast is told beside formats. */
-interface CastOptions extends Pick<QuantizeOptions, 'rounding' | 'rowFactor' | 'columnFactor'> {
+interface CastOptions extends Factors, Pick<QuantizeOptions, 'rounding'> {
   /** What the two copies are for. */
   readonly roles: readonly [OperandRole, OperandRole];
   /** Largest magnitude of x, where it is known. */

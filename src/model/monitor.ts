@@ -2,7 +2,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import { exponentOf } from '../formats/spec.js';
 import { type CastMonitor, monitorCast } from '../ops/monitor.js';
-import type { QuantizeOptions } from '../ops/quantize.js';
+import type { Factors } from '../ops/quantize.js';
 import { type SwigluOptions, swigluForward } from '../ops/swiglu.js';
 import { floats, type Tensor } from '../ops/tensor.js';
 import type { SmoothOperand } from './casts.js';
@@ -32,12 +32,7 @@ export class Monitor {
 
   constructor(private readonly rt: Runtime) {}
 
-  cast(
-    key: string,
-    source: Tensor,
-    codes: Tensor,
-    factors?: Pick<QuantizeOptions, 'rowFactor' | 'columnFactor'>,
-  ): void {
+  cast(key: string, source: Tensor, codes: Tensor, factors?: Factors): void {
     this.casts.set(key, monitorCast(this.rt, source, codes, factors));
   }
 

@@ -8,7 +8,7 @@ import type { Anomaly, AnomalyPolicy } from './guard.js';
 
 /** How one FP8 tensor fared in one step. */
 export interface Fp8Health {
-  /** Largest finite magnitude seen. */
+  /** Largest magnitude seen. */
   amax: number;
   /** The scale it was encoded with. */
   scale: number;
@@ -37,7 +37,7 @@ export interface StepLine {
   fp8?: Record<string, Fp8Health>;
 }
 
-/** A tensor as a product's operand, at its last cast of the step; what is of {@link Fp8Health} only where it was cast to FP8. */
+/** A tensor as a product's operand: what is of {@link Fp8Health}, only where it was cast to FP8, of all its casts in the step, the rest of the last. */
 export type TensorMonitor = CastMonitor & Partial<Fp8Health>;
 
 export interface SwigluMonitor extends ActivationMonitor {

@@ -14,7 +14,7 @@ import type { DataOrder } from './data.js';
 import type { MonitorLine } from './events.js';
 import { AnomalyError, findAnomaly } from './guard.js';
 import { monitorLine } from './monitor.js';
-import type { TrainSettings } from './options.js';
+import { type TrainSettings, tokensPerStep } from './options.js';
 import { learningRateAt } from './schedule.js';
 import { inferenceCasts, inferenceModel, type TrainingState, trainingModel } from './state.js';
 
@@ -50,18 +50,19 @@ export function trainStep(
     const gradients = new Map(state.table.map(({ name, shape }) => [name, zeros(rt, shape, 'float32')]));
     const loss = lossAndGradients(model, casts, settings, state.step + state.offset, data, gradients);
     const gradNorm = globalNorm(rt, [...gradients.values()]);
-    const outcome = { step, loss, gradNorm, health: casts.health };
+    const { health } = casts;
+    const outcome = { step, loss, gradNorm, health };
     const anomaly = findAnomaly(settings, losses, outcome, () => culprit(rt, gradients));
     if (anomaly) {
       state.scales.discard();
       throw new AnomalyError(anomaly);
     }
-    const seen = monitor && monitorLine(rt, state, monitor, casts.health, gradients);
+    const seen = monitor && monitorLine(rt, state, monitor, health, gradients);
     const learningRate = learningRateAt(step, settings);
     update(rt, settings, state, gradients, gradNorm, learningRate, step);
     state.scales.advance(settings.recipe, step);
     state.step = step;
-    return { loss, gradNorm, learningRate, health: casts.health, monitor: seen };
+    return { loss, gradNorm, learningRate, health, monitor: seen };
   });
 }
 
@@ -78,7 +79,7 @@ function lossAndGradients(
 ): number {
   const { rt } = model;
   const { batchSize, gradientAccumulation, blockSize } = settings;
-  const tokens = batchSize * gradientAccumulation * blockSize;
+  const tokens = tokensPerStep(settings);
   let sum = 0;
   for (let micro = 0; micro < gradientAccumulation; micro++) {
     rt.scoped(() => {
