@@ -1,11 +1,7 @@
-/** The library's front, as design.md and the README show it, and the memory beneath it. */
-import { readFileSync } from 'node:fs';
+/** The library's front, as the README shows it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Arena } from '../src/engine/arena.js';
-import { compileKernels } from '../src/engine/bytes.js';
 import { decode, encode } from '../src/formats/index.js';
 import { type Engine, init } from '../src/index.js';
-import { firstDifference, results } from '../src/ops/self-check.js';
 import type { Tensor } from '../src/ops/tensor.js';
 import { useBuilds } from './helpers/builds.js';
 import { expectSame, expectSameBytes } from './helpers/close.js';
@@ -28,82 +24,6 @@ const K = 12;
 const random = new Random(1);
 const a = random.normals(M * K, 0.01);
 const w = random.normals(N * K, 3);
-
-describe('init', () => {
-  it('compiles a build once for all engines of a process', async () => {
-    expect(await compileKernels('simd')).toBe(await compileKernels('simd'));
-  });
-
-  it('tells what it found', () => {
-    expect(engine.info).toEqual({
-      build: 'simd',
-      threads: 1,
-      sharedMemory: false,
-      turbo: false,
-      fused: false,
-      features: { simd: true, relaxedSimd: true, sharedMemory: true },
-      runtime: `node ${process.versions.node}`,
-    });
-  });
-
-  it('takes the fastest build and every core by default', async () => {
-    const own = await init();
-    expect(own.info.build).toBe('relaxed');
-    expect(own.info.threads).toBe((await import('node:os')).availableParallelism());
-    own.dispose();
-  });
-
-  it('says why there is no turbo, and goes on without', async () => {
-    const own = await init({ turbo: true, threads: 1 });
-    const [major] = process.versions.node.split('.').map(Number);
-    // In Node 24 and newer there is: test/runtimes.test.ts.
-    expect(own.info.turbo).toBe(major >= 24);
-    if (major < 24) expect(own.info.turboRefusal).toBe(`expected Node 24 or newer, got ${own.info.runtime}`);
-    own.dispose();
-  });
-
-  it('refuses turbo for the strict build, which has no other kernels', async () => {
-    await expect(init({ turbo: true, build: 'simd' })).rejects.toThrow(
-      "turbo: expected build 'auto' or 'relaxed', got 'simd'",
-    );
-  });
-
-  it('finds a kernel that is wrong in its last bit, as the start of turbo does', async () => {
-    const bytes = readFileSync(new URL('../build/simd.wasm', import.meta.url));
-    // A coefficient of exp, four lanes of it.
-    const at = bytes.indexOf(Buffer.from(new Float32Array(4).fill(0.166665204).buffer));
-    expect(at).toBeGreaterThan(0);
-    for (let lane = 0; lane < 4; lane++) bytes[at + 4 * lane] ^= 1;
-    const wrong = await init({ build: 'simd', threads: 1, wasm: Uint8Array.from(bytes) });
-    expect(firstDifference(results(engine), results(engine))).toBeUndefined();
-    expect(firstDifference(results(engine), results(wrong))).toBe('attention in float32, result 2');
-    wrong.dispose();
-  });
-
-  it('takes kernels as bytes, a buffer, a module, a URL or its text', async () => {
-    const url = new URL('../build/simd.wasm', import.meta.url);
-    const bytes = Uint8Array.from(readFileSync(url));
-    for (const wasm of [bytes, bytes.buffer, new WebAssembly.Module(bytes), url, url.href]) {
-      const own = await init({ build: 'simd', threads: 1, wasm });
-      expectSame(own.read(own.tensor([1, 2], [2], 'bfloat16')), Float32Array.of(1, 2), String(wasm));
-      own.dispose();
-    }
-    await expect(init({ build: 'simd', threads: 1, wasm: new URL('file:///no/such.wasm') })).rejects.toThrow(
-      /no\/such.wasm/,
-    );
-  });
-
-  it.each([
-    [{ threads: 0 }, RangeError, /^threads: .* got 0/],
-    [{ threads: 1.5 }, RangeError, /^threads: .* got 1.5/],
-    [{ threads: 65 }, RangeError, /^threads: .* got 65/],
-    [{ threads: Number.NaN }, RangeError, /^threads: /],
-    [{ build: 'fast' as 'simd' }, RangeError, /^build: .* got "fast"/],
-  ])('refuses %o', async (options, kind, message) => {
-    await expect(init(options)).rejects.toThrow(kind);
-    await expect(init(options)).rejects.toThrow(message);
-  });
-});
 
 describe('tensors', () => {
   it('quantize: codes with a power-of-two scale from the largest magnitude', () => {
@@ -381,89 +301,5 @@ describe('memory', () => {
     expectSame(engine.read(t), w, 'after growth');
     engine.free(big);
     engine.free(t);
-  });
-});
-
-describe('the arena', () => {
-  it('gives aligned blocks above the kernels constants, with room to read past their end', () => {
-    const arena = new Arena(false);
-    const blocks = [1, 63, 64, 65, 100_000, 0].map((bytes) => ({ bytes, ptr: arena.alloc(bytes) }));
-    for (const { ptr, bytes } of blocks) {
-      expect(ptr % 64).toBe(0);
-      expect(ptr).toBeGreaterThanOrEqual(65_536);
-      expect(ptr + bytes + 64).toBeLessThanOrEqual(arena.buffer.byteLength);
-    }
-  });
-
-  it('gives freed memory again, joined with its neighbours', () => {
-    const arena = new Arena(false);
-    const [first, second, third, guard] = [1000, 2000, 3000, 10].map((bytes) => arena.alloc(bytes));
-    arena.free(first);
-    arena.free(third);
-    arena.free(second);
-    expect(arena.alloc(6000)).toBe(first);
-    arena.free(guard);
-    const size = arena.buffer.byteLength;
-    expect(arena.alloc(40_000)).toBeGreaterThan(first);
-    expect(arena.buffer.byteLength).toBe(size);
-    expect(() => arena.free(first + 64)).toThrow(/not allocated/);
-  });
-
-  it('release frees what came after the mark, but not what is kept or lasting', () => {
-    const arena = new Arena(false);
-    const before = arena.alloc(10);
-    const mark = arena.mark();
-    const [gone, kept] = [arena.alloc(10), arena.alloc(10)];
-    const lasting = arena.allocLasting(10);
-    const inner = arena.mark();
-    const late = arena.alloc(10);
-    arena.release(inner, [late]);
-    arena.release(mark, [kept]);
-    for (const ptr of [gone, late]) expect(() => arena.free(ptr), 'released').toThrow(/not allocated/);
-    for (const ptr of [before, kept, lasting]) expect(() => arena.free(ptr), 'live').not.toThrow();
-    expect(arena.bytesInUse).toBe(0);
-  });
-
-  it('never gives one byte twice: random allocations, frees, marks and releases against a plain list', () => {
-    const arena = new Arena(false);
-    const choose = new Random(9);
-    let live: { ptr: number; bytes: number; order: number }[] = [];
-    const marks: { mark: number; order: number }[] = [];
-    const remove = (gone: typeof live) => {
-      live = live.filter((block) => !gone.includes(block));
-    };
-    for (let i = 0; i < 20_000; i++) {
-      const action = choose.integer(0, 99);
-      if (action < 50) {
-        const bytes = choose.pick([0, 1, 64, 500, 4096, choose.integer(1, 20_000)]);
-        const ptr = action < 48 ? arena.alloc(bytes) : arena.allocLasting(bytes);
-        const size = Math.ceil((bytes + 64) / 64) * 64;
-        const clash = live.find((block) => ptr < block.ptr + block.bytes && block.ptr < ptr + size);
-        expect(clash, `allocation ${i} at ${ptr}`).toBeUndefined();
-        live.push({ ptr, bytes: size, order: action < 48 ? i : -1 });
-      } else if (action < 90 && live.length > 0) {
-        const block = choose.pick(live);
-        arena.free(block.ptr);
-        remove([block]);
-      } else if (action < 97) {
-        marks.push({ mark: arena.mark(), order: i });
-      } else if (marks.length > 0) {
-        const { mark, order } = marks.splice(choose.integer(0, marks.length - 1))[0];
-        const since = live.filter((block) => block.order >= order);
-        const keep = since.filter(() => choose.uniform() < 0.2);
-        arena.release(
-          mark,
-          keep.map(({ ptr }) => ptr),
-        );
-        remove(since.filter((block) => !keep.includes(block)));
-      }
-      expect(arena.bytesInUse).toBe(live.reduce((sum, { bytes }) => sum + bytes, 0));
-    }
-    for (const { ptr } of live) arena.free(ptr);
-    expect(arena.bytesInUse).toBe(0);
-    // All is one gap again: the largest block fits without growth.
-    const size = arena.buffer.byteLength;
-    arena.alloc(arena.peakBytes - 64);
-    expect(arena.buffer.byteLength).toBe(size);
   });
 });

@@ -1,51 +1,6 @@
 #!/usr/bin/env node
-/** `octavo <command>`: wires the commands, and turns every refusal into one line and an exit code. */
-import { Command, CommanderError } from 'commander';
-import { FileError } from '../interop/errors.js';
-import { TrainingError } from '../train/index.js';
-import { diffCommand } from './diff.js';
-import { evalCommand } from './eval.js';
-import { generateCommand } from './generate.js';
-import { inspectCommand } from './inspect.js';
-import { withDashes } from './options.js';
-import { serveCommand } from './serve.js';
-import { studyCommand } from './study.js';
-import { trainCommand } from './train.js';
-import { verifyCommand } from './verify.js';
-
-/** A failed run is 1; what the caller can put right is 2. */
-function exitCodeOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof TrainingError) return 1;
-  const refused = error instanceof RangeError || error instanceof TypeError || error instanceof FileError;
-  const fromSystem = error instanceof Error && 'syscall' in error;
-  return refused || fromSystem ? 2 : 1;
-}
-
-/** Every command with the settings it inherits: errors are thrown, help is complete. */
-function program(): Command {
-  const octavo = new Command('octavo')
-    .description('FP8 numerics and transformer training, the same bits everywhere')
-    .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'octavo: ')) })
-    .showSuggestionAfterError();
-  const commands = [
-    trainCommand,
-    generateCommand,
-    evalCommand,
-    inspectCommand,
-    diffCommand,
-    verifyCommand,
-    studyCommand,
-    serveCommand,
-  ];
-  for (const make of commands) {
-    const command = make();
-    command.copyInheritedSettings(octavo);
-    octavo.addCommand(command);
-  }
-  return octavo;
-}
+/** The `octavo` command. */
+import { octavo } from './program.js';
 
 // A reader that closes the pipe early (`| head`) ends the program quietly.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -53,15 +8,4 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-try {
-  await program().parseAsync(withDashes(process.argv.slice(2)), { from: 'user' });
-} catch (error) {
-  if (!(error instanceof CommanderError)) {
-    const text = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`octavo: ${text}\n`);
-    if (exitCodeOf(error) === 1 && !(error instanceof TrainingError) && error instanceof Error) {
-      process.stderr.write(`${error.stack}\n`);
-    }
-  }
-  process.exitCode = exitCodeOf(error);
-}
+await octavo(process.argv.slice(2));

@@ -1,0 +1,128 @@
+/** From text to text with `octavo`: train, generate, eval, inspect, diff. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { STATE_FILE } from '../src/train/checkpoint.js';
+import { METRICS_FILE } from '../src/train/log.js';
+import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../src/train/model-files.js';
+import { SUMMARY_FILE } from '../src/train/output.js';
+import { trainArgs, useFolder } from './helpers/program.js';
+import { digestOf, doneOf, evalsOf, logOf, storyOf } from './helpers/training.js';
+
+/** What summary.json must have. */
+const SUMMARY = (
+  'recipe parameters steps tokens train_loss val_loss val_bits_per_byte tokens_per_second peak_memory_bytes ' +
+  'state_bytes_per_parameter build threads runtime digest'
+).split(' ');
+
+const { at, here, succeeds, refused } = useFolder();
+const story = (name: string) => storyOf(readFileSync(at(name, METRICS_FILE)));
+
+describe('from text to text', () => {
+  it('train writes a model, its state, a log, a summary and a report', async () => {
+    const dashes = trainArgs(
+      'run',
+      '--max_iters=12',
+      '--eval-interval',
+      '5',
+      '--sample_interval',
+      '6',
+      '--prompt',
+      'Call',
+    );
+    const { stdout } = await succeeds(...dashes);
+    const files = [CONFIG_FILE, TOKENIZER_FILE, MODEL_FILE, STATE_FILE, METRICS_FILE, SUMMARY_FILE, 'report.html'];
+    expect(readdirSync(at('run')).sort()).toEqual(files.sort());
+
+    const summary = JSON.parse(readFileSync(at('run', SUMMARY_FILE), 'utf8'));
+    const log = logOf(readFileSync(at('run', METRICS_FILE)));
+    for (const field of SUMMARY) expect(summary, field).toHaveProperty(field);
+    const strings = ['recipe', 'build', 'runtime', 'digest'];
+    for (const field of SUMMARY)
+      expect(typeof summary[field], field).toBe(strings.includes(field) ? 'string' : 'number');
+    expect(summary).toMatchObject({ recipe: 'fp8', steps: 12, parameters: 26784, threads: 1, digest: digestOf(log) });
+    expect(summary.state_bytes_per_parameter).toBeLessThanOrEqual(4.1);
+    expect(summary).toEqual((({ type: _, step: __, ...rest }) => rest)(doneOf(log)));
+    for (const part of [
+      summary.digest,
+      summary.val_loss.toFixed(4),
+      'run/report.html',
+      'npx octavo generate --model run',
+    ]) {
+      expect(stdout).toContain(part);
+    }
+
+    const report = readFileSync(at('run', 'report.html'), 'utf8');
+    expect(report).toMatch(/^<!doctype html>/);
+    expect(report).toContain(summary.digest);
+    expect(report).not.toMatch(/(src|href)="https?:/);
+  });
+
+  it('the log has what --json prints, whichever way flags are written', async () => {
+    const { stdout, stderr } = await succeeds(
+      ...trainArgs('again', '--max-iters', '12', '--eval_interval=5', '--sample-interval=6', '--prompt=Call', '--json'),
+    );
+    expect(stderr).toBe('');
+    const lines = logOf(Buffer.from(stdout));
+    expect(lines).toEqual(logOf(readFileSync(at('again', METRICS_FILE))));
+    expect(story('again')).toEqual(story('run'));
+  });
+
+  it('generate continues a prompt: the same seed, the same text, on any number of threads and on either build', async () => {
+    const text = async (...more: string[]) =>
+      (await succeeds('generate', '--model', 'run', '--prompt', 'Call me', '--max_new_tokens', '60', ...more)).stdout;
+    const first = await text('--threads', '1');
+    expect(first).toMatch(/^Call me/);
+    expect(first.length).toBeGreaterThan(40);
+    expect(await text('--seed', '1337', '--threads', '2', '--build', 'relaxed')).toBe(first);
+    expect(await text('--seed', '2')).not.toBe(first);
+    const { prompt, text: continuation, tokens } = JSON.parse(await text('--json'));
+    expect(`${prompt}${continuation}\n`).toBe(first);
+    expect(tokens).toBe(60);
+  });
+
+  it('eval measures what the run measured, to the last bit', async () => {
+    const { stdout } = await succeeds('eval', '--model', 'run', '--data', 'text.txt', '--json', '--threads', '2');
+    const { loss, bits_per_byte } = JSON.parse(stdout);
+    expect(evalsOf(logOf(readFileSync(at('run', METRICS_FILE)))).at(-1)).toMatchObject({
+      val_loss: loss,
+      val_bits_per_byte: bits_per_byte,
+    });
+    const plain = await succeeds('eval', '--model', 'run', '--data', 'text.txt');
+    expect(plain.stdout).toContain(`loss ${loss.toFixed(4)} nats a byte, ${bits_per_byte.toFixed(4)} bits per byte`);
+  });
+
+  it('inspect lists the tensors, of a directory and of a file', async () => {
+    const { stdout } = await succeeds('inspect', 'run');
+    expect(stdout).toMatch(
+      /^model\.layers\.0\.mlp\.down_proj\.weight +F8_E4M3 +32 x 64 +2048 +\S+ +\S+ +\d+\.\d\d % +\d+\.\d\d %$/m,
+    );
+    expect(stdout).toMatch(/^model\.embed_tokens\.weight +BF16 +256 x 32 +16384 /m);
+    expect(stdout).toMatch(/\n34 tensors, \d+ bytes\n$/);
+    expect((await succeeds('inspect', join('run', MODEL_FILE))).stdout).toBe(stdout);
+    const rows = (await succeeds('inspect', join('run', STATE_FILE), '--json')).stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    // embed, two layers of six, norm
+    expect(rows.length).toBe(14 * 3);
+    expect(rows[0]).toMatchObject({ name: 'embed.master_weight', dtype: 'F16', shape: [256, 32], bytes: 16384 });
+  });
+
+  it('diff says that a run is itself, and with exit code 1 where two part', async () => {
+    const same = await succeeds('diff', 'run', join('run'));
+    expect(same.stdout).toMatch(/^\d+ steps in both, the same\nstates of step \d+: 0 of 42 tensors differ\n$/);
+    await succeeds(...trainArgs('seed', '--seed', '5', '--max_iters', '2'));
+    const { code, stdout, stderr } = await here('diff', 'run', 'seed');
+    expect([code, stderr]).toEqual([1, '']);
+    expect(stdout).toMatch(/^seed: 1337 and 5$/m);
+    expect(stdout).toMatch(/^step 1 is the first of 2 in both to differ: embed and 13 more; losses \S+ and \S+$/m);
+    const json = JSON.parse((await here('diff', 'run', 'seed', '--json')).stdout);
+    expect(json).toMatchObject({ different: true, steps: 2, firstStep: { step: 1 } });
+    // A state and a model have nothing to compare.
+    await refused(
+      ['diff', join('run', STATE_FILE), join('seed', MODEL_FILE)],
+      /expected a step, a state or a model that .* has as well/,
+    );
+  });
+});
