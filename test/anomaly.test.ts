@@ -86,6 +86,14 @@ async function run(policy: AnomalyPolicy, options: Partial<TrainOptions> = {}) {
   return { store, lines, anomalies: lines.filter((line) => line.type === 'anomaly') };
 }
 
+const wholes = new Map<AnomalyPolicy, ReturnType<typeof run>>();
+/** A run that nothing interrupts, made once. */
+function whole(policy: AnomalyPolicy): ReturnType<typeof run> {
+  const made = wholes.get(policy) ?? run(policy);
+  wholes.set(policy, made);
+  return made;
+}
+
 /** The log without times. */
 const said = (store: MemoryStore) =>
   logOf(store.files.get(METRICS_FILE))
@@ -106,13 +114,13 @@ describe('a poisoned batch', () => {
     // The same run meets it again; with another policy it goes on, as the run does that had this policy from the start.
     const again = await refusalOf(events({ ...FAILING, engine: engine(), outDir: store, resume: true }));
     expect(again.message).toBe(error.message);
-    const { lines } = await run('skip');
+    const { lines } = await whole('skip');
     const on = await events({ ...FAILING, onAnomaly: 'skip', engine: engine(), outDir: store, resume: true });
     expect(doneOf(on).digest).toBe(doneOf(lines).digest);
   });
 
   it('is passed over: the step counts, and changes nothing but its number', async () => {
-    const { lines, anomalies } = await run('skip');
+    const { lines, anomalies } = await whole('skip');
     expect(anomalies.length).toBeGreaterThan(0);
     for (const { step, action, next } of anomalies) expect([action, next]).toEqual(['skip', step]);
     const taken = stepsOf(lines).map(({ step }) => step);
@@ -122,7 +130,7 @@ describe('a poisoned batch', () => {
   });
 
   it('is gone back from: the run goes on from the point before with other batches', async () => {
-    const { store, lines, anomalies } = await run('rewind');
+    const { store, lines, anomalies } = await whole('rewind');
     expect(anomalies.length).toBeGreaterThan(0);
     for (const { step, action, next } of anomalies) {
       expect(action).toBe('rewind');
@@ -145,7 +153,7 @@ describe('a poisoned batch', () => {
   it.each(['skip', 'rewind'] as const)(
     'met by a run that is stopped and resumed again and again, has the same end: %s',
     async (policy) => {
-      const whole = await run(policy);
+      const uninterrupted = await whole(policy);
       const store = memoryStore();
       const options = { ...FAILING, onAnomaly: policy, engine: engine(), outDir: store };
       // Every 7 events, wherever they fall: between an anomaly and what follows it as well.
@@ -157,13 +165,13 @@ describe('a poisoned batch', () => {
           if (++count === 7) stop.abort();
         }
       }
-      expect(doneOf(logOf(store.files.get(METRICS_FILE))).digest).toBe(doneOf(whole.lines).digest);
-      expect(said(store)).toEqual(said(whole.store));
+      expect(doneOf(logOf(store.files.get(METRICS_FILE))).digest).toBe(doneOf(uninterrupted.lines).digest);
+      expect(said(store)).toEqual(said(uninterrupted.store));
     },
   );
 
   it('is gone back from to the same point, whatever else was saved in between', async () => {
-    const whole = await run('rewind');
+    const { lines } = await whole('rewind');
     const store = memoryStore();
     const options = {
       ...FAILING,
@@ -184,20 +192,20 @@ describe('a poisoned batch', () => {
     }
     // A checkpoint after every step.
     expect(new Set(saved).size).toBe(130);
-    expect(doneOf(logOf(store.files.get(METRICS_FILE))).digest).toBe(doneOf(whole.lines).digest);
+    expect(doneOf(logOf(store.files.get(METRICS_FILE))).digest).toBe(doneOf(lines).digest);
   });
 
   it('is gone back from to the beginning before there is a point, by a resumed run as by a whole one', async () => {
     const late = { lossSpike: 1.3, steps: 70, rewindInterval: 1000 };
-    const whole = await run('rewind', late);
-    expect(whole.anomalies.map(({ next }) => next)).toContain(0);
-    const [first] = whole.anomalies;
+    const uninterrupted = await run('rewind', late);
+    expect(uninterrupted.anomalies.map(({ next }) => next)).toContain(0);
+    const [first] = uninterrupted.anomalies;
     const store = memoryStore();
     const options = { ...FAILING, ...late, onAnomaly: 'rewind', engine: engine(), outDir: store } as const;
     await events({ ...options, stopAt: first.step - 1 });
     await events({ ...options, resume: true });
-    expect(digestOf(logOf(store.files.get(METRICS_FILE)))).toBe(digestOf(whole.lines));
-    expect(said(store)).toEqual(said(whole.store));
+    expect(digestOf(logOf(store.files.get(METRICS_FILE)))).toBe(digestOf(uninterrupted.lines));
+    expect(said(store)).toEqual(said(uninterrupted.store));
   });
 
   it('in every batch ends the run after so many, whatever the policy', async () => {

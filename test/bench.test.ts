@@ -170,7 +170,17 @@ describe('the harness', () => {
 
 it('the cases that run in a page do so, in Chromium', async () => {
   const main = fileURLToPath(new URL('../bench/main.mjs', import.meta.url));
-  const args = ['--browser', 'chromium', '--quick', '--filter', 'tiny dX|^training', '--build', 'simd'];
+  const args = [
+    '--browser',
+    'chromium',
+    '--quick',
+    '--rounds',
+    '1',
+    '--filter',
+    'tiny dX|^training',
+    '--build',
+    'simd',
+  ];
   const { stdout } = await promisify(execFile)(process.execPath, [main, ...args]);
   expect(stdout).toMatch(/^runtime {2}chrome [\d.]+$/m);
   expect(stdout).toMatch(/^gemm tiny dX, .*\n {2}float32 -> float32 +\S+ GFLOP\/s/m);
