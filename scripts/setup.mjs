@@ -2,7 +2,7 @@
  * Makes the working tree ready: packages, kernels, compiled TypeScript, and the `octavo` command for npx. Does only what is missing or
  * out of date, says what it does, and needs nothing but Node and npm. Run by npm start, npm test and npm run build.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -49,9 +49,9 @@ async function unlessCurrent(stamp, inputs, make) {
   writeFileSync(at(stamp), digest);
 }
 
-function run(command, args) {
+function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], ...options });
     let output = '';
     child.stdout.on('data', (chunk) => (output += chunk));
     child.stderr.on('data', (chunk) => (output += chunk));
@@ -71,13 +71,11 @@ function checkNode() {
   }
 }
 
-function install(folder, ...flags) {
-  execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...flags], {
+const install = (folder, ...flags) =>
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...flags], {
     cwd: at(folder),
-    stdio: ['ignore', 'ignore', 'inherit'],
     shell: process.platform === 'win32',
   });
-}
 
 /** Other people's packages, large and so kept out of ours; without install scripts, which would download more. */
 const APART = {
@@ -88,9 +86,9 @@ const APART = {
 
 async function setupApart(...folders) {
   for (const folder of folders) {
-    await unlessCurrent(`${folder}/node_modules/.octavo-setup`, [`${folder}/package-lock.json`], () => {
+    await unlessCurrent(`${folder}/node_modules/.octavo-setup`, [`${folder}/package-lock.json`], async () => {
       say(`Installing ${APART[folder]} ...`);
-      install(folder, '--ignore-scripts');
+      await install(folder, '--ignore-scripts');
     });
   }
 }
@@ -99,15 +97,15 @@ async function setupApart(...folders) {
 export const setupRivals = () => setupApart('test/oracles', 'bench/rivals');
 
 /** Browsers to test in. Where they cannot be had, only their own tests fail. */
-function setupBrowsers() {
+async function setupBrowsers() {
   const missing = Object.keys(BROWSERS).filter((name) => !existsSync(BROWSERS[name]));
   if (missing.length === 0) return;
-  const apt = (...args) => execFileSync('apt-get', ['-qq', ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const apt = (...args) => run('apt-get', ['-qq', ...args]);
   for (const [i, name] of missing.entries()) {
     say(`Installing a browser, for the tests in it (apt-get install ${name}) ...`);
     try {
-      if (i === 0) apt('update');
-      apt('install', '--yes', '--no-install-recommends', name);
+      if (i === 0) await apt('update');
+      await apt('install', '--yes', '--no-install-recommends', name);
     } catch (error) {
       say(
         `${name}: expected apt-get to install it, got ${error.message}. Its tests fail until ${BROWSERS[name]} exists.`,
@@ -119,19 +117,19 @@ function setupBrowsers() {
 /** What `npm run test:runtimes` runs in. */
 export async function setupRuntimes() {
   await setupApart('test/runtimes');
-  setupBrowsers();
+  await setupBrowsers();
 }
 
+/** All that `npm test` needs: what is fetched for it comes while the kernels are compiled. */
 export async function setupTests() {
-  await setupApart('test/oracles');
-  await setupRuntimes();
+  await Promise.all([setup(), setupApart('test/oracles').then(setupRuntimes)]);
 }
 
 export async function setup() {
   checkNode();
-  await unlessCurrent('node_modules/.octavo-setup', ['package-lock.json'], () => {
+  await unlessCurrent('node_modules/.octavo-setup', ['package-lock.json'], async () => {
     say('Installing packages (npm ci) ...');
-    install('.');
+    await install('.');
   });
   await unlessCurrent(
     'build/.octavo-setup',

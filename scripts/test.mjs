@@ -3,9 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ROOT, setup, setupTests } from './setup.mjs';
+import { ROOT, setupTests } from './setup.mjs';
 
-await setup();
 await setupTests();
 const node = (script, ...args) =>
   spawnSync(process.execPath, [join(ROOT, 'node_modules', script), ...args], { cwd: ROOT, stdio: 'inherit' }).status;
