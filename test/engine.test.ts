@@ -42,6 +42,16 @@ describe('tensors', () => {
     }
   });
 
+  it('quantize: bfloat16 and float32 take no scale, so that their products stay in range', () => {
+    for (const dtype of ['bfloat16', 'float32']) {
+      for (const scaling of ['tensor', 'row'] as const) {
+        const t = engine.quantize([1, 2, 3, 4], [2, 2], { dtype, scaling });
+        expect(t.scaleInv).toBe(1);
+        expectSame(engine.read(engine.matmul(t, t)), Float32Array.of(7, 10, 15, 22), `${dtype} ${scaling}`);
+      }
+    }
+  });
+
   it('quantize: a scale per row; rounding, saturate and seed as in encode', () => {
     const rows = quantizeRows(w, K, 'float8_e4m3fn', 'towardZero');
     const scale = powerOfTwoScale(amax(w), 'float8_e5m2');
@@ -150,6 +160,11 @@ describe('encode and decode', () => {
 
 describe('wrong arguments', () => {
   const t = () => engine.tensor([1, 2, 3, 4, 5, 6], [2, 3], 'float32');
+  const freed = () => {
+    const gone = t();
+    engine.free(gone);
+    return gone;
+  };
   const cases: [string, () => unknown, typeof TypeError | typeof RangeError | typeof Error, RegExp][] = [
     [
       'tensor: too few values',
@@ -205,8 +220,62 @@ describe('wrong arguments', () => {
       TypeError,
       /^rounding: .* got 7/,
     ],
-    ['decode: wrong width', () => engine.decode(new Uint16Array(1), 'fp8'), TypeError, /^codes: expected 1 bytes/],
-    ['decode: an array', () => engine.decode([1] as never, 'fp8'), TypeError, /^codes: /],
+    [
+      'decode: wrong width',
+      () => engine.decode(new Uint16Array(1), 'fp8'),
+      TypeError,
+      /^codes: expected Uint8Array .* got Uint16Array/,
+    ],
+    ['decode: signed bytes', () => engine.decode(new Int8Array(1) as never, 'fp8'), TypeError, /^codes: .* Int8Array/],
+    ['decode: an array', () => engine.decode([1] as never, 'fp8'), TypeError, /^codes: .* got Array/],
+    ['decode: nothing', () => engine.decode(null as never, 'fp8'), TypeError, /^codes: .* got null/],
+    [
+      'decode: no code',
+      () => engine.decode(Uint8Array.of(15, 16), 'fp4'),
+      RangeError,
+      /^codes\[1\]: expected a code below 16 .* got 16/,
+    ],
+    ...([['1'], [undefined], [1n], BigInt64Array.of(1n), { length: 1 }] as never[]).map(
+      (values): (typeof cases)[number] => [
+        `values: ${typeof values[0]} in ${(values as object).constructor.name}`,
+        () => [engine.tensor(values, [1], 'float32'), engine.encode(values, { dtype: 'fp8' })],
+        TypeError,
+        /^values\[0\]: expected a number, got /,
+      ],
+    ),
+    [
+      'values: a buffer that was sent away',
+      () => {
+        const values = Float32Array.of(1, 2);
+        structuredClone(values, { transfer: [values.buffer] });
+        return engine.tensor(values, [2], 'float32');
+      },
+      RangeError,
+      /^values: expected 2 numbers .* got 0/,
+    ],
+    ['quantize: no options', () => engine.quantize(a, [M, K], undefined as never), TypeError, /^options: .* undefined/],
+    ['encode: no options', () => engine.encode([1], undefined as never), TypeError, /^options: .* got undefined/],
+    [
+      'encode: saturate',
+      () => engine.encode([1], { dtype: 'fp8', saturate: 'no' as never }),
+      TypeError,
+      /^saturate: expected a boolean, got 'no'/,
+    ],
+    ['read: nothing', () => engine.read(undefined as never), TypeError, /^read: expected a tensor, got undefined/],
+    ['codes: a number', () => engine.codes(5 as never), TypeError, /^codes: expected a tensor, got 5/],
+    ['free: nothing', () => engine.free(null as never), TypeError, /^free: expected a tensor, got null/],
+    ['read: freed', () => engine.read(freed()), Error, /^read: expected a live tensor/],
+    ['matmul: freed', () => engine.matmul(t(), freed()), Error, /^b: expected a live tensor/],
+    ['read: more than there is', () => engine.read({ ...t(), shape: [1000] }), Error, /^read: expected a live tensor/],
+    ['matmul: options', () => engine.matmul(t(), t(), null as never), TypeError, /^options: .* got null/],
+    [
+      'matmul: out of an operand',
+      () => [engine.tensor([1], [1, 1], 'float32')].map((x) => engine.matmul(x, x, { out: x })),
+      RangeError,
+      /^matmul: expected out with memory of its own/,
+    ],
+    ['scope: no function', () => engine.scope(5 as never), TypeError, /^scope: expected a function, got 5/],
+    ['scope: a promise', () => engine.scope(async () => t()), TypeError, /^scope: .* got a promise/],
     [
       'matmul: a format without products',
       () => engine.matmul(engine.tensor([1, 2], [2, 1], 'float8_e4m3fnuz'), t()),
@@ -253,8 +322,19 @@ describe('wrong arguments', () => {
 
   it('after dispose', async () => {
     const own = await init({ threads: 1 });
+    const x = own.tensor([1], [1], 'float32');
     own.dispose();
-    expect(() => own.encode([1], { dtype: 'fp8' })).toThrow(/^engine: expected an open engine/);
+    for (const call of [
+      () => own.encode([1], { dtype: 'fp8' }),
+      () => own.tensor([1], [1], 'float32'),
+      () => own.empty([1], 'float32'),
+      () => own.read(x),
+      () => own.codes(x),
+      () => own.matmul(x, x),
+    ]) {
+      expect(call).toThrow(/^engine: expected an open engine, got one that was disposed$/);
+    }
+    expect(() => own.dispose()).not.toThrow();
   });
 });
 

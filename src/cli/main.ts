@@ -2,10 +2,15 @@
 /** The `octavo` command. */
 import { octavo } from './program.js';
 
-// A reader that closes the pipe early (`| head`) ends the program quietly.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+// A reader that closes the pipe early (`| head`) ends the program quietly; a run that can be stopped saves first.
+let closed = false;
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    if (closed) return;
+    closed = true;
+    if (!process.emit('SIGTERM', 'SIGTERM')) process.exit(0);
+  });
+}
 
 await octavo(process.argv.slice(2));

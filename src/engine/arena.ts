@@ -83,6 +83,12 @@ export class Arena {
     this.giveBack(ptr, block.bytes);
   }
 
+  /** Whether a live allocation begins there and has so many bytes. */
+  holds(ptr: number, bytes: number): boolean {
+    const block = this.live.get(ptr);
+    return block !== undefined && bytes + OVERREAD <= block.bytes;
+  }
+
   /** A moment to which `release` returns. */
   mark(): number {
     return this.order;

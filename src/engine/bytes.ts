@@ -30,11 +30,20 @@ export function compileKernels(file: WasmFile, source?: WasmSource): Promise<Web
 }
 
 async function compile(file: WasmFile, source?: WasmSource): Promise<WebAssembly.Module> {
-  return source instanceof WebAssembly.Module ? source : WebAssembly.compile(await wasmBytes(file, source));
+  if (source instanceof WebAssembly.Module) return source;
+  const bytes = await wasmBytes(file, source);
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (cause) {
+    throw new Error(`wasm: expected the kernels of ${file}, got ${(cause as Error).message}`, { cause });
+  }
 }
 
 export async function wasmBytes(file: WasmFile, source?: BytesSource): Promise<ArrayBuffer | Uint8Array<ArrayBuffer>> {
   if (source instanceof ArrayBuffer || source instanceof Uint8Array) return source;
+  if (source !== undefined && typeof source !== 'string' && !(source instanceof URL)) {
+    throw new TypeError(`wasm: expected a URL, bytes or a WebAssembly.Module, got ${String(source)}`);
+  }
   const url = source === undefined ? FILES[file] : new URL(source, import.meta.url);
   if (url.protocol === 'file:' && hasNodeModules()) {
     const { readFile } = await import('node:fs/promises');

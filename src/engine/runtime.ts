@@ -90,7 +90,7 @@ export class Runtime {
     scratch: number,
     ...args: KernelArguments<Name>
   ): void {
-    if (this.disposed) throw new Error('engine: expected an open engine, got one that was disposed');
+    this.checkOpen();
     if (units <= 0) return;
     if (scratch > this.scratchBytes) this.growScratch(scratch);
     const values = args as unknown as number[];
@@ -115,6 +115,10 @@ export class Runtime {
     if (this.disposed) return;
     this.disposed = true;
     this.pool?.dispose();
+  }
+
+  protected checkOpen(): void {
+    if (this.disposed) throw new Error('engine: expected an open engine, got one that was disposed');
   }
 
   private growScratch(bytes: number): void {

@@ -20,6 +20,7 @@ const CHUNK = 1 << 20;
 
 /** A directory of this machine, to be locked before it is written to. Needs node:fs (Node, Bun, Deno). */
 export async function openDirectory(path: string): Promise<Store> {
+  if (path === '') throw new RangeError('directory: expected a path, got an empty text');
   if (!hasNodeModules()) throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got none`);
   const fs = await import('node:fs/promises');
   const { join } = await import('node:path');

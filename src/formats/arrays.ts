@@ -277,12 +277,17 @@ export function f8round(x: number, dtype: string = 'float8_e4m3fn'): number {
  * @throws {RangeError} beyond the view, or for a format that has not 8 bits.
  */
 export function getFloat8(view: DataView, byteOffset: number, dtype: string = 'float8_e4m3fn'): number {
-  return decodeValue(view.getUint8(byteOffset), float8(dtype));
+  return decodeValue(checkedView(view).getUint8(byteOffset), float8(dtype));
 }
 
 /** Stores a number as 8-bit float, ties to even, saturating; throws as {@link getFloat8} and {@link f8round}. */
 export function setFloat8(view: DataView, byteOffset: number, value: number, dtype: string = 'float8_e4m3fn'): void {
-  view.setUint8(byteOffset, encodeValue(value, float8(dtype)));
+  checkedView(view).setUint8(byteOffset, encodeValue(value, float8(dtype)));
+}
+
+function checkedView(view: DataView): DataView {
+  if (view instanceof DataView) return view;
+  throw new TypeError(`view: expected a DataView, got ${describe(view)}`);
 }
 
 function float8(dtype: string): FormatSpec {

@@ -19,7 +19,7 @@
  */
 
 import { checkArray, decodeValue, encodeValue } from './reference.js';
-import { type DType, describe, exponentOf, type FormatSpec, formatSpec, powerOfTwo } from './spec.js';
+import { checkObject, type DType, describe, exponentOf, type FormatSpec, formatSpec, powerOfTwo } from './spec.js';
 
 export const SCALE_MODES = Object.freeze(['floor', 'ceil', 'rceil', 'even'] as const);
 export type ScaleMode = (typeof SCALE_MODES)[number];
@@ -78,9 +78,14 @@ function mx(dtype: DType): BlockOptions {
  */
 export function encodeBlocks(
   values: ArrayLike<number>,
-  [rows, columns]: readonly [rows: number, columns: number],
-  { dtype, block: [blockRows, blockColumns], scale, mode = 'rceil' }: BlockOptions,
+  shape: readonly [rows: number, columns: number],
+  options: BlockOptions,
 ): BlockTensor {
+  checkArray('shape', shape);
+  checkObject('options', options);
+  checkArray('block', options.block);
+  const { dtype, scale, mode = 'rceil' } = options;
+  const [[rows, columns], [blockRows, blockColumns]] = [shape, options.block];
   const spec = formatSpec(dtype);
   if (spec.bits > 8 || spec.signCode === 0) {
     throw new RangeError(`dtype: expected a signed format of at most 8 bits, got ${spec.name}`);

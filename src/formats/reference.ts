@@ -30,7 +30,16 @@
 
 import { STOCHASTIC, TIES_TO_AWAY, TIES_TO_EVEN, TOWARD_ZERO } from './constants.js';
 import { halfOf, philox4x32, philoxKey, type Words4 } from './philox.js';
-import { type DType, describe, exponentOf, type FormatSpec, finiteValue, formatSpec, powerOfTwo } from './spec.js';
+import {
+  checkObject,
+  type DType,
+  describe,
+  exponentOf,
+  type FormatSpec,
+  finiteValue,
+  formatSpec,
+  powerOfTwo,
+} from './spec.js';
 
 /** Rounding modes and the integers the kernels know them by. */
 export const ROUNDING_IDS = Object.freeze({
@@ -164,7 +173,7 @@ function roundsUp(whole: number, fraction: number, mode: number, random: number)
   return false;
 }
 
-function checkSaturate(saturate: boolean): boolean {
+export function checkSaturate(saturate: boolean): boolean {
   if (typeof saturate !== 'boolean') throw new TypeError(`saturate: expected a boolean, got ${describe(saturate)}`);
   return saturate;
 }
@@ -186,6 +195,7 @@ export function encode<D extends DType>(values: ArrayLike<number>, dtype: D, opt
 export function encode(values: ArrayLike<number>, dtype: string, options?: EncodeOptions): Codes;
 export function encode(values: ArrayLike<number>, dtype: string, options: EncodeOptions = {}): Codes {
   const spec = formatSpec(dtype);
+  checkObject('options', options);
   const { rounding = 'tiesToEven', saturate = spec.saturates, seed } = options;
   const mode = roundingId(rounding);
   checkSaturate(saturate);
@@ -270,7 +280,7 @@ export function checkArray(label: string, array: ArrayLike<number>): void {
   }
 }
 
-function checkCodes(codes: ArrayLike<number>, spec: FormatSpec): void {
+export function checkCodes(codes: ArrayLike<number>, spec: FormatSpec): void {
   checkArray('codes', codes);
   const expected = spec.bytes === 1 ? 'Uint8Array' : spec.bytes === 2 ? 'Uint16Array' : 'Float32Array';
   // The tag, not instanceof: it also holds for a Buffer and for arrays from another realm.

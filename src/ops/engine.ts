@@ -3,12 +3,13 @@
 import { type InitOptions, Runtime } from '../engine/runtime.js';
 import { prepareTurbo } from '../engine/turbo.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
-import { describe } from '../formats/spec.js';
+import { checkArray, checkCodes, checkSaturate } from '../formats/reference.js';
+import { checkObject, describe } from '../formats/spec.js';
 import { matmul, prepack } from './matmul.js';
 import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
 import { type BlockScaling, quantizeValues } from './quantize-blocks.js';
 import { firstDifference, results } from './self-check.js';
-import { bytes, checkShape, empty, floats, matrixShape, scalesAt, sizeOf, type Tensor } from './tensor.js';
+import { bytes, bytesOf, checkShape, empty, floats, matrixShape, scalesAt, sizeOf, type Tensor } from './tensor.js';
 
 export interface CastOptions {
   readonly dtype: string;
@@ -29,6 +30,7 @@ export interface QuantizeTensorOptions extends CastOptions {
 
 export class Engine extends Runtime {
   static async create(options: InitOptions = {}): Promise<Engine> {
+    checkObject('options', options);
     if (!options.turbo) return new Engine(...(await Runtime.open(options)));
     if (options.build === 'simd') throw new RangeError("turbo: expected build 'auto' or 'relaxed', got 'simd'");
     const refusal = await prepareTurbo();
@@ -59,9 +61,10 @@ export class Engine extends Runtime {
     return this.fromFloats(values, shape, { dtype: type, scale: 1 });
   }
 
-  /** Float32 values to codes with a scale, chosen from their amax. */
+  /** Float32 values to codes with a scale, chosen from their amax; bfloat16 and float32 need none. */
   quantize(values: ArrayLike<number>, shape: readonly number[], options: QuantizeTensorOptions): Tensor {
     checkLength(values, shape);
+    checkObject('options', options);
     const { scaling = 'tensor' } = options;
     if (isBlockScaling(scaling)) {
       const { dtype, rounding, saturate } = cast(options);
@@ -76,11 +79,15 @@ export class Engine extends Runtime {
         `scaling: expected 'tensor', 'row', 'mx' or { block: [rows, columns] }, got ${JSON.stringify(scaling)}`,
       );
     }
-    return this.fromFloats(values, shape, { ...cast(options), scale: scaling === 'row' ? 'row' : undefined });
+    const given = cast(options);
+    // As wide as float32: a scale that used their range would leave none for products.
+    const wide = given.dtype === 'bfloat16' || given.dtype === 'float32';
+    return this.fromFloats(values, shape, { ...given, scale: wide ? 1 : scaling === 'row' ? 'row' : undefined });
   }
 
   /** Uninitialised memory for a tensor. */
   empty(shape: readonly number[], dtype: string): Tensor {
+    this.checkOpen();
     return empty(this, shape, dtypeOf(dtype));
   }
 
@@ -89,20 +96,18 @@ export class Engine extends Runtime {
    * gives the same bits sooner. It is no use for anything else.
    */
   prepack(w: Tensor): Tensor {
-    checkTensor('w', w);
+    this.checkTensor('w', w);
     checkPlain('prepack', w);
     return prepack(this, w);
   }
 
   /** out = A B in float32 sums over ascending k. Allocates a float32 result unless `out` is given. */
-  matmul(
-    a: Tensor,
-    b: Tensor,
-    { transposeA, transposeB, out }: { transposeA?: boolean; transposeB?: boolean; out?: Tensor } = {},
-  ): Tensor {
-    checkTensor('a', a);
-    checkTensor('b', b);
-    if (out !== undefined) checkTensor('out', out);
+  matmul(a: Tensor, b: Tensor, options: { transposeA?: boolean; transposeB?: boolean; out?: Tensor } = {}): Tensor {
+    checkObject('options', options);
+    const { transposeA, transposeB, out } = options;
+    this.checkTensor('a', a);
+    this.checkTensor('b', b);
+    if (out !== undefined) this.checkTensor('out', out);
     const [aRows, aColumns] = matrixShape(a);
     const [bRows, bColumns] = matrixShape(b);
     const result = out ?? empty(this, [transposeA ? aColumns : aRows, transposeB ? bRows : bColumns], 'float32');
@@ -117,12 +122,14 @@ export class Engine extends Runtime {
 
   /** A float32 copy of the values. */
   read(t: Tensor): Float32Array {
+    this.checkTensor('read', t);
     checkPlain('read', t);
     return t.dtype === 'float32' && t.scaleInv === 1 ? floats(this, t).slice() : read(this, t);
   }
 
   /** A copy of the codes: Uint8Array, Uint16Array or Float32Array by the format's width. */
   codes(t: Tensor): Codes {
+    this.checkTensor('codes', t);
     checkPlain('codes', t);
     const copy = bytes(this, t).slice().buffer;
     return codesArray(t.dtype, copy);
@@ -131,6 +138,7 @@ export class Engine extends Runtime {
   /** Float32 values to codes, on all threads; bit for bit what `encode` of octavo/formats gives for float32 input. */
   encode(values: ArrayLike<number>, options: CastOptions): Codes {
     checkValues(values);
+    checkObject('options', options);
     if (values.length === 0) return codesArray(dtypeOf(options.dtype), new ArrayBuffer(0));
     return this.scoped(() => {
       const source = this.upload(values, [values.length]);
@@ -140,11 +148,14 @@ export class Engine extends Runtime {
 
   /** Codes to float32 values, exactly. */
   decode(codes: Codes, dtype: string): Float32Array {
-    const type = dtypeOf(dtype);
-    if (codes.BYTES_PER_ELEMENT !== formatSpec(type).bytes) {
-      throw new TypeError(
-        `codes: expected ${formatSpec(type).bytes} bytes an element for ${type}, got ${codes.BYTES_PER_ELEMENT}`,
-      );
+    const spec = formatSpec(dtype);
+    const type = spec.name;
+    checkCodes(codes, spec);
+    if (!ArrayBuffer.isView(codes)) throw new TypeError(`codes: expected a typed array, got ${describe(codes)}`);
+    // The kernels look at the bits a format has.
+    const wrong = spec.bits < 8 ? codes.findIndex((code) => code >>> spec.bits !== 0) : -1;
+    if (wrong >= 0) {
+      throw new RangeError(`codes[${wrong}]: expected a code below ${1 << spec.bits} (${type}), got ${codes[wrong]}`);
     }
     if (codes.length === 0) return new Float32Array(0);
     return this.scoped(() => {
@@ -155,20 +166,37 @@ export class Engine extends Runtime {
   }
 
   free(t: Tensor): void {
+    if (!isTensor(t)) throw new TypeError(`free: expected a tensor, got ${describe(t)}`);
     this.arena.free(t.ptr);
     if (scalesAt(t)) this.arena.free(scalesAt(t));
   }
 
-  /** Runs `f` and frees every tensor made inside, except one that it returns. */
+  /** Runs `f`, which must be done when it returns, and frees every tensor made inside, except one that it returns. */
   scope<T>(f: () => T): T {
-    return this.scoped(f, (result) => (isTensor(result) ? addressesOf(result) : []));
+    if (typeof f !== 'function') throw new TypeError(`scope: expected a function, got ${describe(f)}`);
+    const result = this.scoped(f, (made) => (isTensor(made) ? addressesOf(made) : []));
+    if (result instanceof Promise) {
+      throw new TypeError('scope: expected a function that is done when it returns, got a promise');
+    }
+    return result;
   }
 
   private fromFloats(values: ArrayLike<number>, shape: readonly number[], options: QuantizeOptions): Tensor {
     return this.scope(() => quantize(this, this.upload(values, shape), options).codes);
   }
 
+  /** A tensor whose memory is still there: another one's numbers would be read or overwritten without a word. */
+  private checkTensor(name: string, t: Tensor): void {
+    if (!isTensor(t)) throw new TypeError(`${name}: expected a tensor, got ${describe(t)}`);
+    this.checkOpen();
+    checkShape(t.shape);
+    if (!this.arena.holds(t.ptr, bytesOf(t))) {
+      throw new Error(`${name}: expected a live tensor of this engine, got one that was freed or is another's`);
+    }
+  }
+
   private upload(values: ArrayLike<number>, shape: readonly number[]): Tensor {
+    this.checkOpen();
     const t = empty(this, shape, 'float32');
     floats(this, t).set(values);
     return t;
@@ -191,13 +219,13 @@ function checkLength(values: ArrayLike<number>, shape: readonly number[]): void 
 }
 
 function checkValues(values: ArrayLike<number>): void {
-  if (typeof values !== 'object' || values === null || typeof values.length !== 'number') {
-    throw new TypeError(`values: expected an array or typed array of numbers, got ${describe(values)}`);
+  checkArray('values', values);
+  if (ArrayBuffer.isView(values) && typeof values[0] !== 'bigint') return;
+  for (let i = 0; i < values.length; i++) {
+    if (typeof values[i] !== 'number') {
+      throw new TypeError(`values[${i}]: expected a number, got ${describe(values[i])}`);
+    }
   }
-}
-
-function checkTensor(name: string, t: Tensor): void {
-  if (!isTensor(t)) throw new TypeError(`${name}: expected a tensor, got ${describe(t)}`);
 }
 
 function checkPlain(name: string, t: Tensor): void {
@@ -213,5 +241,6 @@ function cast({ dtype, rounding = 'tiesToEven', saturate, seed }: CastOptions) {
   if (rounding === 'stochastic' && !(Number.isSafeInteger(seed) && seed! >= 0)) {
     throw new TypeError(`seed: expected a non-negative safe integer for 'stochastic' rounding, got ${seed}`);
   }
+  if (saturate !== undefined) checkSaturate(saturate);
   return { dtype: dtypeOf(dtype), rounding, saturate, random: { seed: seed ?? 0, stream: 0, step: 0 } };
 }

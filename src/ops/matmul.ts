@@ -109,8 +109,11 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
       throw new RangeError(`matmul: expected ${name} of dtype ${[...OPERANDS].join(', ')}, got ${dtype}`);
     }
   }
-  if (a.prepacked || (b.prepacked && !transposeB)) {
+  if (a.prepacked || out.prepacked || (b.prepacked && !transposeB)) {
     throw new RangeError('matmul: expected a prepacked weight as B with transposeB, got it elsewhere');
+  }
+  if (out.ptr === a.ptr || out.ptr === b.ptr) {
+    throw new RangeError('matmul: expected out with memory of its own, got that of an operand');
   }
   const [aRows, aColumns] = matrixShape(a);
   const [bRows, bColumns] = matrixShape(b);

@@ -1,21 +1,27 @@
 /** Text from a model directory. */
 
-import type { Runtime } from '../engine/runtime.js';
-import { openDirectory, type Store } from '../engine/store.js';
+import { Runtime } from '../engine/runtime.js';
+import type { Store } from '../engine/store.js';
+import { checkObject, describe } from '../formats/spec.js';
 import { type SampleOptions, sample } from '../model/sample.js';
-import { type LoadedModel, loadModelFrom } from './model-files.js';
+import { type LoadedModel, loadModelFrom, storeOf } from './model-files.js';
 
 /** Reads a model directory into an engine: a path where there are files, or a Store. */
-export async function loadModel(source: string | Store, { engine }: { engine: Runtime }): Promise<LoadedModel> {
-  return loadModelFrom(engine, typeof source === 'string' ? await openDirectory(source) : source);
+export async function loadModel(source: string | Store, options: { engine: Runtime }): Promise<LoadedModel> {
+  const store = await storeOf('source', source);
+  checkObject('options', options);
+  const { engine } = options;
+  if (!(engine instanceof Runtime))
+    throw new TypeError(`engine: expected one that init() gave, got ${describe(engine)}`);
+  return loadModelFrom(engine, store);
 }
 
 /** Yields text after the prompt as it is drawn; pieces end at whole characters. The same seed gives the same text everywhere. */
-export function* generate(
-  { model, casts, tokenizer }: LoadedModel,
-  prompt: string,
-  options: SampleOptions,
-): Generator<string> {
+export function* generate(loaded: LoadedModel, prompt: string, options: SampleOptions): Generator<string> {
+  checkObject('model', loaded);
+  if (typeof prompt !== 'string') throw new TypeError(`prompt: expected text, got ${describe(prompt)}`);
+  checkObject('options', options);
+  const { model, casts, tokenizer } = loaded;
   const decoder = tokenizer.streamDecoder();
   for (const id of sample(model, casts, tokenizer.encode(prompt), options)) {
     const text = decoder.push(id);

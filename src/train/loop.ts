@@ -1,6 +1,7 @@
 /** A training run as a stream of events. It prints nothing; with an output directory it keeps checkpoints and a log there. */
 import { hasNodeModules } from '../engine/features.js';
-import { openDirectory, type Store } from '../engine/store.js';
+import type { Store } from '../engine/store.js';
+import { checkObject, describe } from '../formats/spec.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
@@ -11,7 +12,8 @@ import type { AnomalyLine, DoneLine, EvalLine, MetricsLine, SharpnessLine } from
 import { type Anomaly, AnomalyError, LOSS_WINDOW, MAX_FAILURES } from './guard.js';
 import { evalLine, sampleLine, stepLine, summaryOf } from './lines.js';
 import { METRICS_FILE, rewindLog } from './log.js';
-import { digestOfContent, fileDtype, modelFiles } from './model-files.js';
+import { trainingBytes } from './memory.js';
+import { digestOfContent, fileDtype, modelFiles, storeOf } from './model-files.js';
 import {
   type Intervals,
   runIntervals,
@@ -42,6 +44,10 @@ export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
   readonly samplePrompt?: string;
 }
 
+/** All that 32-bit addresses reach. */
+const MEMORY_BYTES = 2 ** 32;
+const gibibytes = (bytes: number) => Number((bytes / 2 ** 30).toFixed(1));
+
 /** Lets signals, messages and timers of the host in between two steps. Browsers make timers wait, in hidden pages for long; not messages. */
 const breathe = () =>
   hasNodeModules()
@@ -57,13 +63,14 @@ const breathe = () =>
 
 /** Trains and yields an event per step, look into one, evaluation, sample and checkpoint. The last one is `done`, or the checkpoint of a run that was stopped. */
 export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine, void> {
+  checkOptions(options);
   const settings = trainSettings(options);
   const intervals = runIntervals(options);
   const tokens = tokensOf(options.data);
   const { train: trainTokens, validation } = splitTokens(tokens, settings.valFraction, settings.blockSize);
   checkByteVocabulary(settings);
-  if (options.samplePrompt === '') throw new RangeError('samplePrompt: expected at least one character, got none');
-  const store = typeof options.outDir === 'string' ? await openDirectory(options.outDir) : options.outDir;
+  checkMemory(settings);
+  const store = options.outDir === undefined ? undefined : await storeOf('outDir', options.outDir);
   if (options.resume && !store) throw new RangeError('outDir: expected the directory of the run to resume, got none');
   const unlock = await store?.lock();
   try {
@@ -88,10 +95,38 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
   }
 }
 
+/** What is not a setting. */
+function checkOptions(options: TrainOptions): void {
+  checkObject('options', options);
+  const { engine, signal, monitorNext, samplePrompt = '\n' } = options;
+  if (typeof samplePrompt !== 'string') {
+    throw new TypeError(`samplePrompt: expected text, got ${describe(samplePrompt)}`);
+  }
+  if (samplePrompt === '') throw new RangeError('samplePrompt: expected at least one character, got none');
+  if (engine !== undefined && !(engine instanceof Engine)) {
+    throw new TypeError(`engine: expected one that init() gave, got ${describe(engine)}`);
+  }
+  if (signal !== undefined && typeof signal?.aborted !== 'boolean') {
+    throw new TypeError(`signal: expected an AbortSignal, got ${describe(signal)}`);
+  }
+  if (monitorNext !== undefined && typeof monitorNext !== 'function') {
+    throw new TypeError(`monitorNext: expected a function, got ${describe(monitorNext)}`);
+  }
+}
+
+/** The estimate may be a fifth too large; what is refused here would fail when it has taken the memory there is. */
+function checkMemory(settings: TrainSettings): void {
+  const bytes = trainingBytes(settings);
+  if (bytes <= 1.2 * MEMORY_BYTES) return;
+  throw new RangeError(
+    `memory: expected a run that fits into ${gibibytes(MEMORY_BYTES)} GiB, got settings that need about ${gibibytes(bytes)} GiB`,
+  );
+}
+
 function tokensOf(data: string | Uint8Array): Uint8Array {
   if (typeof data === 'string') return byteTokenizer.encode(data);
   if (data instanceof Uint8Array) return data;
-  throw new TypeError(`data: expected text or a Uint8Array, got ${data === null ? 'null' : typeof data}`);
+  throw new TypeError(`data: expected text or a Uint8Array, got ${describe(data)}`);
 }
 
 function checkByteVocabulary({ config }: TrainSettings): void {

@@ -1,7 +1,8 @@
 /** A model as a Hugging Face directory: config.json, model.safetensors, tokenizer.json. FP8 linears carry `<name>_scale_inv`. */
 import type { Runtime } from '../engine/runtime.js';
-import type { Store } from '../engine/store.js';
+import { openDirectory, type Store } from '../engine/store.js';
 import { type DType, formatSpec } from '../formats/index.js';
+import { describe } from '../formats/spec.js';
 import { fromHuggingFaceConfig, toHuggingFaceConfig } from '../interop/config.js';
 import { FileError, quote } from '../interop/errors.js';
 import {
@@ -123,6 +124,13 @@ export function digestOfContent(rt: Runtime, content: Uint8Array): string {
     new Uint8Array(rt.arena.buffer, ptr, content.length).set(content);
     return digestOfBytes(rt, ptr, content.length);
   });
+}
+
+/** A place for files: a directory by its path, or a Store as it is. */
+export async function storeOf(name: string, source: string | Store): Promise<Store> {
+  if (typeof source === 'string') return openDirectory(source);
+  if (typeof source === 'object' && typeof source?.read === 'function') return source;
+  throw new TypeError(`${name}: expected the path of a directory or a Store, got ${describe(source)}`);
 }
 
 /** What `use` makes of a file; a refusal names the file. */

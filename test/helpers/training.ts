@@ -139,6 +139,8 @@ export async function events(options: TrainOptions): Promise<MetricsLine[]> {
   return all;
 }
 
+export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
 export const stepsOf = (lines: readonly MetricsLine[]): StepLine[] => lines.filter((line) => line.type === 'step');
 export const evalsOf = (lines: readonly MetricsLine[]): EvalLine[] => lines.filter((line) => line.type === 'eval');
 export const doneOf = (lines: readonly MetricsLine[]): DoneLine => {
