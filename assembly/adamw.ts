@@ -93,8 +93,8 @@ export function adamwAmax(
 }
 
 /**
- * Units: ADAMW_ELEMENTS elements. Writes the new m, v, w as value * scale, saturating, rounded by `mode`; stochastic rounding takes its
- * words from streams `stream` (m), `stream` + 1 (v) and `stream` + 2 (w).
+ * Units: ADAMW_ELEMENTS elements. Writes the new m, v, w as value * scale, saturating, m and v rounded by `mode`, w by `wMode`; stochastic
+ * rounding takes its words from streams `stream` (m), `stream` + 1 (v) and `stream` + 2 (w).
  */
 export function adamwUpdate(
   begin: i32, end: i32, scratch: usize,
@@ -102,7 +102,7 @@ export function adamwUpdate(
   m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
   beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, mScales: usize, vScales: usize, group: i32, expanded: i32,
   mScale: f32, vScale: f32, wScale: f32,
-  mode: i32, stream: u32, time: u32, seedLow: u32, seedHigh: u32,
+  mode: i32, wMode: i32, stream: u32, time: u32, seedLow: u32, seedHigh: u32,
 ): void {
   const vs = scratch + ADAMW_ELEMENTS * 4;
   const ws = vs + ADAMW_ELEMENTS * 4;
@@ -124,7 +124,7 @@ export function adamwUpdate(
     moments.store(
       vDtype, vs, v + <usize>first * bytesOf(vDtype), n, vScale, vScales ? vScales + number : 0, group, expanded, words, mode,
     );
-    if (random) fillRandom(words, first, n, stream + 2, time, seedLow, seedHigh);
-    encodeRow(wDtype, ws, w + <usize>first * bytesOf(wDtype), n, wScale, words, mode, true, 0);
+    if (wMode === rounding.stochastic) fillRandom(words, first, n, stream + 2, time, seedLow, seedHigh);
+    encodeRow(wDtype, ws, w + <usize>first * bytesOf(wDtype), n, wScale, words, wMode, true, 0);
   }
 }

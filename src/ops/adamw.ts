@@ -34,6 +34,12 @@ export function momentScalesShape(scaling: MomentScaling, dtype: DType, count: n
   return group > 0 && scaled(dtype) ? [Math.ceil(count / group), words] : undefined;
 }
 
+/** Random words for new states, and which take them; both unless it says otherwise. */
+export interface StateRandom extends RandomPosition {
+  readonly moments?: boolean;
+  readonly master?: boolean;
+}
+
 export interface AdamwStep {
   readonly learningRate: number;
   readonly beta1: number;
@@ -64,15 +70,15 @@ function powerScale(amax: number, t: Tensor): { scale: number; scaleInv: number 
 export const ADAMW_STREAMS = 3;
 
 /**
- * One update of one parameter by its float32 gradient. The new states are rounded to nearest, or, with `random`, stochastically with the
- * words of its stream and the two after it.
+ * One update of one parameter by its float32 gradient. The new states are rounded to nearest, or, those that `random` names, stochastically
+ * with the words of its stream and the two after it.
  */
 export function adamw(
   rt: Runtime,
   state: ParameterState,
   grad: Tensor,
   step: AdamwStep,
-  random?: RandomPosition,
+  random?: StateRandom,
   scaling: MomentScaling = 'tensor',
 ): ParameterState {
   const { master, firstMoment, secondMoment, firstScales, secondScales } = state;
@@ -111,11 +117,11 @@ export function adamw(
   }
   const [m, v, w] = scales;
   const { seed, stream, step: time } = random ?? { seed: 0, stream: 0, step: 0 };
-  const mode = random ? STOCHASTIC : TIES_TO_EVEN;
+  const mode = (stochastic = true) => (random && stochastic ? STOCHASTIC : TIES_TO_EVEN);
   // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
     'adamwUpdate', units, SCRATCH, ...common, m.scale, v.scale, w.scale,
-    mode, stream, time, seed >>> 0, Math.floor(seed / 0x100000000),
+    mode(random?.moments), mode(random?.master), stream, time, seed >>> 0, Math.floor(seed / 0x100000000),
   );
   return {
     ...state,

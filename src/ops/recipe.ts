@@ -78,8 +78,9 @@ export interface Recipe {
   readonly secondMoment: DType;
   /** Of moments narrower than BF16. */
   readonly momentScaling: MomentScaling;
-  /** How new optimizer state is rounded to these formats. */
-  readonly stateRounding: 'tiesToEven' | 'stochastic';
+  /** How new moments, and new masters, are rounded to these formats. */
+  readonly momentRounding: 'tiesToEven' | 'stochastic';
+  readonly masterRounding: 'tiesToEven' | 'stochastic';
   readonly reduce?: Reduction;
 }
 
@@ -98,7 +99,8 @@ const fp8: Recipe = {
   firstMoment: 'float8_e4m3fn',
   secondMoment: 'float8_e5m2',
   momentScaling: 'tensor',
-  stateRounding: 'stochastic',
+  momentRounding: 'stochastic',
+  masterRounding: 'stochastic',
 };
 
 const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
@@ -116,7 +118,8 @@ const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
   firstMoment: 'float32',
   secondMoment: 'float32',
   momentScaling: 'tensor',
-  stateRounding: 'tiesToEven',
+  momentRounding: 'tiesToEven',
+  masterRounding: 'tiesToEven',
 });
 
 /** E4M3 everywhere, with scales that are local enough to need neither E5M2 nor smoothing. */
@@ -205,7 +208,8 @@ const fieldsOf = (mode: unknown): Fields => ({
   firstMoment: OPERANDS,
   secondMoment: OPERANDS,
   momentScaling: MOMENT_SCALINGS,
-  stateRounding: ROUNDINGS,
+  momentRounding: ROUNDINGS,
+  masterRounding: ROUNDINGS,
 });
 
 function refuse(field: string, expected: string, value: unknown): never {

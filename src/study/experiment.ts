@@ -33,8 +33,9 @@ export interface Experiment {
   readonly settings: JsonRecord;
   /** In the order of the report: lines are drawn by the first. */
   readonly axes: Readonly<Record<string, readonly AxisValue[]>>;
-  /** Seeds are 1 ... n. */
+  /** How many, one after the other from the first. */
   readonly seeds: number;
+  readonly firstSeed: number;
   /** Of training, for each run; whole steps, rounded up. */
   readonly tokens: number;
   /** Evaluations in each run, evenly spaced. */
@@ -50,7 +51,7 @@ export interface Experiment {
 
 export type Size = 'full' | 'quick';
 
-const DEFAULTS = { evaluations: 20, measures: ['val_loss'], divergence: {} } as const;
+const DEFAULTS = { firstSeed: 1, evaluations: 20, measures: ['val_loss'], divergence: {} } as const;
 /** A fifth above what it had learnt is no fluctuation of an evaluation; ln 256 is the loss of a guess. */
 const DIVERGENCE: Divergence = { rise: 1.2, maxLoss: 5.55 };
 
@@ -61,6 +62,7 @@ const FIELDS = [
   'settings',
   'axes',
   'seeds',
+  'firstSeed',
   'tokens',
   'evaluations',
   'measures',
@@ -70,7 +72,7 @@ const FIELDS = [
   'quick',
 ];
 /** What `quick` may say otherwise. */
-const QUICK_FIELDS = ['settings', 'axes', 'seeds', 'tokens', 'evaluations'];
+const QUICK_FIELDS = ['settings', 'axes', 'seeds', 'firstSeed', 'tokens', 'evaluations'];
 
 /** Set by the study itself. */
 const OWN = ['steps', 'seed'];
@@ -125,6 +127,7 @@ function checked(file: JsonRecord): Experiment {
     settings,
     axes,
     seeds: whole('seeds', file.seeds),
+    firstSeed: whole('firstSeed', file.firstSeed ?? DEFAULTS.firstSeed),
     tokens: whole('tokens', file.tokens),
     evaluations: whole('evaluations', file.evaluations ?? DEFAULTS.evaluations),
     measures: measuresOf(file.measures ?? DEFAULTS.measures),

@@ -7,7 +7,7 @@ import { DataOrder } from '../train/data.js';
 import { AnomalyError } from '../train/guard.js';
 import type { TrainSettings } from '../train/options.js';
 import { freeState, initialState, stateDigest } from '../train/state.js';
-import { evaluate, trainStep } from '../train/step.js';
+import { evaluate, evaluateTraining, trainStep } from '../train/step.js';
 
 /** Of what a run leaves behind, and of how a study reads it. */
 const VERSION = 1;
@@ -33,7 +33,8 @@ export function fingerprint(rt: Runtime, settings: TrainSettings): string {
   try {
     const data = new DataOrder(text, probe.blockSize, probe.seed);
     for (let step = 0; step < STEPS; step++) trainStep(rt, probe, state, data);
-    return `${VERSION} ${stateDigest(rt, state)} ${evaluate(rt, probe, state, text)}`;
+    const losses = [evaluate, evaluateTraining].map((loss) => loss(rt, probe, state, text));
+    return `${VERSION} ${stateDigest(rt, state)} ${losses.join(' ')}`;
   } catch (error) {
     if (error instanceof AnomalyError) return `${VERSION} ${error.message}`;
     throw error;

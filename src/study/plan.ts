@@ -5,6 +5,7 @@ import { digestOfContent } from '../train/model-files.js';
 import { type Intervals, type TrainSettings, type TrainSettingsInput, trainSettings } from '../train/options.js';
 import type { AxisValue, Experiment, Json } from './experiment.js';
 import { fingerprint } from './fingerprint.js';
+import { MEASURES } from './measures.js';
 
 /** A place in the grid: the name of one value of each axis. Runs of one cell differ by seed. */
 export type Cell = Readonly<Record<string, string>>;
@@ -16,6 +17,8 @@ export interface PlannedRun {
   readonly seed: number;
   readonly settings: TrainSettings;
   readonly intervals: Partial<Intervals>;
+  /** Whether evaluations also give the loss in the precision of training. */
+  readonly evaluateTraining: boolean;
   readonly tokens: number;
 }
 
@@ -45,9 +48,10 @@ export function planOf(rt: Runtime, experiment: Experiment, data: Uint8Array): P
     const settings = inCell(cell, () => trainSettings(settingsOf(experiment, values)));
     const code = fingerprint(rt, settings);
     return Array.from({ length: experiment.seeds }, (_, i) => {
-      const run = planned(experiment, { ...settings, seed: i + 1 });
-      const identity = JSON.stringify([run.settings, run.intervals, dataDigest, code]);
-      return { digest: digestOfContent(rt, new TextEncoder().encode(identity)), cell, seed: i + 1, ...run };
+      const seed = experiment.firstSeed + i;
+      const run = planned(experiment, { ...settings, seed });
+      const identity = JSON.stringify([run.settings, run.intervals, run.evaluateTraining, dataDigest, code]);
+      return { digest: digestOfContent(rt, new TextEncoder().encode(identity)), cell, seed, ...run };
     });
   });
 }
@@ -65,14 +69,21 @@ function inCell<T>(cell: Cell, make: () => T): T {
 function planned({ evaluations, measures }: Experiment, settings: TrainSettings) {
   const { steps } = settings;
   const evalInterval = Math.ceil(steps / evaluations);
+  const needs = new Set(measures.map((name) => MEASURES[name].needs));
   // Checkpoints come by the clock: they change nothing, and an interrupted run loses minutes at most.
   const intervals = {
     evalInterval,
     checkpointInterval: Number.MAX_SAFE_INTEGER,
     checkpointMinutes: 2,
-    ...(measures.includes('sharpness') && { sharpnessInterval: evalInterval }),
+    ...(needs.has('sharpness') && { sharpnessInterval: evalInterval }),
+    ...(needs.has('monitor') && { monitorInterval: evalInterval }),
   };
-  return { settings, intervals, tokens: steps * tokensPerStep(settings) };
+  return {
+    settings,
+    intervals,
+    evaluateTraining: needs.has('evaluateTraining'),
+    tokens: steps * tokensPerStep(settings),
+  };
 }
 
 const tokensPerStep = ({ batchSize, gradientAccumulation, blockSize }: TrainSettings): number =>

@@ -77,9 +77,12 @@ export function runRecord(experiment: Experiment, run: PlannedRun, lines: readon
     stateDigest: done?.digest ?? null,
     diverged: divergenceOf(experiment.divergence, lines),
     measures,
-    curves,
+    curves: Object.fromEntries(Object.entries(curves).map(([name, curve]) => [name, drawn(curve)])),
   };
 }
+
+/** As many digits as a chart can show. */
+const drawn = ({ step, value }: Curve): Curve => ({ step, value: value.map((x) => Number(x.toPrecision(5))) });
 
 /** The criterion: an anomaly that ended the run, or a final validation loss that rose or never fell. */
 export function divergenceOf(

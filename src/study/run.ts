@@ -48,7 +48,8 @@ export async function execute(run: PlannedRun, options: RunOptions): Promise<Run
   const known = await resultIn(store);
   if (known) return known;
   const resume = (await fileOfRun(store)) !== undefined;
-  const events = train({ ...run.settings, ...run.intervals, data, engine, outDir: store, resume, signal });
+  const { settings, intervals, evaluateTraining } = run;
+  const events = train({ ...settings, ...intervals, evaluateTraining, data, engine, outDir: store, resume, signal });
   let last: MetricsLine | undefined;
   let seconds = 0;
   try {

@@ -62,6 +62,8 @@ export interface EvalLine {
   step: number;
   val_loss: number;
   val_bits_per_byte: number;
+  /** Where it was asked for: the loss in the precision of training, where val_loss is that of the model as it is saved. */
+  val_loss_in_training?: number;
 }
 
 export interface SharpnessLine {

@@ -26,7 +26,7 @@ import { RunOutput, TrainingError } from './output.js';
 import { isRewindPoint, rewindPointOf, rewound } from './rewind.js';
 import { sharpness } from './sharpness.js';
 import { freeState, inferenceModel, initialState, nonFiniteParameter, type TrainingState } from './state.js';
-import { evaluate, type StepResult, trainStep } from './step.js';
+import { evaluate, evaluateTraining, type StepResult, trainStep } from './step.js';
 
 export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
   /** Text (UTF-8) or bytes; the tokens are its bytes. */
@@ -38,6 +38,8 @@ export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
   readonly engine?: Engine;
   /** Finishes the step under way, saves, and ends. */
   readonly signal?: AbortSignal;
+  /** Evaluations also give the loss in the precision of training. */
+  readonly evaluateTraining?: boolean;
   /** Asked before each step: whether to look into it, whatever the interval. */
   readonly monitorNext?: () => boolean;
   /** What samples begin with; default a new line. */
@@ -304,8 +306,11 @@ class Run {
     const { step } = this.state;
     const loss = evaluate(this.engine, this.settings, this.state, validation, windows);
     if (!Number.isFinite(loss)) yield* this.fail(step, `step ${step}: expected a finite validation loss, got ${loss}`);
-    const line = await this.output.log(evalLine(step, loss));
-    yield line;
+    const line = evalLine(step, loss);
+    if (this.options.evaluateTraining) {
+      line.val_loss_in_training = evaluateTraining(this.engine, this.settings, this.state, validation, windows);
+    }
+    yield await this.output.log(line);
     return line;
   }
 

@@ -13,7 +13,7 @@ import { exp, log } from '../ops/math.js';
 import { dequantize } from '../ops/quantize.js';
 import { floats, upload } from '../ops/tensor.js';
 import type { TrainSettings } from './options.js';
-import { inferenceCasts, inferenceModel, type TrainingState } from './state.js';
+import { type TrainingState, withTrainingPass } from './state.js';
 
 /** Half the side of the box, in |z| + 1. */
 export const SHARPNESS_EPS = 1e-3;
@@ -36,13 +36,11 @@ export function logitSharpness(logits: ArrayLike<number>, target: number, eps = 
   return (100 * (lossOfLogits(corner, target) - before)) / (1 + before);
 }
 
-/** Mean over last tokens of held-out windows, of the model as it is saved. */
+/** Mean over last tokens of held-out windows, in the forward pass of training. */
 export function sharpness(rt: Runtime, settings: TrainSettings, state: TrainingState, tokens: Uint8Array): number {
   const { blockSize } = settings;
   const windows = Math.min(WINDOWS, Math.floor((tokens.length - 1) / blockSize));
-  return rt.scoped(() => {
-    const model = inferenceModel(rt, settings, state);
-    const casts = inferenceCasts(rt, settings.recipe);
+  return withTrainingPass(rt, settings, state, (model, casts) => {
     let sum = 0;
     for (let end = blockSize; end <= windows * blockSize; end += blockSize) {
       const last = rt.scoped(() => {

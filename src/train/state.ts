@@ -2,12 +2,13 @@
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import {
+  type Casts,
   type ChannelScale,
   channelScale,
   InferenceCasts,
   type Operand,
   Scales,
-  type TrainingCasts,
+  TrainingCasts,
 } from '../model/casts.js';
 import { initialValues } from '../model/init.js';
 import { type Parameter, parametersOf } from '../model/params.js';
@@ -183,6 +184,23 @@ function foldedFactors(
   const factors = empty(rt, [2 * seen.previous.length], 'float32');
   floats(rt, factors).fill(1).set(floats(rt, inverse), seen.previous.length);
   return { rowFactor: factors.ptr };
+}
+
+/** Gives `use` the model as the next training step sees it, with the recipe's own formats and scales; the state stays as it was. */
+export function withTrainingPass<T>(
+  rt: Runtime,
+  settings: TrainSettings,
+  state: TrainingState,
+  use: (model: Model, casts: Casts) => T,
+): T {
+  return rt.scoped(() => {
+    const casts = new TrainingCasts(rt, settings.recipe, state.scales, settings.seed, state.step + 1);
+    try {
+      return use(trainingModel(rt, settings, state, casts), casts);
+    } finally {
+      state.scales.discard();
+    }
+  });
 }
 
 export const inferenceCasts = (rt: Runtime, recipe: Recipe): InferenceCasts =>

@@ -1,6 +1,6 @@
 /** One optimizer step: weights to operands, forward and backward over the batches, clip, update, new scales. */
 import type { Runtime } from '../engine/runtime.js';
-import { type RoleHealth, TrainingCasts } from '../model/casts.js';
+import { type Casts, type RoleHealth, TrainingCasts } from '../model/casts.js';
 import { OPTIMIZER_STREAM } from '../model/init.js';
 import { Monitor } from '../model/monitor.js';
 import { backward, forward, type Gradients, type Model } from '../model/transformer.js';
@@ -16,7 +16,7 @@ import { AnomalyError, findAnomaly } from './guard.js';
 import { monitorLine } from './monitor.js';
 import { type TrainSettings, tokensPerStep } from './options.js';
 import { learningRateAt } from './schedule.js';
-import { inferenceCasts, inferenceModel, type TrainingState, trainingModel } from './state.js';
+import { inferenceCasts, inferenceModel, type TrainingState, trainingModel, withTrainingPass } from './state.js';
 
 export interface StepResult {
   /** Mean cross-entropy in nats per token, over the step's batches, before the update. */
@@ -116,10 +116,14 @@ function update(
     gradScale: gradClip > 0 && gradNorm > gradClip ? gradClip / gradNorm : 1,
   };
   const { recipe, seed } = settings;
+  const stochastic = {
+    moments: recipe.momentRounding === 'stochastic',
+    master: recipe.masterRounding === 'stochastic',
+  };
   state.table.forEach(({ name, decay }, i) => {
     const hyper = { ...shared, weightDecay: decay ? weightDecay : 0 };
     const stream = OPTIMIZER_STREAM + ADAMW_STREAMS * i;
-    const random = recipe.stateRounding === 'stochastic' ? { seed, stream, step } : undefined;
+    const random = { seed, stream, step, ...stochastic };
     const before = state.parameters.get(name)!;
     state.parameters.set(name, adamw(rt, before, gradients.get(name)!, hyper, random, recipe.momentScaling));
   });
@@ -147,6 +151,22 @@ export function evaluate(
   });
 }
 
+/** The same in the precision of training: block scales, delayed scales, reduced bits and all. */
+export function evaluateTraining(
+  rt: Runtime,
+  settings: TrainSettings,
+  state: TrainingState,
+  tokens: Uint8Array,
+  windows?: number,
+): number {
+  return withTrainingPass(
+    rt,
+    settings,
+    state,
+    (model, casts) => meanLoss(model, casts, tokens, settings.blockSize, windows).loss,
+  );
+}
+
 /** Sequences per pass of an evaluation. Rows do not depend on each other, so any number gives the same losses. */
 const EVAL_BATCH = 8;
 /**
@@ -158,7 +178,7 @@ const CONTEXT_SHARE = 1 / 4;
 /** Mean loss in nats over the tokens of as many windows as there are, or `limit`; and how many tokens that is. */
 export function meanLoss(
   model: Model,
-  casts: ReturnType<typeof inferenceCasts>,
+  casts: Casts,
   tokens: Uint8Array,
   blockSize: number,
   limit = Number.POSITIVE_INFINITY,

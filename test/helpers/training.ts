@@ -51,7 +51,8 @@ export const SCALINGS: readonly Recipe[] = [
     masterWeight: 'float32',
     secondMoment: 'float8_e4m3fn',
     momentScaling: 'group-128-expanded',
-    stateRounding: 'tiesToEven',
+    momentRounding: 'tiesToEven',
+    masterRounding: 'tiesToEven',
   },
   {
     ...RECIPES.fp8,

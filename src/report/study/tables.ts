@@ -61,7 +61,7 @@ export function divergenceHtml({ experiment, cells, runs }: Results): string {
   const measure = experiment.measures[0];
   const tables = [...maps].map(([rest, some]) => {
     const columns = some.map((cell) => ({ name: cell.cell[across], runs: runsOf(cell, runs) }));
-    const seeds = Array.from({ length: experiment.seeds }, (_, i) => i + 1);
+    const seeds = Array.from({ length: experiment.seeds }, (_, i) => experiment.firstSeed + i);
     const rows = seeds.map(
       (seed) =>
         `<tr><th scope="row">seed ${seed}</th>${columns
