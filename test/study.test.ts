@@ -119,7 +119,7 @@ describe('an experiment', () => {
     [{ axes: { recipes: ['fp8'] } }, 'TypeError: axes.recipes: expected a setting of'],
     [{ axes: { a: [{ name: 'x', set: { recipee: 'fp8' } }] } }, 'axes.a[0].set: expected a setting of'],
     [{ axes: {} }, 'RangeError: axes: expected at least one, got none'],
-    [{ measures: ['loss'] }, 'RangeError: measures: expected some of val_loss, train_loss'],
+    [{ measures: ['loss'] }, 'RangeError: measures: expected some of val_loss, val_loss_in_training, train_loss'],
     [{ baseline: { recipe: 'f32' } }, 'RangeError: baseline.recipe: expected one of bf16, fp8, got "f32"'],
     [{ baseline: { seed: 1 } }, 'TypeError: baseline: expected an axis of recipe, learningRate, got "seed"'],
     [{ divergence: { rise: 1 } }, 'RangeError: divergence.rise: expected a number above 1, got 1'],
