@@ -166,6 +166,20 @@ function section(file) {
 const results = ordered(newestResults());
 const [main] = results;
 
+/** Tokens a second of a step of the demo's model, by the names of recipes, and a sentence that says where they come from. */
+export function stepSpeeds() {
+  const file = results.find((each) => ofKind(each, 'demo step').length > 0);
+  const command = "`npm run bench -- --filter 'training step, .* 4 x 256' --json`";
+  if (!file) return { from: `Speeds are not measured yet: ${command}.`, speeds: new Map() };
+  const { parameters, tokens, rows } = ofKind(file, 'demo step').sort((a, b) => a.parameters - b.parameters)[0];
+  const model = `${parameters.toLocaleString('en')} parameters, ${tokens} tokens a step`;
+  const where = `${file.machine.cpu}, ${file.runtime}, build \`${file.build}\`, ${file.threads} thread${file.threads > 1 ? 's' : ''}`;
+  return {
+    from: `Speeds: the demo's model (${model}), median of ${file.rounds} interleaved rounds on ${where}; ${command}.`,
+    speeds: new Map(rows.map(({ name, rate }) => [name, rate])),
+  };
+}
+
 /** Everything, for docs/benchmarks.md. */
 export const tables = () => (main ? results.map(section).join('\n\n') : NONE);
 

@@ -7,7 +7,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { charts, tables } from '../bench/report.mjs';
+import { charts, stepSpeeds, tables } from '../bench/report.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (path) => readFileSync(join(ROOT, path), 'utf8');
@@ -89,20 +89,23 @@ async function recipes() {
   ]);
 }
 
-/** What each recipe keeps of a matrix between steps; one of 2^20 elements, which all groups divide. */
-async function stateBytes() {
+/** What each recipe costs: the speed of a step, as measured, and what it keeps of a matrix of 2^20 elements, which all groups divide. */
+async function costs() {
+  const { COSTED } = await import('../bench/recipes.mjs');
   const { RECIPES } = await import('../dist/train/index.js');
   const { matrixStateBytes } = await import('../dist/train/state.js');
-  const torchao = { ...RECIPES.f32, firstMoment: 'float8_e4m3fn', secondMoment: 'float8_e4m3fn' };
-  const rows = [
-    ...Object.entries(RECIPES).map(([name, recipe]) => [code(name), recipe]),
-    ['float32 master, E4M3 moments in blocks of 256', { ...torchao, momentScaling: 'block-256' }],
-    ['float32 master, E4M3 moments in expanded groups of 128', { ...torchao, momentScaling: 'group-128-expanded' }],
-  ];
-  return table([
-    ['recipe', 'bytes per parameter of a matrix'],
-    ...rows.map(([name, recipe]) => [name, String(Number(matrixStateBytes(recipe, 2 ** 20).toFixed(3)))]),
-  ]);
+  const { from, speeds } = stepSpeeds();
+  const reference = speeds.get('bf16');
+  const rows = COSTED.map((recipe) => {
+    const speed = speeds.get(recipe.name);
+    return [
+      Object.hasOwn(RECIPES, recipe.name) ? code(recipe.name) : recipe.name,
+      speed ? Math.round(speed).toLocaleString('en') : 'not measured yet',
+      speed && reference ? (speed / reference).toFixed(2) : '',
+      String(Number(matrixStateBytes(recipe, 2 ** 20).toFixed(3))),
+    ];
+  });
+  return `${table([['recipe', 'tokens/s', 'against `bf16`', 'bytes of state per parameter of a matrix'], ...rows])}\n\n${from}`;
 }
 
 /** The options of one `octavo` command, as its help gives them. */
@@ -170,7 +173,7 @@ const PARTS = {
   'docs/architecture.md': { files },
   'docs/benchmarks.md': { charts: pictures, results: tables },
   'docs/numerics.md': { formats, overflow, recipes },
-  'docs/recipes.md': { 'state-bytes': stateBytes },
+  'docs/recipes.md': { costs },
   'docs/training.md': {
     'train-flags': flagsOf('train'),
     'generate-flags': flagsOf('generate'),

@@ -12,9 +12,10 @@ import { trainSettings } from '../../dist/train/options.js';
 import { inferenceCasts, inferenceModel, initialState, stateDigest } from '../../dist/train/state.js';
 import { trainStep } from '../../dist/train/step.js';
 import { logits64, loss64 } from '../llama64.mjs';
+import { COSTED } from '../recipes.mjs';
 import { tokens } from '../work.mjs';
 
-/** f32, the last of the recipes, is what the others are held against. Generation does not depend on how scales were chosen in training. */
+/** f32 is what the others are held against. Generation does not depend on how scales were chosen in training. */
 const GENERATORS = ['f32', 'bf16', 'fp8'];
 /**
  * How far a loss, and the root mean square of the logits relative to their own, may lie from float64. Measured on the demo's second step:
@@ -29,10 +30,14 @@ export const modelCases = ({ models, generations, text }) => {
     recipes.map((recipe) => make(context, settingsOf(model, recipe), text));
   const parametersOf = ({ config, blockSize }) => parameterCount(trainSettings({ config, blockSize }).config);
   return [
-    ...models.map((model) => ({
+    ...models.map((model, i) => ({
       name: `training step, ${parametersOf(model)} parameters, ${model.batchSize} x ${model.blockSize} tokens`,
       detail: { kind: 'demo step', parameters: parametersOf(model), tokens: model.batchSize * model.blockSize },
-      prepare: contenders(model, stepper, Object.keys(RECIPES).reverse()),
+      // The first of the models is the one of docs/recipes.md.
+      prepare: contenders(model, stepper, [
+        RECIPES.f32,
+        ...(i === 0 ? COSTED : Object.values(RECIPES)).filter(({ name }) => name !== 'f32'),
+      ]),
     })),
     ...generations.map(({ newTokens, ...model }) => ({
       name: `generation, ${parametersOf(model)} parameters, ${newTokens} tokens`,

@@ -44,7 +44,7 @@ export interface Experiment {
   readonly measures: readonly MeasureName[];
   /** A value for some of the axes: what the others are compared with, where the rest is equal. */
   readonly baseline: Readonly<Record<string, string>>;
-  /** Relative difference to the baseline within which the first measure counts as the same. */
+  /** Relative difference to the baseline within which a validation loss counts as the same. */
   readonly within?: number;
   readonly divergence: Divergence;
 }

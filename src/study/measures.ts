@@ -15,6 +15,8 @@ export interface Measure {
   /** Of a run of `steps` steps. */
   readonly curve: (lines: readonly MetricsLine[], steps: number) => Curve;
   readonly number: (curve: Curve) => number | undefined;
+  /** Whether the experiment's bound is for it. */
+  readonly bounded?: true;
   /** What a run's log has only where it is asked for, with every evaluation. */
   readonly needs?: 'sharpness' | 'monitor' | 'evaluateTraining';
 }
@@ -102,6 +104,7 @@ const MEASURE_RECORDS = {
     words: ['worse', 'better'],
     curve: points((line) => (line.type === 'eval' ? line.val_loss : undefined)),
     number: last,
+    bounded: true,
   },
   val_loss_in_training: {
     title: 'Validation loss in training precision',
@@ -109,6 +112,7 @@ const MEASURE_RECORDS = {
     words: ['worse', 'better'],
     curve: points((line) => (line.type === 'eval' ? line.val_loss_in_training : undefined)),
     number: last,
+    bounded: true,
     needs: 'evaluateTraining',
   },
   train_loss: {

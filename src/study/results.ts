@@ -113,8 +113,8 @@ export function resultsOf(
     const own = runs.filter((run) => sameCell(run.cell, cell));
     const other = Object.keys(experiment.baseline).length > 0 ? baselineOf(cell, experiment.baseline) : undefined;
     const base = other && runs.filter((run) => sameCell(run.cell, other));
-    const measures = experiment.measures.map((name, i) => {
-      const within = i === 0 ? boundOf(values, experiment.within) : undefined;
+    const measures = experiment.measures.map((name) => {
+      const within = MEASURES[name].bounded && boundOf(values, experiment.within);
       return [
         name,
         {
