@@ -78,8 +78,11 @@ describe('a recipe', () => {
       { ...SMOOTH_CHANNEL, forward: { input: 'bfloat16' } },
       /^recipe\.forward\.weight: expected one of .*, got nothing$/,
     ],
-    [{ ...SMOOTH_CHANNEL, forward: 'bfloat16' }, /^recipe\.forward: expected a field of storage, forward\.input, /],
-    [{ ...SMOOTH_CHANNEL, margin: 1 }, /^recipe\.margin: expected a field of storage, /],
+    [{ ...SMOOTH_CHANNEL, forward: 'bfloat16' }, 'recipe.forward: expected a record of input, weight, got "bfloat16"'],
+    [
+      { ...SMOOTH_CHANNEL, margin: 1 },
+      /^recipe\.margin: expected a field of name, storage, forward, backward, .*, reduce$/,
+    ],
     [
       { ...SMOOTH_CHANNEL, scaling: { mode: 'dynamic' } },
       'recipe.scaling.mode: expected one of none, delayed, current, row, block, mx, got "dynamic"',
@@ -89,13 +92,16 @@ describe('a recipe', () => {
       'recipe.scaling.history: expected an integer from 1 to 1024, got 0',
     ],
     [{ ...SMOOTH_CHANNEL, scaling: { mode: 'mx' } }, 'recipe.scaling.scale: expected one of rceil, floor, got nothing'],
-    [{ ...SMOOTH_CHANNEL, scaling: { mode: 'current', margin: 1 } }, /^recipe\.scaling\.margin: expected a field of /],
+    [{ ...SMOOTH_CHANNEL, scaling: { mode: 'current', margin: 1 } }, 'recipe.scaling.margin: expected a field of mode'],
     [
       { ...SMOOTH_CHANNEL, scaling: { mode: 'none' } },
       'recipe.scaling.mode: expected one of delayed, current, row, block, mx for operands of 8 bits, got "none"',
     ],
     [{ ...SMOOTH_CHANNEL, outlierClip: 0.6 }, 'recipe.outlierClip: expected a number from 0 to 0.5, got 0.6'],
-    [{ ...RECIPES.bf16, outlierClip: 0.1 }, 'recipe.outlierClip: expected 0 without operands of 8 bits, got 0.1'],
+    [
+      { ...RECIPES.bf16, outlierClip: 0.1 },
+      'recipe.outlierClip: expected 0 for operands that are not cast to 8 bits, got 0.1',
+    ],
     [
       { ...RECIPES.bf16, reduce: { ...E8M3, format: 'E8M8' } },
       'recipe.reduce.format: expected one of E2M0 to E8M7 for these operands, got "E8M8"',
@@ -118,14 +124,29 @@ describe('a recipe', () => {
     ],
     [
       { ...RECIPES.bf16, momentScaling: 'block-256' },
-      'recipe.momentScaling: expected tensor for moments of float32 and float32, got "block-256"',
+      'recipe.momentScaling: expected tensor for moments of float32 and float32, which have no scales, got "block-256"',
     ],
     [
       { ...RECIPES['fp8-current'], gradOutputScale: 'adaptive' },
-      'recipe.gradOutputScale: expected scaling without delayed scales and a gradOutput of 8 bits, got "adaptive"',
+      'recipe.gradOutputScale: expected scaling where scales are not delayed or gradOutput has no 8 bits, got "adaptive"',
     ],
-    [{}, 'recipe.name: expected a string, got undefined'],
+    [{ ...SMOOTH_CHANNEL, scaling: 'delayed' }, 'recipe.scaling: expected a record of mode, got "delayed"'],
+    [
+      { ...SMOOTH_CHANNEL, forward: { ...SMOOTH_CHANNEL.forward, gradOutput: 'float8_e5m2' } },
+      'recipe.forward.gradOutput: expected a field of input, weight',
+    ],
+    [
+      { ...SMOOTH_CHANNEL, masterWeight: { dtype: 'float16' } },
+      /^recipe\.masterWeight: expected one of .*, got \{"dtype":"float16"\}$/,
+    ],
+    [
+      { ...SMOOTH_CHANNEL, scaling: { ...SMOOTH_CHANNEL.scaling, margin: Number.NaN } },
+      'recipe.scaling.margin: expected an integer from 0 to 16, got NaN',
+    ],
+    [{}, 'recipe.name: expected a string, got nothing'],
     [7, 'recipe: expected a name or a record, got 7'],
+    [null, 'recipe: expected a name or a record, got null'],
+    [['fp8'], 'recipe: expected a name or a record, got ["fp8"]'],
   ])('%j is none: the field is named, and its choices', (recipe, message) => {
     expect(() => recipeOf(recipe as Recipe)).toThrow(message);
     expect(() => trainSettings({ ...QUICK, recipe: recipe as Recipe })).toThrow(message);

@@ -213,25 +213,24 @@ const fieldsOf = (mode: unknown): Fields => ({
 });
 
 function refuse(field: string, expected: string, value: unknown): never {
-  const got = value === undefined ? 'nothing' : JSON.stringify(value);
-  throw new RangeError(`recipe.${field}: expected ${expected}, got ${got}`);
+  throw new RangeError(`recipe.${field}: expected ${expected}, got ${show(value)}`);
 }
+
+const show = (value: unknown): string =>
+  typeof value === 'number'
+    ? String(value)
+    : (JSON.stringify(value) ?? (value === undefined ? 'nothing' : typeof value));
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Every field there is, and no other; each refusal names the field and its choices. */
 function checkRecipe(recipe: Recipe): void {
-  if (typeof recipe !== 'object' || recipe === null) {
-    throw new TypeError(`recipe: expected a name or a record, got ${String(recipe)}`);
-  }
-  const flat = new Map<string, unknown>();
-  for (const [name, value] of Object.entries(recipe)) {
-    if (name === 'reduce') continue;
-    const inner = typeof value === 'object' && value !== null ? Object.entries(value) : undefined;
-    for (const [key, each] of inner ?? [['', value]]) flat.set(key ? `${name}.${key}` : name, each);
-  }
-  if (typeof recipe.name !== 'string') throw new TypeError(`recipe.name: expected a string, got ${typeof recipe.name}`);
-  const fields = fieldsOf(flat.get('scaling.mode'));
-  const unknown = [...flat.keys()].find((name) => name !== 'name' && !Object.hasOwn(fields, name));
-  if (unknown) throw new TypeError(`recipe.${unknown}: expected a field of ${Object.keys(fields).join(', ')}, reduce`);
+  if (!isRecord(recipe)) throw new TypeError(`recipe: expected a name or a record, got ${show(recipe)}`);
+  if (typeof recipe.name !== 'string') throw new TypeError(`recipe.name: expected a string, got ${show(recipe.name)}`);
+  const { scaling } = recipe as { scaling: unknown };
+  const fields = fieldsOf(isRecord(scaling) ? scaling.mode : undefined);
+  const flat = flattened(recipe, Object.keys(fields));
   for (const [name, choices] of Object.entries(fields)) {
     const value = flat.get(name);
     if ('min' in choices) {
@@ -245,6 +244,31 @@ function checkRecipe(recipe: Recipe): void {
   checkTogether(recipe);
 }
 
+/** The values of a recipe's fields by their paths; a field that is none of `paths`, and a record that is none, are refused. */
+function flattened(recipe: Readonly<Record<string, unknown>>, paths: readonly string[]): Map<string, unknown> {
+  const heads = [...new Set(paths.map((path) => path.split('.')[0]))];
+  const innerOf = (head: string) =>
+    paths.filter((path) => path.startsWith(`${head}.`)).map((path) => path.slice(head.length + 1));
+  for (const name of Object.keys(recipe)) {
+    if (name === 'name' || name === 'reduce' || heads.includes(name)) continue;
+    throw new TypeError(`recipe.${name}: expected a field of name, ${heads.join(', ')}, reduce`);
+  }
+  const flat = new Map<string, unknown>();
+  for (const head of heads) {
+    const [value, inner] = [recipe[head], innerOf(head)];
+    if (inner.length === 0) flat.set(head, value);
+    else if (!isRecord(value)) {
+      throw new TypeError(`recipe.${head}: expected a record of ${inner.join(', ')}, got ${show(value)}`);
+    } else {
+      for (const [key, each] of Object.entries(value)) {
+        if (!inner.includes(key)) throw new TypeError(`recipe.${head}.${key}: expected a field of ${inner.join(', ')}`);
+        flat.set(`${head}.${key}`, each);
+      }
+    }
+  }
+  return flat;
+}
+
 /** Fields that are well each by itself and not together. */
 function checkTogether(recipe: Recipe): void {
   const { mode } = recipe.scaling;
@@ -253,14 +277,22 @@ function checkTogether(recipe: Recipe): void {
     refuse('scaling.mode', `one of ${ways.join(', ')} for operands of 8 bits`, mode);
   }
   if (recipe.outlierClip > 0 && !usesFloat8(recipe)) {
-    refuse('outlierClip', '0 without operands of 8 bits', recipe.outlierClip);
+    refuse('outlierClip', '0 for operands that are not cast to 8 bits', recipe.outlierClip);
   }
   if (recipe.gradOutputScale === 'adaptive' && !(mode === 'delayed' && isFloat8(recipe.backward.gradOutput))) {
-    refuse('gradOutputScale', 'scaling without delayed scales and a gradOutput of 8 bits', recipe.gradOutputScale);
+    refuse(
+      'gradOutputScale',
+      'scaling where scales are not delayed or gradOutput has no 8 bits',
+      recipe.gradOutputScale,
+    );
   }
   const { firstMoment, secondMoment, momentScaling } = recipe;
   if (momentScaling !== 'tensor' && ![firstMoment, secondMoment].some(scaled)) {
-    refuse('momentScaling', `tensor for moments of ${firstMoment} and ${secondMoment}`, momentScaling);
+    refuse(
+      'momentScaling',
+      `tensor for moments of ${firstMoment} and ${secondMoment}, which have no scales`,
+      momentScaling,
+    );
   }
   if (recipe.reduce !== undefined) checkReduction(recipe, recipe.reduce);
 }

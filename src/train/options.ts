@@ -146,7 +146,7 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
       throw new RangeError(`${names[name] ?? name}: expected a multiple of 4 for training, got ${config[name]}`);
     }
   }
-  const recipe = frozen(recipeOf(input.recipe ?? 'fp8'));
+  const recipe = frozen(recipeOf(input.recipe === undefined ? 'fp8' : input.recipe));
   if (recipe.scaling.mode === 'mx') checkBlocks(config, numbers.batchSize * numbers.blockSize);
   const alignment = input.alignment && { alignment: alignmentOf(input.alignment, config) };
   return Object.freeze({
