@@ -108,6 +108,26 @@ async function costs() {
   return `${table([['recipe', 'tokens/s', 'against `bf16`', 'bytes of state per parameter of a matrix'], ...rows])}\n\n${from}`;
 }
 
+/** The studies that come with the package: what each asks and takes, and its committed report. */
+async function studies() {
+  const { shippedStudies, readExperiment } = await import('../dist/cli/study/library.js');
+  const { cellsOf } = await import('../dist/study/plan.js');
+  const cost = (experiment) => {
+    const runs = cellsOf(experiment).length * experiment.seeds;
+    return `${runs} runs, ${((runs * experiment.tokens) / 1e6).toFixed(1)} M`;
+  };
+  const rows = shippedStudies().map(async (study) => {
+    const [full, quick] = await Promise.all(['full', 'quick'].map((size) => readExperiment(study, size)));
+    const reports = ['', '-quick']
+      .map((size) => [size ? 'quick' : 'full', `studies/${study.name}${size}`])
+      .filter(([, path]) => existsSync(join(ROOT, 'docs', `${path}.md`)));
+    const links = reports.map(([size, path]) => `[${size}](${path}.md)`);
+    return [code(study.name), full.title, cost(full), cost(quick), links.join(', ') || 'none yet'];
+  });
+  const head = ['name', 'what it is about', 'full size: runs, tokens', 'quick', 'committed reports'];
+  return table([head, ...(await Promise.all(rows))]);
+}
+
 /** The options of one `octavo` command, as its help gives them. */
 async function flags(make) {
   const rows = make().options.map(({ flags: name, description, mandatory, defaultValue }) => {
@@ -181,7 +201,7 @@ const PARTS = {
     'inspect-flags': flagsOf('inspect'),
     'verify-flags': flagsOf('verify'),
   },
-  'docs/studies.md': { 'study-flags': flagsOf('study') },
+  'docs/studies.md': { 'study-flags': flagsOf('study'), studies },
 };
 
 /** Files that are generated whole. */

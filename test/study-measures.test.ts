@@ -149,3 +149,12 @@ it('a plan asks for what its measures need, and for no more', () => {
   expect(full.intervals).toMatchObject({ monitorInterval: 3, sharpnessInterval: 3 });
   expect(full.digest).not.toBe(plain.digest);
 });
+
+it('the norm of the gradient is the highest after the first tenth of the run', () => {
+  const norms = [90, 80, 1, 3, 2, ...new Array(15).fill(1)];
+  const lines = norms.map((grad_norm, i) => ({ type: 'step', step: i + 1, grad_norm }) as MetricsLine);
+  const { curve, number } = of('grad_norm', lines, norms.length);
+  expect(curve.value).toEqual(norms);
+  expect(number).toBe(3);
+  expect(of('grad_norm', [], 20).number).toBeUndefined();
+});

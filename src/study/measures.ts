@@ -26,6 +26,11 @@ const POINTS = 50;
 
 const last = ({ value }: Curve) => value.at(-1);
 const highest = ({ value }: Curve) => (value.length > 0 ? Math.max(...value) : undefined);
+/** Past the beginning, where gradients of any run are large. */
+const highestLater = ({ step, value }: Curve) => {
+  const from = step[step.length - 1] / 10;
+  return highest({ step, value: value.filter((_, i) => step[i] > from) });
+};
 const lowest = ({ value }: Curve) => (value.length > 0 ? Math.min(...value) : undefined);
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
@@ -124,10 +129,10 @@ const MEASURE_RECORDS = {
   },
   grad_norm: {
     title: 'Gradient norm',
-    unit: 'before clipping, mean over a fiftieth of the run',
+    unit: 'before clipping, mean over a fiftieth of the run; the highest after the first tenth',
     words: ['higher', 'lower'],
     curve: stretches((line) => (line.type === 'step' ? line.grad_norm : undefined), mean),
-    number: highest,
+    number: highestLater,
   },
   sharpness: {
     title: 'Sharpness',
