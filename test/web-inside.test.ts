@@ -6,6 +6,7 @@ import { trainSettings } from '../src/train/options.js';
 import { alignment, channelsOf, cosineBars, dots, mostAligned, PLOT } from '../web/inside/channels.js';
 import * as collect from '../web/inside/collect.js';
 import { barsOf, HEIGHT, heightOf, outline, sharesOf } from '../web/inside/histogram.js';
+import { thinned } from '../web/ui/points.js';
 import { events, QUICK, useEngine } from './helpers/training.js';
 
 const engine = useEngine();
@@ -75,10 +76,10 @@ describe('lines', () => {
     ]);
     expect(collect.joined([])).toEqual([[]]);
     const many = Array.from({ length: 10_001 }, (_, i) => i);
-    const few = collect.thinned(many, 100);
+    const few = thinned(many, 100);
     expect(few.length <= 102).toBe(true);
     expect([few[0], few.at(-1)]).toEqual([0, 10_000]);
-    expect(collect.thinned(many.slice(0, 100), 100)).toHaveLength(100);
+    expect(thinned(many.slice(0, 100), 100)).toHaveLength(100);
   });
 
   it('tensors have a layer, a linear and a role, in the order of the layers', () => {

@@ -1,5 +1,6 @@
 /** What becomes of a number: under each rounding mode, and in each format. */
 import type { Rounding } from '../../src/formats/index.js';
+import { Table } from '../ui/table.js';
 import { brief } from './decimal.js';
 import {
   DETERMINISTIC,
@@ -12,7 +13,6 @@ import {
   outcomes,
   ROUNDINGS,
 } from './explore.js';
-import { Scroll } from './scroll.js';
 import type { Shown, State } from './state.js';
 
 export const ROUNDING_NAMES: Readonly<Record<Rounding, string>> = {
@@ -45,36 +45,26 @@ export function Roundings({ state, seen, onCode }: Props) {
         {isTie(x, spec) ? 'This number lies exactly between two values. ' : ''}Beyond the largest value:{' '}
         {state.saturate ? 'the largest value' : 'infinity, or NaN where the format has none'}.
       </p>
-      <Scroll label="What the number becomes under each rounding mode">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Mode</th>
-              <th scope="col">Code</th>
-              <th scope="col" class="number">
-                Value
-              </th>
-              <th scope="col" class="number">
-                Probability
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {ROUNDINGS.flatMap((rounding) =>
-              outcomes(x, spec, rounding, state.saturate).map(({ code, value, draws }, i) => (
-                <tr key={`${rounding} ${i}`}>
-                  <th scope="row">{ROUNDING_NAMES[rounding]}</th>
-                  <td>
-                    <CodeButton seen={seen} code={code} onCode={onCode} />
-                  </td>
-                  <td class="number mono">{brief(value)}</td>
-                  <td class="number">{draws === DRAWS ? '1' : `${draws} / ${DRAWS}`}</td>
-                </tr>
-              )),
-            )}
-          </tbody>
-        </table>
-      </Scroll>
+      <Table
+        label="What the number becomes under each rounding mode"
+        columns={[
+          { title: 'Mode' },
+          { title: 'Code' },
+          { title: 'Value', number: true },
+          { title: 'Probability', number: true },
+        ]}
+        rows={ROUNDINGS.flatMap((rounding) =>
+          outcomes(x, spec, rounding, state.saturate).map(({ code, value, draws }, i) => ({
+            key: `${rounding} ${i}`,
+            cells: [
+              ROUNDING_NAMES[rounding],
+              <CodeButton key="code" seen={seen} code={code} onCode={onCode} />,
+              brief(value),
+              draws === DRAWS ? '1' : `${draws} / ${DRAWS}`,
+            ],
+          })),
+        )}
+      />
       <p class="muted small">
         Stochastic rounding draws 16 random bits: a probability is the share of the {DRAWS.toLocaleString('en')} draws.
       </p>
@@ -118,45 +108,35 @@ export function Everywhere({
   return (
     <section class="card" aria-labelledby="everywhere-heading">
       <h2 id="everywhere-heading">The same number in every format</h2>
-      <Scroll label="The number in every format">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Format</th>
-              <th scope="col">Code</th>
-              <th scope="col" class="number">
-                Value
-              </th>
-              <th scope="col" class="number">
-                Error
-              </th>
-              <th scope="col" class="number">
-                Relative
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {everywhere(seen.x, rounding, state.saturate).map(({ spec, code, value, absolute, relative }) => (
-              <tr key={spec.name} class={spec.name === state.dtype ? 'chosen' : ''}>
-                <th scope="row">
-                  <button
-                    type="button"
-                    class="plain mono"
-                    aria-current={spec.name === state.dtype ? 'true' : undefined}
-                    onClick={() => onFormat(spec.name)}
-                  >
-                    {spec.name}
-                  </button>
-                </th>
-                <td class="mono">{hexOf(code, spec)}</td>
-                <td class="number mono">{brief(value)}</td>
-                <td class="number mono">{brief(absolute)}</td>
-                <td class="number">{Number.isFinite(relative) ? `${brief(100 * relative)} %` : '–'}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <Table
+        label="The number in every format"
+        columns={[
+          { title: 'Format' },
+          { title: 'Code' },
+          { title: 'Value', number: true },
+          { title: 'Error', number: true },
+          { title: 'Relative error', number: true },
+        ]}
+        rows={everywhere(seen.x, rounding, state.saturate).map(({ spec, code, value, absolute, relative }) => ({
+          key: spec.name,
+          chosen: spec.name === state.dtype,
+          cells: [
+            <button
+              key="format"
+              type="button"
+              class="plain mono"
+              aria-current={spec.name === state.dtype ? 'true' : undefined}
+              onClick={() => onFormat(spec.name)}
+            >
+              {spec.name}
+            </button>,
+            <code key="code">{hexOf(code, spec)}</code>,
+            brief(value),
+            brief(absolute),
+            Number.isFinite(relative) ? `${brief(100 * relative)} %` : '–',
+          ],
+        }))}
+      />
     </section>
   );
 }

@@ -1,6 +1,6 @@
 /** `octavo verify` in the page: the kernels that this browser runs against the definition of the formats. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { Scroll } from './scroll.js';
+import { Table } from '../ui/table.js';
 import { type Tally, tallied } from './tally.js';
 import type { VerifyMessage } from './verify-worker.js';
 
@@ -97,37 +97,27 @@ export function Verify() {
         </>
       )}
       {tallies.length > 0 && (
-        <Scroll label="Results of the checks">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Format</th>
-                <th scope="col" class="number">
-                  Checks
-                </th>
-                <th scope="col" class="number">
-                  Inputs
-                </th>
-                <th scope="col" class="number">
-                  Mismatches
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {tallies.map(({ dtype, checks: count, inputs, mismatches, first }) => (
-                <tr key={dtype}>
-                  <td>
-                    <code>{dtype}</code>
-                    {first && <p class="wrong small">First: {first}</p>}
-                  </td>
-                  <td class="number">{count}</td>
-                  <td class="number">{inputs.toLocaleString('en')}</td>
-                  <td class="number">{mismatches}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scroll>
+        <Table
+          label="Results of the checks"
+          columns={[
+            { title: 'Format' },
+            { title: 'Checks', number: true },
+            { title: 'Inputs', number: true },
+            { title: 'Mismatches', number: true },
+          ]}
+          rows={tallies.map(({ dtype, checks: count, inputs, mismatches, first }) => ({
+            key: dtype,
+            cells: [
+              <>
+                <code>{dtype}</code>
+                {first && <p class="wrong small">First: {first}</p>}
+              </>,
+              count,
+              inputs.toLocaleString('en'),
+              mismatches,
+            ],
+          }))}
+        />
       )}
     </section>
   );

@@ -2,6 +2,7 @@
 import type { AnomalyLine, Fp8Health, MetricsLine, MonitorLine } from '../../src/train/events.js';
 import { findAnomaly } from '../../src/train/guard.js';
 import type { TrainSettings } from '../../src/train/options.js';
+import { thinned } from '../ui/points.js';
 
 export interface HealthAt {
   readonly step: number;
@@ -86,15 +87,6 @@ export function tensorKeys(runs: readonly Collected[]): string[] {
 export interface Column {
   readonly steps: readonly number[];
   readonly values: readonly (number | null)[];
-}
-
-/** Points of a curve beyond these are not to be told apart. */
-const MOST_POINTS = 1500;
-
-/** Every n-th entry, and the last. */
-export function thinned<T>(list: readonly T[], most = MOST_POINTS): readonly T[] {
-  const every = Math.ceil(list.length / most);
-  return every <= 1 ? list : list.filter((_, i) => i % every === 0 || i === list.length - 1);
 }
 
 function column<T extends { readonly step: number }>(

@@ -1,10 +1,11 @@
 /** One run at its latest look: the codes of a tensor, and the channels of its layer. */
+import type { ComponentChildren } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { formatSpec } from '../../src/formats/index.js';
 import type { MonitorLine, SwigluMonitor, TensorMonitor } from '../../src/train/events.js';
 import { brief } from '../formats/decimal.js';
 import { hexOf } from '../formats/explore.js';
-import { Scroll } from '../formats/scroll.js';
+import { Table } from '../ui/table.js';
 import { alignment, channelsOf, cosineBars, dots, mostAligned, PLOT } from './channels.js';
 import { nameOf } from './collect.js';
 import { barsOf, HEIGHT, outline, sharesOf } from './histogram.js';
@@ -28,8 +29,8 @@ export function Panel({ name, tensor, monitor }: Props) {
       </h2>
       {seen && <Codes run={name} tensor={tensor} seen={seen} />}
       {swiglu && <Alignment run={name} layer={layer} swiglu={swiglu} />}
-      {swiglu?.smoothing && <Smoothing layer={layer} smoothing={swiglu.smoothing} />}
-      {monitor && <Gradients layer={layer} norms={monitor.grad_norms} />}
+      {swiglu?.smoothing && <Smoothing run={name} layer={layer} smoothing={swiglu.smoothing} />}
+      {monitor && <Gradients run={name} layer={layer} norms={monitor.grad_norms} />}
     </section>
   );
 }
@@ -111,34 +112,19 @@ function Histogram({
       </p>
       <details>
         <summary>Table of codes by size</summary>
-        <Scroll label={`Codes of ${tensor} by size, ${run}`}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Magnitude of the code</th>
-                <th scope="col" class="number">
-                  Negative
-                </th>
-                <th scope="col" class="number">
-                  Positive
-                </th>
-                <th scope="col" class="number">
-                  Share
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {shares.map((row) => (
-                <tr key={row.what}>
-                  <th scope="row">{row.what}</th>
-                  <td class="number">{row.negative}</td>
-                  <td class="number">{row.positive}</td>
-                  <td class="number">{percent(row.share)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scroll>
+        <Table
+          label={`Codes of ${tensor} by size, ${run}`}
+          columns={[
+            { title: 'Magnitude of the code' },
+            { title: 'Negative', number: true },
+            { title: 'Positive', number: true },
+            { title: 'Share', number: true },
+          ]}
+          rows={shares.map(({ what, negative, positive, share }) => ({
+            key: what,
+            cells: [what, negative, positive, percent(share)],
+          }))}
+        />
       </details>
     </>
   );
@@ -178,30 +164,18 @@ function Alignment({ run, layer, swiglu }: { run: string; layer: string; swiglu:
       </div>
       <details>
         <summary>The {Math.min(LISTED, channels.length)} most aligned channels</summary>
-        <Scroll label={`The most aligned channels of ${layer}, ${run}`}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Channel</th>
-                <th scope="col" class="number">
-                  Cosine
-                </th>
-                <th scope="col" class="number">
-                  Largest activation
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {mostAligned(channels, LISTED).map(({ channel, cosine, amax }) => (
-                <tr key={channel}>
-                  <th scope="row">{channel}</th>
-                  <td class="number">{cosine.toFixed(4)}</td>
-                  <td class="number">{brief(amax)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </Scroll>
+        <Table
+          label={`The most aligned channels of ${layer}, ${run}`}
+          columns={[
+            { title: 'Channel' },
+            { title: 'Cosine', number: true },
+            { title: 'Largest activation', number: true },
+          ]}
+          rows={mostAligned(channels, LISTED).map(({ channel, cosine, amax }) => ({
+            key: channel,
+            cells: [channel, cosine.toFixed(4), brief(amax)],
+          }))}
+        />
       </details>
     </div>
   );
@@ -215,69 +189,73 @@ function occurrences(smoothing: NonNullable<SwigluMonitor['smoothing']>): [expon
   return [...counts].sort(([a], [b]) => a - b);
 }
 
-function Smoothing({ layer, smoothing }: { layer: string; smoothing: NonNullable<SwigluMonitor['smoothing']> }) {
-  const rows = occurrences(smoothing);
-  const most = rows.reduce((largest, [, count]) => Math.max(largest, count), 1);
+interface Measured {
+  readonly key: string | number;
+  readonly name: ComponentChildren;
+  readonly value: number;
+}
+
+/** Values as numbers and, against the largest of them, as bars. */
+function Measures({ label, titles, rows }: { label: string; titles: [string, string]; rows: readonly Measured[] }) {
+  const most = rows.reduce((largest, { value }) => Math.max(largest, value), Number.MIN_VALUE);
+  const columns = [
+    { title: titles[0] },
+    { title: titles[1], number: true },
+    { title: <span class="visually-hidden">As a bar</span> },
+  ];
+  const bar = (value: number) => <span key="bar" class="bar" style={{ width: `${(100 * value) / most}%` }} />;
   return (
-    <div class="card">
-      <h3>{layer}: Smooth-SwiGLU scales</h3>
-      <p class="muted small">How many {smoothing.by}s are divided by each power of two before the cast.</p>
-      <table class="scales">
-        <thead>
-          <tr>
-            <th scope="col">s</th>
-            <th scope="col" class="number">
-              {smoothing.by}s
-            </th>
-            <td />
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(([exponent, count]) => (
-            <tr key={exponent}>
-              <th scope="row">
-                2<sup>{exponent}</sup>
-              </th>
-              <td class="number">{count}</td>
-              <td class="measure">
-                <span class="bar" style={{ width: `${(100 * count) / most}%` }} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+    <div class="measures">
+      <Table
+        label={label}
+        columns={columns}
+        rows={rows.map(({ key, name, value }) => ({ key, cells: [name, brief(value), bar(value)] }))}
+      />
     </div>
   );
 }
 
-function Gradients({ layer, norms }: { layer: string; norms: Readonly<Record<string, number>> }) {
-  const rows = Object.entries(norms).filter(([name]) => name.startsWith(`${layer}.`));
-  const most = rows.reduce((largest, [, norm]) => Math.max(largest, norm), Number.MIN_VALUE);
+function Smoothing({
+  run,
+  layer,
+  smoothing,
+}: {
+  run: string;
+  layer: string;
+  smoothing: NonNullable<SwigluMonitor['smoothing']>;
+}) {
+  return (
+    <div class="card">
+      <h3>{layer}: Smooth-SwiGLU scales</h3>
+      <p class="muted small">How many {smoothing.by}s are divided by each power of two before the cast.</p>
+      <Measures
+        label={`Smooth-SwiGLU scales of ${layer}, ${run}`}
+        titles={['s', `${smoothing.by}s`]}
+        rows={occurrences(smoothing).map(([exponent, count]) => ({
+          name: (
+            <>
+              2<sup>{exponent}</sup>
+            </>
+          ),
+          key: exponent,
+          value: count,
+        }))}
+      />
+    </div>
+  );
+}
+
+function Gradients({ run, layer, norms }: { run: string; layer: string; norms: Readonly<Record<string, number>> }) {
   return (
     <div class="card">
       <h3>{layer}: gradient norms</h3>
-      <table class="scales">
-        <thead>
-          <tr>
-            <th scope="col">Parameter</th>
-            <th scope="col" class="number">
-              Norm
-            </th>
-            <td />
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(([name, norm]) => (
-            <tr key={name}>
-              <th scope="row">{name.slice(layer.length + 1)}</th>
-              <td class="number">{brief(norm)}</td>
-              <td class="measure">
-                <span class="bar" style={{ width: `${(100 * norm) / most}%` }} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Measures
+        label={`Gradient norms of ${layer}, ${run}`}
+        titles={['Parameter', 'Norm']}
+        rows={Object.entries(norms)
+          .filter(([name]) => name.startsWith(`${layer}.`))
+          .map(([name, value]) => ({ name: name.slice(layer.length + 1), key: name, value }))}
+      />
     </div>
   );
 }

@@ -1,0 +1,23 @@
+/** Fewer points of a curve than were recorded, so that drawing takes no longer with time. */
+
+/** More than there are pixels. */
+export const MOST_POINTS = 1500;
+
+/** Every n-th entry, and the last. */
+export function thinned<T>(list: readonly T[], most = MOST_POINTS): readonly T[] {
+  const every = Math.ceil(list.length / most);
+  return every <= 1 ? list : list.filter((_, i) => i % every === 0 || i === list.length - 1);
+}
+
+/** Groups of points as their mean, at the step of the last of them. */
+export function averaged(steps: readonly number[], values: readonly number[]): [number[], number[]] {
+  const size = Math.ceil(steps.length / MOST_POINTS);
+  if (size <= 1) return [[...steps], [...values]];
+  const [xs, ys]: [number[], number[]] = [[], []];
+  for (let from = 0; from < steps.length; from += size) {
+    const group = values.slice(from, from + size);
+    xs.push(steps[Math.min(from + size, steps.length) - 1]);
+    ys.push(group.reduce((a, b) => a + b, 0) / group.length);
+  }
+  return [xs, ys];
+}

@@ -1,0 +1,54 @@
+/** A table that scrolls by itself where the page is narrow, with the keyboard too. */
+import type { ComponentChildren } from 'preact';
+
+interface Column {
+  readonly title: ComponentChildren;
+  /** Numbers stand at the right. */
+  readonly number?: boolean;
+}
+
+interface Row {
+  readonly key: string | number;
+  /** The first names the row. */
+  readonly cells: readonly ComponentChildren[];
+  readonly chosen?: boolean;
+}
+
+interface Props {
+  /** What a screen reader calls it. */
+  readonly label: string;
+  readonly columns: readonly Column[];
+  readonly rows: readonly Row[];
+}
+
+export function Table({ label, columns, rows }: Props) {
+  const kind = (at: number) => (columns[at].number ? 'number' : undefined);
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached with the keyboard (axe: scrollable-region-focusable)
+    <section class="scroll" aria-label={label} tabIndex={0}>
+      <table>
+        <thead>
+          <tr>
+            {columns.map(({ title }, at) => (
+              <th key={at} scope="col" class={kind(at)}>
+                {title}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ key, cells: [head, ...cells], chosen }) => (
+            <tr key={key} class={chosen ? 'chosen' : undefined}>
+              <th scope="row">{head}</th>
+              {cells.map((cell, at) => (
+                <td key={at} class={kind(at + 1)}>
+                  {cell}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}
