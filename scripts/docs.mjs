@@ -89,6 +89,12 @@ async function recipes() {
   ]);
 }
 
+/** What each named recipe is. */
+async function named() {
+  const { ABOUT_RECIPES } = await import('../dist/ops/recipe.js');
+  return table([['name', 'what it is'], ...Object.entries(ABOUT_RECIPES).map(([name, about]) => [code(name), about])]);
+}
+
 /** What each recipe costs: the speed of a step, as measured, and what it keeps of a matrix of 2^20 elements, which all groups divide. */
 async function costs() {
   const { COSTED } = await import('../bench/recipes.mjs');
@@ -193,7 +199,7 @@ const PARTS = {
   'docs/architecture.md': { files },
   'docs/benchmarks.md': { charts: pictures, results: tables },
   'docs/numerics.md': { formats, overflow, recipes },
-  'docs/recipes.md': { costs },
+  'docs/recipes.md': { named, costs },
   'docs/training.md': {
     'train-flags': flagsOf('train'),
     'generate-flags': flagsOf('generate'),

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
 import { METRICS_FILE } from '../src/train/log.js';
 import { MODEL_FILE } from '../src/train/model-files.js';
-import { SETTINGS } from '../src/train/options.js';
+import { SETTINGS } from '../src/train/settings.js';
 import { halfArgs, type Outcome, trainArgs, useFolder } from './helpers/program.js';
 import { digestOf, logOf, storyOf, text } from './helpers/training.js';
 

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { RECIPES } from '../src/ops/recipe.js';
-import { SETTINGS } from '../src/train/options.js';
+import { SETTINGS } from '../src/train/settings.js';
 import { halfArgs, trainArgs, useFolder } from './helpers/program.js';
 
 const COMMANDS = ['train', 'generate', 'eval', 'inspect'];

@@ -88,6 +88,9 @@ export default defineConfig({
   build: {
     outDir: join(ROOT, 'dist/web'),
     emptyOutDir: true,
+    rolldownOptions: {
+      input: ['index.html', 'report.html'].map((page) => fileURLToPath(new URL(page, import.meta.url))),
+    },
     // What has WebAssembly SIMD, light-dark() and files of the origin.
     target: ['chrome123', 'firefox128', 'safari17.5'],
     // A policy without data: URLs allows no inlined files.

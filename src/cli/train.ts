@@ -9,6 +9,7 @@ import type { DoneLine, MetricsLine } from '../train/events.js';
 import type { AnomalyPolicy } from '../train/guard.js';
 import { METRICS_FILE, RECIPES, type Summary, type TrainOptions, train, trainSettings } from '../train/index.js';
 import { runIntervals, type SettingNames, type TrainSettingsInput } from '../train/options.js';
+import { INTERVALS, POLICY, type Rule, SETTINGS, SIZES, type Words } from '../train/settings.js';
 import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
 import { createProgress } from './progress.js';
 import { renderReport } from './report.js';
@@ -46,14 +47,14 @@ const NUMBERS = {
   maxUnderflowed: 'max_underflowed',
   rewindInterval: 'rewind_interval',
 } as const;
-const SIZES = {
+const MODEL = {
   layers: 'n_layer',
   heads: 'n_head',
   kvHeads: 'n_kv_head',
   hiddenSize: 'n_embd',
   intermediateSize: 'n_ff',
 } as const;
-const INTERVALS = {
+const LOOKS = {
   stopAt: 'stop_at',
   evalInterval: 'eval_interval',
   evalWindows: 'eval_iters',
@@ -63,7 +64,7 @@ const INTERVALS = {
   sampleInterval: 'sample_interval',
   sharpnessInterval: 'sharpness_interval',
 } as const;
-const FLAG_OF: SettingNames = { ...NUMBERS, ...SIZES, ...INTERVALS, onAnomaly: 'on_anomaly' };
+const FLAG_OF: SettingNames = { ...NUMBERS, ...MODEL, ...LOOKS, onAnomaly: 'on_anomaly' };
 
 /** The model where no flag says otherwise: about 1.3 million parameters over bytes. */
 const DEFAULT_MODEL = { vocabSize: 256, hiddenSize: 160, layers: 4, heads: 5, tieWordEmbeddings: true } as const;
@@ -74,43 +75,32 @@ export function trainCommand(): Command {
     .requiredOption('--data <file>', 'text to train on')
     .option('--out-dir <dir>', 'where the model, checkpoints, log and report go', 'runs/train')
     .option('--resume', 'continue the run in the output directory, bit for bit')
-    .option('--recipe <name>', `one of ${Object.keys(RECIPES).join(', ')} (default: fp8)`)
-    .option('--max-iters <n>', 'optimizer steps (default: 1000)', number)
-    .option('--batch-size <n>', 'sequences per pass (default: 8)', number)
-    .option('--block-size <n>', 'tokens per sequence (default: 256)', number)
-    .option('--gradient-accumulation-steps <n>', 'passes per optimizer step (default: 1)', number)
-    .option('--n-layer <n>', 'layers (default: 4)', number)
-    .option('--n-head <n>', 'attention heads (default: 5)', number)
-    .option('--n-kv-head <n>', 'key and value heads (default: as many as heads)', number)
-    .option('--n-embd <n>', 'width of the model (default: 160)', number)
-    .option('--n-ff <n>', 'width of the feed-forward layer (default: 8/3 of the model, rounded up to 32)', number)
+    .option('--recipe <name>', `one of ${Object.keys(RECIPES).join(', ')} (default: fp8)`);
+  numberOptions(command, NUMBERS, SETTINGS);
+  numberOptions(command, MODEL, SIZES, DEFAULT_MODEL);
+  command
     .option('--no-tie', 'give the head a matrix of its own')
-    .option('--learning-rate <x>', 'peak learning rate (default: 0.002)', number)
-    .option('--min-lr <x>', 'learning rate at the end (default: a tenth of the peak)', number)
-    .option('--warmup-iters <n>', 'steps of linear warm-up (default: a twentieth of the run, at most 100)', number)
-    .option('--weight-decay <x>', 'decay of matrices (default: 0.1)', number)
-    .option('--beta1 <x>', 'decay of the first moment (default: 0.9)', number)
-    .option('--beta2 <x>', 'decay of the second moment (default: 0.95)', number)
-    .option('--grad-clip <x>', 'largest global norm of the gradient, 0 for none (default: 1)', number)
-    .option('--val-fraction <x>', 'share of the text held out at its end (default: 0.1)', number)
-    .option('--seed <n>', 'decides initial weights, data order and rounding (default: 1337)', number)
-    .option('--stop-at <n>', 'stop after this step with a checkpoint; the schedule stays', number)
-    .option('--eval-interval <n>', 'steps between evaluations', number, 100)
-    .option('--eval-iters <n>', 'held-out windows in each of them; the last uses all', number, 32)
-    .option('--checkpoint-interval <n>', 'steps between checkpoints', number, 250)
-    .option('--checkpoint-minutes <x>', 'minutes after which there is one in any case, 0 for never', number, 10)
-    .option('--on-anomaly <policy>', 'stop, skip the step, or rewind and pass over its batches (default: stop)')
-    .option('--loss-spike <x>', 'largest loss, in means of the last 50, 0 for any (default: 0)', number)
-    .option('--max-saturated <x>', 'largest share of an FP8 tensor that may saturate (default: 0.5)', number)
-    .option('--max-underflowed <x>', 'largest share of one that may become zero (default: 1)', number)
-    .option('--rewind-interval <n>', 'steps between points to rewind to (default: 100)', number)
-    .option('--monitor-interval <n>', 'steps between looks inside FP8, written to the log, 0 for none', number, 0)
-    .option('--sample-interval <n>', 'steps between samples, 0 for none', number, 0)
-    .option('--sharpness-interval <n>', 'steps between measurements of sharpness, 0 for none', number, 0)
+    .option('--on-anomaly <policy>', `${POLICY.about} (default: ${POLICY.fallback})`);
+  numberOptions(command, LOOKS, INTERVALS);
+  command
     .option('--prompt <text>', 'what samples begin with')
     .option('--json', 'print one JSON line for each event instead of progress')
     .action(run);
   return engineOptions(command);
+}
+
+/** The flags of a table with its words; `defaults` are this command's own. */
+function numberOptions<Name extends string>(
+  command: Command,
+  flags: Readonly<Partial<Record<Name, string>>>,
+  table: Readonly<Record<Name, Words & Partial<Rule>>>,
+  defaults?: Readonly<Partial<Record<Name, unknown>>>,
+): void {
+  for (const [name, flag] of Object.entries(flags) as [Name, string][]) {
+    const { about, otherwise, fallback, integer } = table[name];
+    const unless = defaults?.[name] ?? otherwise ?? fallback;
+    command.option(`--${flag.replaceAll('_', '-')} <${integer ? 'n' : 'x'}>`, `${about} (default: ${unless})`, number);
+  }
 }
 
 async function run(flags: TrainFlags): Promise<void> {
@@ -121,7 +111,7 @@ async function run(flags: TrainFlags): Promise<void> {
   try {
     const input = await settingsFrom(flags, engine, store);
     const settings = trainSettings(input, FLAG_OF);
-    const intervals = runIntervals(given(flags, INTERVALS), FLAG_OF);
+    const intervals = runIntervals(given(flags, LOOKS), FLAG_OF);
     const options: TrainOptions = {
       ...input,
       ...intervals,
@@ -166,7 +156,7 @@ async function settingsFrom(flags: TrainFlags, engine: Engine, store: Store): Pr
     ...given(flags, NUMBERS),
     recipe: flags.recipe ?? saved?.recipe,
     onAnomaly: flags.onAnomaly ?? saved?.onAnomaly,
-    config: { ...model, ...given(flags, SIZES), ...untied },
+    config: { ...model, ...given(flags, MODEL), ...untied },
   };
 }
 

@@ -154,6 +154,18 @@ export const RECIPES: Readonly<Record<string, Recipe>> = frozen({
   f32: uniform('f32', 'float32'),
 });
 
+/** What each of them is, in a phrase: for the web page and docs/recipes.md. */
+export const ABOUT_RECIPES: Readonly<Record<string, string>> = {
+  fp8: 'products and optimizer state in 8 bits: E4M3 forward, E5M2 backward, delayed scales, Smooth-SwiGLU (FP8-2T)',
+  'fp8-plain': 'fp8 without smoothing: the recipe that the paper saw diverge in long runs',
+  'fp8-current': "fp8 with scales from the tensor's own values, not from those of earlier steps",
+  'fp8-block': 'E4M3 everywhere, a scale for 1 x 128 numbers or 128 x 128 weights, moments in BF16 (DeepSeek-V3)',
+  mxfp8: 'E4M3 everywhere, a scale for 32 numbers along every sum, rounded up; sizes are multiples of 32 (MXFP8)',
+  bf16: 'the usual mixed precision: products in BF16, optimizer state in float32',
+  'bf16-pure': "weights, gradients and both moments in BF16, to nearest: torch's bf16-true",
+  f32: 'float32 throughout: the reference',
+};
+
 /** A copy of a record that nobody can change, records in it included. */
 export function frozen<T extends object>(record: T): T {
   if (Array.isArray(record)) return Object.freeze([...record]) as unknown as T;

@@ -1,5 +1,5 @@
 /** An experiment as a file says it: a base of training settings, what varies, for how long, and what is compared. */
-import { SETTINGS } from '../train/options.js';
+import { SETTINGS } from '../train/settings.js';
 import { isMeasure, MEASURES, type MeasureName } from './measures.js';
 
 /** JSON, as a file holds it. */

@@ -14,6 +14,7 @@ export { METRICS_FILE } from './log.js';
 export { type TrainOptions, train } from './loop.js';
 export { trainingBytes } from './memory.js';
 export type { LoadedModel } from './model-files.js';
-export { SETTINGS, type TrainSettings, trainSettings } from './options.js';
+export { type TrainSettings, trainSettings } from './options.js';
 export { SUMMARY_FILE, TrainingError } from './output.js';
+export { SETTINGS } from './settings.js';
 export { meanLoss } from './step.js';

@@ -3,7 +3,8 @@ import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/c
 import { parametersOf } from '../model/params.js';
 import { frozen, MX_BLOCK, type Recipe, recipeOf } from '../ops/recipe.js';
 import { type Alignment, alignmentOf } from './alignment.js';
-import { ANOMALY_POLICIES, type AnomalyPolicy } from './guard.js';
+import type { AnomalyPolicy } from './guard.js';
+import { INTERVALS, numbersOf, POLICY, SETTINGS } from './settings.js';
 
 export interface TrainSettings {
   readonly config: LlamaConfig;
@@ -81,55 +82,6 @@ export const tokensPerStep = ({ batchSize, gradientAccumulation, blockSize }: Tr
 /** How messages name a setting: its own name, unless the command line puts its flags here. */
 export type SettingNames = Readonly<Partial<Record<keyof TrainSettings | keyof Intervals | keyof LlamaConfig, string>>>;
 
-type NumberName = {
-  [Name in keyof TrainSettings]-?: TrainSettings[Name] extends number ? Name : never;
-}[keyof TrainSettings];
-
-interface Rule {
-  readonly fallback: number | ((given: Partial<Record<NumberName, number>>) => number);
-  readonly integer?: boolean;
-  readonly min: number;
-  readonly max?: number;
-  /** The bounds themselves are not allowed. */
-  readonly open?: boolean;
-}
-
-/** Defaults follow the paper's run where it has one (betas, eps, decay, clip) and small byte-level models elsewhere. */
-export const SETTINGS: Readonly<Record<NumberName, Rule>> = {
-  steps: { fallback: 1000, integer: true, min: 1 },
-  seed: { fallback: 1337, integer: true, min: 0, max: Number.MAX_SAFE_INTEGER },
-  batchSize: { fallback: 8, integer: true, min: 1 },
-  gradientAccumulation: { fallback: 1, integer: true, min: 1 },
-  blockSize: { fallback: 256, integer: true, min: 1 },
-  learningRate: { fallback: 2e-3, min: 0 },
-  minLearningRate: { fallback: (given) => (given.learningRate ?? 2e-3) / 10, min: 0 },
-  warmupSteps: { fallback: (given) => Math.min(100, Math.ceil((given.steps ?? 1000) / 20)), integer: true, min: 0 },
-  weightDecay: { fallback: 0.1, min: 0 },
-  beta1: { fallback: 0.9, min: 0, max: 1, open: true },
-  beta2: { fallback: 0.95, min: 0, max: 1, open: true },
-  eps: { fallback: 1e-8, min: 0, open: true },
-  gradClip: { fallback: 1, min: 0 },
-  valFraction: { fallback: 0.1, min: 0, max: 1, open: true },
-  // None by default: in 26 minutes of Moby-Dick one batch of a single sequence had 3.3 times the mean of the last 50 losses.
-  lossSpike: { fallback: 0, min: 0 },
-  // Half of a tensor clipped is no tensor.
-  maxSaturated: { fallback: 0.5, min: 0, max: 1 },
-  maxUnderflowed: { fallback: 1, min: 0, max: 1 },
-  rewindInterval: { fallback: 100, integer: true, min: 1 },
-};
-
-const INTERVALS: Readonly<Record<keyof Intervals, Rule>> = {
-  stopAt: { fallback: Number.MAX_SAFE_INTEGER, integer: true, min: 1 },
-  evalInterval: { fallback: 100, integer: true, min: 1 },
-  evalWindows: { fallback: 32, integer: true, min: 1 },
-  checkpointInterval: { fallback: 500, integer: true, min: 1 },
-  checkpointMinutes: { fallback: 10, min: 0 },
-  healthInterval: { fallback: 10, integer: true, min: 1 },
-  monitorInterval: { fallback: 0, integer: true, min: 0 },
-  sampleInterval: { fallback: 0, integer: true, min: 0 },
-  sharpnessInterval: { fallback: 0, integer: true, min: 0 },
-};
-
 export const runIntervals = (input: Partial<Intervals>, names: SettingNames = {}): Intervals =>
   numbersOf(INTERVALS, input, names);
 
@@ -153,7 +105,7 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
     ...numbers,
     config,
     recipe,
-    onAnomaly: policyOf(input.onAnomaly ?? 'stop', names),
+    onAnomaly: policyOf(input.onAnomaly ?? POLICY.fallback, names),
     ...alignment,
   });
 }
@@ -172,35 +124,8 @@ function checkBlocks(config: LlamaConfig, tokens: number): void {
 }
 
 function policyOf(given: unknown, names: SettingNames): AnomalyPolicy {
-  const policy = ANOMALY_POLICIES.find((name) => name === given);
+  const policy = POLICY.choices.find((name) => name === given);
   if (policy) return policy;
   const name = names.onAnomaly ?? 'onAnomaly';
-  throw new RangeError(`${name}: expected one of ${ANOMALY_POLICIES.join(', ')}, got ${String(given)}`);
-}
-
-function numbersOf<Name extends string>(
-  rules: Readonly<Record<Name, Rule>>,
-  input: Partial<Record<Name, number>>,
-  names: Readonly<Partial<Record<Name, string>>>,
-): Record<Name, number> {
-  const numbers = {} as Record<Name, number>;
-  for (const name of Object.keys(rules) as Name[]) {
-    const rule = rules[name];
-    const value = input[name] ?? (typeof rule.fallback === 'number' ? rule.fallback : rule.fallback(input));
-    numbers[name] = check(names[name] ?? name, value, rule);
-  }
-  return numbers;
-}
-
-function check(name: string, value: unknown, { integer, min, max = Number.POSITIVE_INFINITY, open }: Rule): number {
-  const inside =
-    typeof value === 'number' &&
-    (!integer || Number.isSafeInteger(value)) &&
-    (open ? value > min && value < max : value >= min && value <= max) &&
-    value < Number.POSITIVE_INFINITY;
-  if (inside) return value;
-  const kind = integer ? 'an integer' : 'a number';
-  const above = open ? `above ${min}` : `of at least ${min}`;
-  const below = max === Number.POSITIVE_INFINITY ? '' : open ? ` and below ${max}` : ` and at most ${max}`;
-  throw new RangeError(`${name}: expected ${kind} ${above}${below}, got ${String(value)}`);
+  throw new RangeError(`${name}: expected one of ${POLICY.choices.join(', ')}, got ${String(given)}`);
 }

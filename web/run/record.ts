@@ -1,6 +1,6 @@
 /** What a view gets of a run, and what is kept of it beside its log. */
 import type { MetricsLine } from '../../src/train/events.js';
-import type { TrainSettings, TrainSettingsInput } from '../../src/train/options.js';
+import type { Intervals, TrainSettings, TrainSettingsInput } from '../../src/train/options.js';
 
 export interface RunRecord {
   readonly id: string;
@@ -20,7 +20,7 @@ export interface RunFile {
   /** What the text is, for people; its bytes are in `text`. */
   readonly text: string;
   readonly settings?: TrainSettingsInput;
-  readonly sampleInterval?: number;
+  readonly intervals?: Partial<Intervals>;
 }
 
 /** A run in the list. */

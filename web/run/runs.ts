@@ -2,11 +2,12 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { MetricsLine } from '../../src/train/events.js';
 import { trainSettings } from '../../src/train/options.js';
-import type { TrainerEvent, TrainerRequest } from '../worker/protocol.js';
+import { lockName, type TrainerEvent, type TrainerRequest } from '../worker/protocol.js';
 import { desk } from './desk.js';
 import type { RunEntry, RunFile, RunRecord } from './record.js';
 
-export type Phase = 'starting' | 'training' | 'pausing' | 'paused' | 'done' | 'failed';
+/** `interrupted`: not saved since its last steps; `elsewhere`: another tab trains it. */
+export type Phase = 'starting' | 'training' | 'pausing' | 'paused' | 'interrupted' | 'elsewhere' | 'done' | 'failed';
 
 export interface Session {
   readonly record: RunRecord;
@@ -21,6 +22,8 @@ export const isActive = ({ phase }: Session): boolean => ['starting', 'training'
 
 export interface Runs {
   readonly session: Session | undefined;
+  /** The name of the run that was just left. */
+  readonly left: string | undefined;
   readonly current: RunRecord | undefined;
   readonly records: readonly RunRecord[];
   /** Undefined until the list is read. */
@@ -33,6 +36,7 @@ export interface Runs {
 const CURRENT = 'octavo-current';
 
 let session: Session | undefined;
+let left: string | undefined;
 let worker: Worker | undefined;
 let entries: readonly RunEntry[] | undefined;
 let listError: string | undefined;
@@ -60,8 +64,13 @@ export function useRuns(): Runs {
     listeners.add(listener);
     return () => void listeners.delete(listener);
   }, []);
-  return { session, current: session?.record, records: [...opened.values()], entries, error: listError };
+  return { session, left, current: session?.record, records: [...opened.values()], entries, error: listError };
 }
+
+// Other tabs make and delete runs as well.
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && entries) void refresh();
+});
 
 export async function refresh(): Promise<readonly RunEntry[]> {
   let found: readonly RunEntry[] = [];
@@ -86,13 +95,36 @@ export async function open(entry: RunFile): Promise<RunRecord> {
   return record;
 }
 
-/** Shows a run that does not train. */
+/** The step of the last save; 0 where there is none. */
+export const savedStep = ({ lines }: RunRecord): number =>
+  lines.findLast(({ type }) => type === 'checkpoint')?.step ?? 0;
+
+/** How a run that no worker trains stands, by its log. */
+function standing(record: RunRecord): Phase {
+  if (record.lines.at(-1)?.type === 'done') return 'done';
+  const step = record.lines.findLast(({ type }) => type === 'step')?.step ?? 0;
+  return savedStep(record) === step ? 'paused' : 'interrupted';
+}
+
+/** Shows a run that does not train in this tab. */
 export async function show(entry: RunEntry): Promise<void> {
   const record = await open(entry);
   if (session?.record.id === entry.id) return;
   await leave();
-  session = { record, phase: entry.done ? 'done' : 'paused' };
+  left = undefined;
+  const mine: Session = { record, phase: standing(record) };
+  session = mine;
   localStorage.setItem(CURRENT, entry.id);
+  const name = lockName(entry.id);
+  const { held } = await navigator.locks.query();
+  if (held?.some((lock) => lock.name === name)) {
+    mine.phase = 'elsewhere';
+    void navigator.locks.request(name, async () => {
+      replace(record.lines, await desk('lines', [entry.id]));
+      if (mine.phase === 'elsewhere') mine.phase = standing(record);
+      changed(true);
+    });
+  }
   changed(true);
 }
 
@@ -110,7 +142,9 @@ export async function begin(file: RunFile, text: Uint8Array, threads: number): P
   opened.set(file.id, record);
   localStorage.setItem(CURRENT, file.id);
   session = { record, phase: 'starting' };
+  left = undefined;
   resume(threads);
+  void refresh();
 }
 
 /** Trains the session's run on from its last save, or from the beginning. */
@@ -153,7 +187,7 @@ export function resume(threads: number): void {
 
 /** Waits behind the run's own lock, once the worker has it. */
 function whenGone(id: string, started: Worker, gone: () => void): void {
-  const name = `octavo-run-${id}`;
+  const name = lockName(id);
   const watch = async () => {
     for (;;) {
       if (worker !== started) return;
@@ -193,6 +227,7 @@ export async function leave(): Promise<void> {
       listeners.add(listener);
     });
   }
+  left = session?.record.name;
   session = undefined;
   localStorage.removeItem(CURRENT);
   changed(true);
@@ -206,7 +241,10 @@ export async function rename(id: string, name: string): Promise<void> {
 }
 
 export async function remove(id: string): Promise<void> {
-  if (session?.record.id === id) await leave();
+  if (session?.record.id === id) {
+    await leave();
+    left = undefined;
+  }
   await desk('remove', [id]);
   opened.delete(id);
   await refresh();

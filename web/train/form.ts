@@ -1,102 +1,154 @@
-/** The settings that the form shows, as fields, and as an address to share. */
-import { SETTINGS, type TrainSettingsInput, trainSettings } from '../../src/train/options.js';
+/** The settings that the form shows, in groups, and as an address to share. Their words are those of src/train/settings.ts. */
+import { ABOUT_RECIPES } from '../../src/ops/recipe.js';
+import {
+  type Intervals,
+  runIntervals,
+  type TrainSettings,
+  type TrainSettingsInput,
+  trainSettings,
+} from '../../src/train/options.js';
+import { INTERVALS, POLICY, SETTINGS, SIZES, type Words } from '../../src/train/settings.js';
 
-export interface Field {
-  /** Of `TrainSettingsInput`, or of its `config`. */
+/** Where a setting goes: into the model's configuration, the settings beside it, or what a run does besides training. */
+type Part = 'config' | 'settings' | 'intervals';
+
+export interface Field extends Words {
   readonly name: string;
-  readonly label: string;
-  readonly help: string;
-  readonly inConfig?: boolean;
+  readonly part: Part;
+  /** Of a field that is no number. */
+  readonly choices?: readonly string[];
 }
 
-const model = (name: string, label: string, help: string): Field => ({ name, label, help, inConfig: true });
-const field = (name: keyof typeof SETTINGS, label: string, help: string): Field => ({ name, label, help });
+const of = <Name extends string>(part: Part, table: Readonly<Record<Name, Words>>, ...names: Name[]): Field[] =>
+  names.map((name) => ({ name, part, ...table[name] }));
+
+const TIED: Field = {
+  name: 'tieWordEmbeddings',
+  part: 'config',
+  label: 'Tied head',
+  about: 'whether the head multiplies by the embedding, or by a matrix of its own',
+  choices: ['yes', 'no'],
+};
 
 export const GROUPS: readonly { readonly title: string; readonly fields: readonly Field[] }[] = [
   {
     title: 'Length',
-    fields: [
-      field('steps', 'Steps', 'Updates of the weights. The learning rate is planned over all of them.'),
-      field('batchSize', 'Batch size', 'Sequences that are read at once. More cost memory and make steps steadier.'),
-      field('blockSize', 'Block size', 'Bytes in a sequence: how far back the model can look.'),
-      field(
-        'gradientAccumulation',
-        'Passes per step',
-        'Batches whose gradients are summed: a larger batch without more memory.',
-      ),
-    ],
+    fields: of('settings', SETTINGS, 'steps', 'batchSize', 'blockSize', 'gradientAccumulation'),
   },
   {
     title: 'Model',
-    fields: [
-      model('layers', 'Layers', 'Blocks of attention and feed-forward, one after the other.'),
-      model('hiddenSize', 'Width', 'Numbers that stand for one byte inside. A multiple of the heads.'),
-      model('heads', 'Heads', 'Places in the text that a layer can attend to at once.'),
-      model('kvHeads', 'Key and value heads', 'Fewer than heads share keys and values. Empty: as many.'),
-      model('intermediateSize', 'Feed-forward width', 'Empty: 8/3 of the width, rounded up to 32.'),
-    ],
+    fields: [...of('config', SIZES, 'layers', 'hiddenSize', 'heads', 'kvHeads', 'intermediateSize'), TIED],
   },
   {
     title: 'Optimizer',
+    fields: of(
+      'settings',
+      SETTINGS,
+      'learningRate',
+      'minLearningRate',
+      'warmupSteps',
+      'weightDecay',
+      'beta1',
+      'beta2',
+      'eps',
+      'gradClip',
+    ),
+  },
+  { title: 'Chance and measure', fields: of('settings', SETTINGS, 'seed', 'valFraction') },
+  {
+    title: 'Guard',
     fields: [
-      field('learningRate', 'Learning rate', 'Size of the steps at their peak. Too large, and the loss jumps.'),
-      field('minLearningRate', 'Final learning rate', 'Empty: a tenth of the peak.'),
-      field('warmupSteps', 'Warm-up steps', 'Steps over which the rate rises. Empty: a twentieth, at most 100.'),
-      field('weightDecay', 'Weight decay', 'Pulls weights of matrices towards zero.'),
-      field('beta1', 'Beta 1', 'Memory of the mean gradient.'),
-      field('beta2', 'Beta 2', 'Memory of the squared gradient.'),
-      field('gradClip', 'Gradient clip', 'Largest norm of the gradient; 0 for any.'),
-      field('seed', 'Seed', 'Decides weights, order of the text and rounding. The same seed gives the same bits.'),
-      field('valFraction', 'Held out', 'Share of the text, at its end, that only measures.'),
+      { name: 'onAnomaly', part: 'settings', ...POLICY },
+      ...of('settings', SETTINGS, 'lossSpike', 'maxSaturated', 'maxUnderflowed', 'rewindInterval'),
     ],
+  },
+  {
+    title: 'Record',
+    fields: of(
+      'intervals',
+      INTERVALS,
+      'evalInterval',
+      'evalWindows',
+      'sampleInterval',
+      'monitorInterval',
+      'sharpnessInterval',
+      'checkpointMinutes',
+    ),
   },
 ];
 
-const FIELDS = GROUPS.flatMap(({ fields }) => fields);
+export const RECIPE: Field = {
+  name: 'recipe',
+  part: 'settings',
+  label: 'Recipe',
+  about: '',
+  choices: Object.keys(ABOUT_RECIPES),
+};
+
+const FIELDS = [RECIPE, ...GROUPS.flatMap(({ fields }) => fields)];
+const LABELS = Object.fromEntries(FIELDS.map(({ name, label }) => [name, label]));
+
 /** Values as they were typed; an empty one leaves the choice to the engine. */
 export type Values = Readonly<Record<string, string>>;
 
-export function valuesOf({ config, recipe, ...rest }: TrainSettingsInput): Values {
-  const given = { ...config, ...rest } as Record<string, unknown>;
-  const text = (value: unknown) => (value === undefined ? '' : String(value));
-  const shown = FIELDS.map(({ name }) => {
-    const rule = SETTINGS[name as keyof typeof SETTINGS];
-    const fallback = typeof rule?.fallback === 'number' ? rule.fallback : undefined;
-    return [name, text(given[name] ?? fallback)];
-  });
-  return { ...Object.fromEntries(shown), recipe: typeof recipe === 'string' ? recipe : 'fp8' };
+const typed = (value: unknown): string => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value ?? ''));
+
+export function valuesOf({ config, ...rest }: TrainSettingsInput, intervals: Partial<Intervals> = {}): Values {
+  const given = { ...config, ...rest, ...intervals } as Record<string, unknown>;
+  return Object.fromEntries(FIELDS.map(({ name }) => [name, typed(given[name])]));
 }
 
-/** The settings, or what is wrong with them, by the name of the field that says so. */
-export function settingsOf(values: Values): { input?: TrainSettingsInput; error?: string } {
-  const numbers = (inConfig: boolean) =>
-    Object.fromEntries(
-      FIELDS.filter((each) => Boolean(each.inConfig) === inConfig && values[each.name]?.trim()).map(({ name }) => [
-        name,
-        Number(values[name]),
-      ]),
-    );
-  const config = { vocabSize: 256, tieWordEmbeddings: true, ...numbers(true) } as TrainSettingsInput['config'];
-  const input: TrainSettingsInput = { config, recipe: values.recipe, ...numbers(false) };
+/** What a run in the page records, unless told otherwise: ten samples, fifty looks inside (each costs about a cast of all operands). */
+const recorded = (steps: number): Partial<Intervals> => ({
+  sampleInterval: Math.max(50, Math.round(steps / 10)),
+  monitorInterval: Math.max(10, Math.ceil(steps / 50)),
+  checkpointMinutes: 0.5,
+});
+
+export interface Checked {
+  readonly input: TrainSettingsInput;
+  readonly settings: TrainSettings;
+  readonly intervals: Intervals;
+  /** Of every field, also of those that were left empty. */
+  readonly values: Values;
+}
+
+/** What is wrong, and the field that it is about, if it is about one. */
+export interface Wrong {
+  readonly message: string;
+  readonly field?: string;
+}
+
+export function checked(values: Values): Checked | Wrong {
+  const parts: Record<Part, Record<string, unknown>> = { config: { vocabSize: 256 }, settings: {}, intervals: {} };
+  for (const { name, label, part, choices } of FIELDS) {
+    const text = values[name]?.trim();
+    if (!text) continue;
+    const value = choices ? text : Number(text);
+    if (Number.isNaN(value)) return { message: `${label}: expected a number, got “${text}”`, field: name };
+    parts[part][name] = name === TIED.name ? text === 'yes' : value;
+  }
+  const input = { ...parts.settings, config: parts.config } as unknown as TrainSettingsInput;
   try {
-    const labels = Object.fromEntries(FIELDS.map(({ name, label }) => [name, label]));
-    trainSettings(input, labels);
-    return { input };
+    const settings = trainSettings(input, LABELS);
+    const intervals = runIntervals({ ...recorded(settings.steps), ...parts.intervals }, LABELS);
+    return { input, settings, intervals, values: valuesOf({ ...settings, recipe: values.recipe }, intervals) };
   } catch (error) {
-    return { error: (error as Error).message };
+    const { message } = error as Error;
+    const field = FIELDS.find(({ name, label }) => message.startsWith(`${label}: `) || message.startsWith(`${name}: `));
+    return { message, field: field?.name };
   }
 }
 
-export function queryOf(values: Values, text: string | undefined): URLSearchParams {
-  const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== ''));
+/** What was typed, and what was emptied; with the text, if others have it too. */
+export function queryOf(values: Values, text: string | undefined, otherwise: Values): URLSearchParams {
+  const query = new URLSearchParams(Object.entries(values).filter(([name, value]) => value || otherwise[name]));
   if (text) query.set('text', text);
   return query;
 }
 
+/** What a link says; of the rest, what is otherwise. */
 export function valuesFrom(query: URLSearchParams, otherwise: Values): Values {
-  const names = [...FIELDS.map(({ name }) => name), 'recipe'];
-  const given = names.filter((name) => query.has(name)).map((name) => [name, query.get(name)!]);
-  // Who names any setting names them all: an empty field is one that was left to the engine.
-  const rest = given.length > 0 ? Object.fromEntries(names.map((name) => [name, ''])) : {};
-  return { ...otherwise, ...rest, ...Object.fromEntries(given), recipe: query.get('recipe') ?? otherwise.recipe };
+  const given = FIELDS.filter(({ name }) => query.has(name)).map(({ name }) => [name, query.get(name)!]);
+  return { ...otherwise, ...Object.fromEntries(given) };
 }

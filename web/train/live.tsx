@@ -1,20 +1,32 @@
 /** A run as it trains: progress, losses, samples. */
 import { useEffect, useState } from 'preact/hooks';
 import type { StepLine } from '../../src/train/events.js';
+import { addressOf } from '../route.js';
 import type { RunEntry, RunRecord } from '../run/record.js';
-import { isActive, leave, open, type Phase, pause, resume, type Session, useRuns } from '../run/runs.js';
+import { isActive, leave, open, type Phase, pause, resume, type Session, savedStep, useRuns } from '../run/runs.js';
+import { ReportLink } from '../runs/report-link.js';
 import { Chart, type ChartSeries } from '../ui/chart.js';
 import { availableThreads } from '../ui/threads.js';
 import { count, duration } from '../ui/words.js';
+import { keepRun } from './draft.js';
 
 const PHASES: Readonly<Record<Phase, string>> = {
   starting: 'Starting …',
   training: 'Training',
   pausing: 'Saving …',
   paused: 'Paused; everything is saved',
+  interrupted: 'Interrupted',
+  elsewhere: 'Training in another tab or window; it can be paused there',
   done: 'Finished',
   failed: 'Stopped',
 };
+
+function words({ phase, record }: Session): string {
+  if (phase !== 'interrupted') return PHASES[phase];
+  const step = savedStep(record);
+  const from = step === 0 ? 'begins anew' : `goes on from step ${count(step)}, the last save`;
+  return `${PHASES.interrupted}: Resume ${from}. The steps since come out the same, bit for bit.`;
+}
 
 /** Columns of a log, taken further as it grows: each line is looked at once. */
 interface Columns {
@@ -62,29 +74,53 @@ function columnsOf(record: RunRecord): Columns {
 }
 
 const seriesOf = (columns: Columns, other: RunRecord | undefined): ChartSeries[] => {
-  const own: ChartSeries[] = [
-    { label: 'training', colour: '--series-1', steps: columns.steps, values: columns.losses },
-    { label: 'validation', colour: '--series-2', steps: columns.evalSteps, values: columns.evalLosses, sparse: true },
+  const pair = ({ steps, losses, evalSteps, evalLosses }: Columns, of: string, first: number): ChartSeries[] => [
+    { label: `training${of}`, colour: `--series-${first}`, steps, values: losses },
+    {
+      label: `validation${of}`,
+      colour: `--series-${first + 1}`,
+      steps: evalSteps,
+      values: evalLosses,
+      sparse: true,
+    },
   ];
-  if (!other) return own;
-  const { steps, losses } = columnsOf(other);
-  return [...own, { label: other.name, colour: '--series-3', steps, values: losses }];
+  return [...pair(columns, '', 1), ...(other ? pair(columnsOf(other), `, ${other.name}`, 3) : [])];
 };
+
+/** The latest other run of the same text with the same settings but for the recipe. */
+function twinOf(id: string, entries: readonly RunEntry[]): RunEntry | undefined {
+  const own = entries.find((entry) => entry.id === id);
+  const alike = ({ text, settings }: RunEntry) => JSON.stringify([text, { ...settings, recipe: '' }]);
+  return own?.settings && entries.find((entry) => entry.id !== id && alike(entry) === alike(own));
+}
+
+/** The run beside this one in the chart: its twin, unless another is chosen. */
+function useOverlay(id: string, entries: readonly RunEntry[]): [RunRecord | undefined, (id: string) => void] {
+  const [choice, setChoice] = useState<{ of: string; id: string }>();
+  const [other, setOther] = useState<RunRecord>();
+  const wanted = choice?.of === id ? choice.id : (twinOf(id, entries)?.id ?? '');
+  useEffect(() => {
+    const entry = entries.find((each) => each.id === wanted);
+    if (entry) void open(entry).then(setOther);
+    else setOther(undefined);
+  }, [wanted]);
+  return [other?.id === wanted ? other : undefined, (chosen) => setChoice({ of: id, id: chosen })];
+}
 
 export function Live({ session }: { session: Session }) {
   const { record, phase, message } = session;
   const { entries = [] } = useRuns();
-  const [other, setOther] = useState<RunRecord>();
+  const [other, setOther] = useOverlay(record.id, entries);
   const columns = columnsOf(record);
   const { last } = columns;
   const steps = record.settings?.steps ?? 0;
   const step = last?.step ?? 0;
   const runs = isActive(session);
   const left = last && phase === 'training' ? (steps - step) * (last.tokens / step / last.tokens_per_sec) : Number.NaN;
-  useEffect(() => setOther(undefined), [record.id]);
-  const overlay = (entry: RunEntry | undefined) => {
-    if (entry) void open(entry).then(setOther);
-    else setOther(undefined);
+  const next = async () => {
+    const entry = entries.find(({ id }) => id === record.id);
+    if (entry) await keepRun(entry);
+    await leave();
   };
   const figures = [
     ['Step', `${count(step)} of ${count(steps)}`],
@@ -99,7 +135,7 @@ export function Live({ session }: { session: Session }) {
       <div class="stack">
         <h1>{record.name}</h1>
         <p role="status" id="phase">
-          {PHASES[phase]}
+          {words(session)}
         </p>
       </div>
       {message && (
@@ -108,21 +144,28 @@ export function Live({ session }: { session: Session }) {
         </p>
       )}
       <div class="row">
-        {runs ? (
+        {runs && (
           <button type="button" class="primary" disabled={phase !== 'training'} onClick={pause}>
             Pause
           </button>
-        ) : (
-          phase !== 'done' &&
-          record.settings && (
-            <button type="button" class="primary" onClick={() => resume(availableThreads())}>
-              Resume
-            </button>
-          )
         )}
-        <button type="button" disabled={phase === 'starting' || phase === 'pausing'} onClick={() => void leave()}>
+        {!runs && phase !== 'done' && phase !== 'elsewhere' && (
+          <button type="button" class="primary" onClick={() => resume(availableThreads())}>
+            Resume
+          </button>
+        )}
+        <button type="button" disabled={phase === 'starting' || phase === 'pausing'} onClick={() => void next()}>
           {runs ? 'Stop' : 'New run'}
         </button>
+        <a class="button" href={addressOf('inside')}>
+          Look inside
+        </a>
+        {phase === 'done' && (
+          <a class="button" href={addressOf('generate')}>
+            Generate
+          </a>
+        )}
+        {step > 0 && <ReportLink id={record.id}>Report</ReportLink>}
       </div>
       <section class="card" aria-label="Progress">
         <progress max={steps} value={step} aria-label="Steps done" />
@@ -141,11 +184,11 @@ export function Live({ session }: { session: Session }) {
         )}
       </section>
       <section class="card">
-        <div class="row">
+        <div class="row apart">
           <h2>Loss</h2>
           <label class="small">
             Compare with{' '}
-            <select onChange={(event) => overlay(entries.find(({ id }) => id === event.currentTarget.value))}>
+            <select id="overlay" value={other?.id ?? ''} onChange={(event) => setOther(event.currentTarget.value)}>
               <option value="">nothing</option>
               {entries
                 .filter(({ id, settings }) => id !== record.id && settings)
@@ -175,10 +218,13 @@ export function Live({ session }: { session: Session }) {
         {columns.samples.toReversed().map(({ step, text }) => (
           <figure key={step}>
             <figcaption class="small muted">Step {count(step)}</figcaption>
-            <pre class="sample">{text}</pre>
+            <pre class="sample">{squeezed(text)}</pre>
           </figure>
         ))}
       </section>
     </div>
   );
 }
+
+/** Young models write many empty lines. */
+const squeezed = (text: string): string => text.trim().replace(/\n{3,}/g, '\n\n');

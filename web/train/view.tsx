@@ -1,7 +1,7 @@
 /** Train: choose a text and a model, start, watch. */
 import { useEffect } from 'preact/hooks';
 import { useRoute } from '../route.js';
-import { isActive, restore, useRuns } from '../run/runs.js';
+import { restore, useRuns } from '../run/runs.js';
 import { Live } from './live.js';
 import { Setup } from './setup.js';
 
@@ -11,8 +11,8 @@ export function TrainView() {
   useEffect(() => {
     void restore();
   }, []);
-  // A link with settings is for another run; one that trains goes on.
-  if (session && (isActive(session) || query.size === 0)) return <Live session={session} />;
+  // A link with settings is for another run.
+  if (session && query.size === 0) return <Live session={session} />;
   if (!entries) return <p class="muted">Looking for saved runs …</p>;
   return <Setup key={query.toString()} query={query} />;
 }

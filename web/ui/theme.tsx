@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 const KEY = 'octavo-theme';
 const THEMES = ['system', 'light', 'dark'] as const;
 type Theme = (typeof THEMES)[number];
+const NAMES: Readonly<Record<Theme, string>> = { system: 'Auto', light: 'Light', dark: 'Dark' };
 
 /** Storage may be forbidden; then the choice lasts as long as the page. */
 function kept(): Theme {
@@ -34,12 +35,12 @@ export function ThemeToggle() {
     }
   };
   return (
-    <label class="theme">
-      <span class="visually-hidden">Colours</span>
+    <label class="theme small">
+      <span class="muted">Colours</span>
       <select value={theme} onChange={(event) => choose(event.currentTarget.value as Theme)}>
         {THEMES.map((name) => (
           <option key={name} value={name}>
-            {name[0].toUpperCase() + name.slice(1)}
+            {NAMES[name]}
           </option>
         ))}
       </select>

@@ -116,6 +116,11 @@ const answers = (piece: (piece: GeneratedPiece) => void): Answers => ({
     const lines = await readLog(await openRun(id));
     return lines.map((line): MetricsLine => (line.type === 'step' ? { ...line, parameters: undefined } : line));
   },
+  async text(id) {
+    const content = await (await openRun(id)).read('text');
+    if (!content) throw new Error('expected a run with its text, got none: was it deleted?');
+    return content;
+  },
   async rename(id, name) {
     const store = await openRun(id);
     await store.write('run.json', JSON.stringify({ ...(await fileOf(id)), name }));

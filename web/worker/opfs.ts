@@ -5,6 +5,7 @@
  * Only in a worker: synchronous access to files is for workers.
  */
 import type { Store } from '../../src/engine/store.js';
+import { lockName } from './protocol.js';
 
 type Movable = FileSystemFileHandle & { move(name: string): Promise<void> };
 type Folder = FileSystemDirectoryHandle & { keys(): AsyncIterableIterator<string> };
@@ -162,7 +163,7 @@ async function lockOf(id: string): Promise<() => void> {
   return new Promise((resolve, reject) => {
     const options = { signal: AbortSignal.timeout(LOCK_TIMEOUT_MS) };
     const hold = () => new Promise<void>((release) => resolve(release));
-    navigator.locks.request(`octavo-run-${id}`, options, hold).catch((error) => {
+    navigator.locks.request(lockName(id), options, hold).catch((error) => {
       const busy = isNamed(error, 'TimeoutError') || isNamed(error, 'AbortError');
       reject(busy ? new Error('this run trains in another tab or window; pause it there') : error);
     });

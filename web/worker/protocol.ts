@@ -6,6 +6,9 @@ import type { SampleOptions } from '../../src/train/index.js';
 import type { TrainSettingsInput } from '../../src/train/options.js';
 import type { RunEntry, RunFile } from '../run/record.js';
 
+/** The lock (Web Locks) of who writes to a run, in any tab. */
+export const lockName = (id: string): string => `octavo-run-${id}`;
+
 /** To the worker of one training session, or of a probe. */
 export type TrainerRequest =
   | { readonly type: 'train'; readonly id: string; readonly threads: number }
@@ -34,6 +37,8 @@ export interface Desk {
   list(): RunEntry[];
   create(run: RunFile, text: Uint8Array): void;
   lines(id: string): MetricsLine[];
+  /** What a run trains on. */
+  text(id: string): Uint8Array;
   rename(id: string, name: string): void;
   remove(id: string): void;
   /** The model as a Hugging Face folder. */

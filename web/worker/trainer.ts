@@ -8,11 +8,6 @@ import type { RunFile } from '../run/record.js';
 import { openRun } from './opfs.js';
 import type { TrainerEvent, TrainerRequest } from './protocol.js';
 
-/** Saved about so often, beside every pause and the end. */
-const CHECKPOINT_MINUTES = 1;
-/** Looks inside a whole run: each costs about a cast of all operands, and its line some ten kB. */
-const LOOKS = 50;
-const MIN_LOOK_INTERVAL = 10;
 /** The first step of a probe also compiles; its later ones are timed. */
 const PROBE_STEPS = 3;
 
@@ -30,17 +25,11 @@ async function run(id: string, threads: number): Promise<void> {
   const store = await openRun(id);
   const [meta, data] = await Promise.all([store.read('run.json'), store.read('text')]);
   if (!meta || !data) throw new Error('expected a run with its settings and text, got none: was it deleted?');
-  const { settings: given, sampleInterval } = JSON.parse(new TextDecoder().decode(meta)) as RunFile;
-  const settings = given as TrainSettingsInput;
+  const { settings, intervals } = JSON.parse(new TextDecoder().decode(meta)) as RunFile;
+  if (!settings) throw new Error('expected a run with settings, got an uploaded model, which cannot be trained on');
   const engine = await Engine.create({ threads });
   post({ type: 'engine', info: engine.info });
   const resume = (await fileOfRun(store)) !== undefined;
-  const { steps } = trainSettings(settings);
-  const intervals = {
-    sampleInterval,
-    monitorInterval: Math.max(MIN_LOOK_INTERVAL, Math.ceil(steps / LOOKS)),
-    checkpointMinutes: CHECKPOINT_MINUTES,
-  };
   const events = train({ ...settings, ...intervals, data, engine, outDir: store, resume, signal: stop.signal });
   let done = false;
   let first = resume;
@@ -58,7 +47,7 @@ async function run(id: string, threads: number): Promise<void> {
 
 async function probe(settings: TrainSettingsInput, threads: number): Promise<void> {
   const engine = await Engine.create({ threads });
-  const { batchSize = 8, blockSize = 256 } = settings;
+  const { batchSize, blockSize } = trainSettings(settings);
   const data = Uint8Array.from({ length: 4 * (batchSize + 40) * blockSize }, (_, i) => 32 + ((i * 7919) % 89));
   let seconds = Number.POSITIVE_INFINITY;
   for await (const line of train({ ...settings, valFraction: 0.5, data, engine, stopAt: PROBE_STEPS })) {

@@ -1,0 +1,288 @@
+/**
+ * The settings of a run, one row each: what it is called, what it does, what it may be. The refusals, the flags of `octavo train` with their
+ * help and their table in docs/training.md, and the form of the web page are all made of these rows.
+ */
+import type { LlamaConfig } from '../model/config.js';
+import { ANOMALY_POLICIES } from './guard.js';
+import type { Intervals, TrainSettings } from './options.js';
+
+export interface Words {
+  /** Its name in a form. */
+  readonly label: string;
+  /** What it does, as a phrase. */
+  readonly about: string;
+  /** What is taken where none is given, if it is no number of its own. */
+  readonly otherwise?: string;
+}
+
+export interface Rule {
+  readonly fallback: number | ((given: Partial<Record<NumberName, number>>) => number);
+  readonly integer?: boolean;
+  readonly min: number;
+  readonly max?: number;
+  /** The bounds themselves are not allowed. */
+  readonly open?: boolean;
+}
+
+export type NumberName = {
+  [Name in keyof TrainSettings]-?: TrainSettings[Name] extends number ? Name : never;
+}[keyof TrainSettings];
+
+/** Sizes of the model; their rules, which depend on each other, are those of `llamaConfig`. */
+export type SizeName = keyof Pick<LlamaConfig, 'layers' | 'hiddenSize' | 'heads' | 'kvHeads' | 'intermediateSize'>;
+
+/** Defaults follow the paper's run where it has one (betas, eps, decay, clip) and small byte-level models elsewhere. */
+export const SETTINGS: Readonly<Record<NumberName, Rule & Words>> = {
+  steps: {
+    label: 'Steps',
+    about: 'updates of the weights; the learning rate is planned over all of them',
+    fallback: 1000,
+    integer: true,
+    min: 1,
+  },
+  seed: {
+    label: 'Seed',
+    about: 'decides initial weights, order of the text and rounding; the same seed gives the same bits',
+    fallback: 1337,
+    integer: true,
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+  },
+  batchSize: {
+    label: 'Batch size',
+    about: 'sequences read at once; more take memory and make steps steadier',
+    fallback: 8,
+    integer: true,
+    min: 1,
+  },
+  gradientAccumulation: {
+    label: 'Passes per step',
+    about: 'batches whose gradients are summed for a step: a larger batch without more memory',
+    fallback: 1,
+    integer: true,
+    min: 1,
+  },
+  blockSize: {
+    label: 'Block size',
+    about: 'bytes (tokens) in a sequence: how far back the model can look',
+    fallback: 256,
+    integer: true,
+    min: 1,
+  },
+  learningRate: {
+    label: 'Learning rate',
+    about: 'size of the steps at its peak; too large, and the loss jumps',
+    fallback: 2e-3,
+    min: 0,
+  },
+  minLearningRate: {
+    label: 'Final learning rate',
+    about: 'what the rate falls to at the end',
+    otherwise: 'a tenth of the peak',
+    fallback: (given) => (given.learningRate ?? 2e-3) / 10,
+    min: 0,
+  },
+  warmupSteps: {
+    label: 'Warm-up steps',
+    about: 'steps over which the rate rises to its peak',
+    otherwise: 'a twentieth of the run, at most 100',
+    fallback: (given) => Math.min(100, Math.ceil((given.steps ?? 1000) / 20)),
+    integer: true,
+    min: 0,
+  },
+  weightDecay: {
+    label: 'Weight decay',
+    about: 'how hard the weights of matrices are pulled towards zero',
+    fallback: 0.1,
+    min: 0,
+  },
+  beta1: {
+    label: 'Beta 1',
+    about: 'memory of the mean gradient, the first moment',
+    fallback: 0.9,
+    min: 0,
+    max: 1,
+    open: true,
+  },
+  beta2: {
+    label: 'Beta 2',
+    about: 'memory of the squared gradient, the second moment',
+    fallback: 0.95,
+    min: 0,
+    max: 1,
+    open: true,
+  },
+  eps: {
+    label: 'Epsilon',
+    about: 'keeps an update finite where the second moment is zero',
+    fallback: 1e-8,
+    min: 0,
+    open: true,
+  },
+  gradClip: {
+    label: 'Gradient clip',
+    about: 'largest norm of the whole gradient, 0 for any',
+    fallback: 1,
+    min: 0,
+  },
+  valFraction: {
+    label: 'Held out',
+    about: 'share of the text, at its end, that only measures',
+    fallback: 0.1,
+    min: 0,
+    max: 1,
+    open: true,
+  },
+  lossSpike: {
+    label: 'Largest loss',
+    about: 'of a step, in means of the last 50 losses, 0 for any',
+    // None by default: in 26 minutes of Moby-Dick one batch of a single sequence had 3.3 times the mean of the last 50 losses.
+    fallback: 0,
+    min: 0,
+  },
+  maxSaturated: {
+    label: 'Most saturated',
+    about: 'largest share of an FP8 tensor that may be clipped',
+    // Half of a tensor clipped is no tensor.
+    fallback: 0.5,
+    min: 0,
+    max: 1,
+  },
+  maxUnderflowed: {
+    label: 'Most underflowed',
+    about: 'largest share of an FP8 tensor that may become zero',
+    fallback: 1,
+    min: 0,
+    max: 1,
+  },
+  rewindInterval: {
+    label: 'Rewind interval',
+    about: 'steps between points to rewind to',
+    fallback: 100,
+    integer: true,
+    min: 1,
+  },
+};
+
+export const SIZES: Readonly<Record<SizeName, Words & { readonly integer: true }>> = {
+  layers: { label: 'Layers', about: 'blocks of attention and feed-forward, one after the other', integer: true },
+  hiddenSize: {
+    label: 'Width',
+    about: 'numbers that stand for one byte inside, a multiple of the heads',
+    integer: true,
+  },
+  heads: { label: 'Heads', about: 'places in the text that a layer can attend to at once', integer: true },
+  kvHeads: {
+    label: 'Key and value heads',
+    about: 'fewer than heads share keys and values',
+    otherwise: 'as many as heads',
+    integer: true,
+  },
+  intermediateSize: {
+    label: 'Feed-forward width',
+    about: 'numbers inside a feed-forward layer',
+    otherwise: '8/3 of the width, rounded up to 32',
+    integer: true,
+  },
+};
+
+export const POLICY = {
+  label: 'On an anomaly',
+  about: 'of a step that is not finite or beyond these bounds: stop, skip it, or rewind and pass over its batches',
+  choices: ANOMALY_POLICIES,
+  fallback: 'stop',
+} as const;
+
+export const INTERVALS: Readonly<Record<keyof Intervals, Rule & Words>> = {
+  stopAt: {
+    label: 'Stop at',
+    about: 'stop after this step with a checkpoint; the schedule stays',
+    otherwise: 'the last step',
+    fallback: Number.MAX_SAFE_INTEGER,
+    integer: true,
+    min: 1,
+  },
+  evalInterval: {
+    label: 'Evaluate every',
+    about: 'steps between evaluations on the text held out',
+    fallback: 100,
+    integer: true,
+    min: 1,
+  },
+  evalWindows: {
+    label: 'Evaluation windows',
+    about: 'held-out windows in each evaluation; the last uses all',
+    fallback: 32,
+    integer: true,
+    min: 1,
+  },
+  checkpointInterval: {
+    label: 'Checkpoint every',
+    about: 'steps between checkpoints',
+    fallback: 250,
+    integer: true,
+    min: 1,
+  },
+  checkpointMinutes: {
+    label: 'Minutes to a checkpoint',
+    about: 'minutes after which there is one in any case, 0 for never',
+    fallback: 10,
+    min: 0,
+  },
+  healthInterval: {
+    label: 'FP8 health every',
+    about: 'steps between records of FP8 health in the log',
+    fallback: 10,
+    integer: true,
+    min: 1,
+  },
+  monitorInterval: {
+    label: 'Look inside every',
+    about: 'steps between looks inside FP8, written to the log, 0 for none',
+    fallback: 0,
+    integer: true,
+    min: 0,
+  },
+  sampleInterval: {
+    label: 'Sample every',
+    about: 'steps between samples of what the model writes, 0 for none',
+    fallback: 0,
+    integer: true,
+    min: 0,
+  },
+  sharpnessInterval: {
+    label: 'Sharpness every',
+    about: 'steps between measurements of sharpness, 0 for none',
+    fallback: 0,
+    integer: true,
+    min: 0,
+  },
+};
+
+/** The numbers of a table, each given or its fallback, each checked. */
+export function numbersOf<Name extends string>(
+  rules: Readonly<Record<Name, Rule>>,
+  input: Partial<Record<Name, number>>,
+  names: Readonly<Partial<Record<Name, string>>>,
+): Record<Name, number> {
+  const numbers = {} as Record<Name, number>;
+  for (const name of Object.keys(rules) as Name[]) {
+    const rule = rules[name];
+    const value = input[name] ?? (typeof rule.fallback === 'number' ? rule.fallback : rule.fallback(input));
+    numbers[name] = check(names[name] ?? name, value, rule);
+  }
+  return numbers;
+}
+
+function check(name: string, value: unknown, { integer, min, max = Number.POSITIVE_INFINITY, open }: Rule): number {
+  const inside =
+    typeof value === 'number' &&
+    (!integer || Number.isSafeInteger(value)) &&
+    (open ? value > min && value < max : value >= min && value <= max) &&
+    value < Number.POSITIVE_INFINITY;
+  if (inside) return value;
+  const kind = integer ? 'an integer' : 'a number';
+  const above = open ? `above ${min}` : `of at least ${min}`;
+  const below = max === Number.POSITIVE_INFINITY ? '' : open ? ` and below ${max}` : ` and at most ${max}`;
+  throw new RangeError(`${name}: expected ${kind} ${above}${below}, got ${String(value)}`);
+}

@@ -1,0 +1,38 @@
+/** How long a step takes here: a few real steps in a worker of their own, a moment after the last change. */
+import { useEffect, useState } from 'preact/hooks';
+import type { TrainSettingsInput } from '../../src/train/options.js';
+import type { TrainerEvent, TrainerRequest } from '../worker/protocol.js';
+
+const DELAY_MS = 600;
+
+export interface Probe {
+  readonly secondsPerStep?: number;
+  readonly refused?: string;
+}
+
+/** Undefined until it is known. Without settings nothing is tried. */
+export function useProbe(input: TrainSettingsInput | undefined, threads: number): Probe | undefined {
+  const [probe, setProbe] = useState<Probe>();
+  const key = JSON.stringify(input);
+  useEffect(() => {
+    setProbe(undefined);
+    if (!key) return;
+    let worker: Worker | undefined;
+    const timer = setTimeout(() => {
+      worker = new Worker(new URL('../worker/trainer.ts', import.meta.url), { type: 'module' });
+      worker.onmessage = ({ data }: MessageEvent<TrainerEvent>) => {
+        if (data.type === 'probed') setProbe(data);
+        if (data.type === 'failed') setProbe({ refused: data.message });
+        if (data.type === 'probed' || data.type === 'failed') worker?.terminate();
+      };
+      worker.onerror = ({ message }) => setProbe({ refused: message || 'the training worker could not be started' });
+      const settings = JSON.parse(key) as TrainSettingsInput;
+      worker.postMessage({ type: 'probe', settings, threads } satisfies TrainerRequest);
+    }, DELAY_MS);
+    return () => {
+      clearTimeout(timer);
+      worker?.terminate();
+    };
+  }, [key, threads]);
+  return probe;
+}
