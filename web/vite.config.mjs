@@ -1,7 +1,8 @@
 /** Bundles the page into dist/web: from the sources in this folder, and from the library as it is shipped (dist, made before). */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { defineConfig } from 'vite';
 import { contentSecurityPolicy } from '../dist/cli/serve.js';
 
@@ -77,13 +78,24 @@ const policy = {
   ],
 };
 
+/** Each file beside itself as a third of it, for servers that send the one or the other (src/cli/serve.ts). */
+const compressed = {
+  name: 'octavo-gzip',
+  writeBundle: ({ dir }, bundle) => {
+    for (const name of Object.keys(bundle)) {
+      const path = join(dir, name);
+      writeFileSync(`${path}.gz`, gzipSync(readFileSync(path), { level: 9 }));
+    }
+  },
+};
+
 const library = [{ find: /^(\.\.\/)+src\/(.*)$/, replacement: `${join(ROOT, 'dist')}/$2` }];
 
 export default defineConfig({
   root: fileURLToPath(new URL('.', import.meta.url)),
   base: './',
   resolve: { alias: library },
-  plugins: [texts(), policy],
+  plugins: [texts(), policy, compressed],
   worker: { format: 'es' },
   build: {
     outDir: join(ROOT, 'dist/web'),

@@ -41,6 +41,7 @@ export async function serve({ port, host }: ServeFlags, site = SITE): Promise<Se
   }
   const files = sirv(site, {
     etag: true,
+    gzip: true,
     setHeaders: (response) => {
       for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
     },

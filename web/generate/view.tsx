@@ -1,7 +1,10 @@
 /** Generate: text from a trained model as it is drawn, with the chances of each token. */
 import { useEffect, useState } from 'preact/hooks';
-import { desk, stopDesk } from '../run/desk.js';
+import type { SampleOptions } from '../../src/train/index.js';
+import { addressOf } from '../route.js';
+import { generate, stopGenerating } from '../run/desk.js';
 import { refresh, useRuns } from '../run/runs.js';
+import { Table } from '../ui/table.js';
 import type { GeneratedPiece } from '../worker/protocol.js';
 
 const NUMBERS = [
@@ -11,9 +14,31 @@ const NUMBERS = [
   ['topP', 'Top p', '', 'only the likeliest up to this share; empty for all'],
   ['seed', 'Seed', '1337', 'the same seed gives the same text everywhere'],
 ] as const;
+/** Each piece can be looked at, so each is an element of the page. */
+const MAX_LENGTH = 5000;
+const DRAWN_EVERY_MS = 60;
 
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 const shown = (text: string) => (text === ' ' ? 'space' : text === '\n' ? 'new line' : text);
+
+/** What the fields say, or a refusal that names them as they are labelled. */
+function optionsOf(values: Readonly<Record<string, string>>): SampleOptions {
+  const options: Record<string, number> = { maxNewTokens: MAX_LENGTH };
+  for (const [name, label] of NUMBERS) {
+    const text = values[name].trim();
+    if (text) options[name] = Number(text);
+    if (Number.isNaN(options[name])) throw new RangeError(`${label}: expected a number, got “${text}”`);
+  }
+  if (options.maxNewTokens > MAX_LENGTH) {
+    throw new RangeError(`Length: expected at most ${MAX_LENGTH} bytes, got ${options.maxNewTokens}`);
+  }
+  return options as unknown as SampleOptions;
+}
+
+function labelled(message: string): string {
+  const [name, label] = NUMBERS.find(([name]) => message.startsWith(`${name}: `)) ?? ['', ''];
+  return label + message.slice(name.length);
+}
 
 export function GenerateView() {
   const { entries, current } = useRuns();
@@ -24,18 +49,20 @@ export function GenerateView() {
   );
   const [pieces, setPieces] = useState<readonly GeneratedPiece[]>([]);
   const [begin, setBegin] = useState('');
-  const [picked, setPicked] = useState<number>();
+  const [picked, setPicked] = useState(0);
   const [state, setState] = useState<'idle' | 'writing' | 'written'>('idle');
   const [message, setMessage] = useState('');
-  useEffect(() => void refresh(), []);
+  useEffect(() => {
+    void refresh();
+    return stopGenerating;
+  }, []);
   const models = entries?.filter(({ hasModel }) => hasModel) ?? [];
   const id = models.find((entry) => entry.id === (chosen || current?.id))?.id ?? models[0]?.id;
 
   const write = async () => {
     if (!id) return;
     setMessage('');
-    setState('writing');
-    setPicked(undefined);
+    setPicked(0);
     setPieces([]);
     setBegin(prompt);
     const got: GeneratedPiece[] = [];
@@ -44,31 +71,39 @@ export function GenerateView() {
       due = false;
       setPieces([...got]);
     };
-    const numbers = Object.entries(values).filter(([, value]) => value.trim() !== '');
-    const options = Object.fromEntries(numbers.map(([name, value]) => [name, Number(value)]));
     try {
+      const options = optionsOf(values);
       if (prompt === '') throw new Error('Prompt: expected at least one character, got none');
-      await desk('generate', [id, prompt, { maxNewTokens: 300, ...options }], (piece) => {
+      setState('writing');
+      await generate([id, prompt, options], (piece) => {
         got.push(piece);
         if (due) return;
         due = true;
-        requestAnimationFrame(draw);
+        setTimeout(draw, DRAWN_EVERY_MS);
       });
       draw();
       setState('written');
     } catch (problem) {
       setState('idle');
-      setMessage((problem as Error).message);
+      setMessage(labelled((problem as Error).message));
     }
   };
 
-  const detail = picked === undefined ? undefined : pieces[picked];
+  const detail = pieces[picked];
+  if (entries && models.length === 0) {
+    return (
+      <div class="view">
+        <h1>Generate</h1>
+        <p class="notice">
+          There is no model yet. A run has one from its first save on: <a href={addressOf('train')}>train one</a>, or
+          upload one under <a href={addressOf('runs')}>Runs</a>.
+        </p>
+      </div>
+    );
+  }
   return (
     <div class="view">
       <h1>Generate</h1>
-      {entries && models.length === 0 && (
-        <p class="notice">No model yet: train one until its first pause or its end, or upload one under Runs.</p>
-      )}
       <form
         class="card"
         onSubmit={(event) => {
@@ -111,7 +146,7 @@ export function GenerateView() {
           <button type="submit" class="primary" disabled={!id || state === 'writing'}>
             Write
           </button>
-          <button type="button" disabled={state !== 'writing'} onClick={() => stopDesk('Stopped.')}>
+          <button type="button" disabled={state !== 'writing'} onClick={stopGenerating}>
             Stop
           </button>
         </div>
@@ -130,7 +165,12 @@ export function GenerateView() {
             <b>{begin}</b>
             {pieces.map(({ text, probability }, i) => (
               // biome-ignore lint/a11y/noStaticElementInteractions: the slider below does the same from the keyboard
-              <span key={i} class="token" title={percent(probability)} onMouseEnter={() => setPicked(i)}>
+              <span
+                key={i}
+                class={i === picked ? 'token picked' : 'token'}
+                title={percent(probability)}
+                onMouseEnter={() => setPicked(i)}
+              >
                 {text}
               </span>
             ))}
@@ -142,30 +182,25 @@ export function GenerateView() {
               type="range"
               min={0}
               max={pieces.length - 1}
-              value={picked ?? 0}
+              value={picked}
               onInput={(event) => setPicked(Number(event.currentTarget.value))}
             />
           </div>
           {detail && (
-            <table>
-              <caption class="small muted">
-                Token {picked! + 1}: “{shown(detail.text)}” had {percent(detail.probability)}
-              </caption>
-              <thead>
-                <tr>
-                  <th scope="col">Likeliest there</th>
-                  <th scope="col">Probability</th>
-                </tr>
-              </thead>
-              <tbody>
-                {detail.likeliest.map(({ text, probability }, i) => (
-                  <tr key={i}>
-                    <td class="mono">{shown(text)}</td>
-                    <td>{percent(probability)}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+            <>
+              <p class="small">
+                Token {picked + 1}: “{shown(detail.text)}” had {percent(detail.probability)}. The likeliest there:
+              </p>
+              <Table
+                label="The likeliest tokens there"
+                columns={[{ title: 'Token' }, { title: 'Probability', number: true }]}
+                rows={detail.likeliest.map(({ text, probability }, i) => ({
+                  key: i,
+                  chosen: text === detail.text,
+                  cells: [<code key="token">{shown(text)}</code>, percent(probability)],
+                }))}
+              />
+            </>
           )}
         </section>
       )}

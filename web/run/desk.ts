@@ -1,4 +1,4 @@
-/** The page's end of worker/desk.ts: calls as promises. The worker is started with the first. */
+/** The page's end of worker/desk.ts: calls as promises. A worker is started with the first. */
 import type { Desk, DeskReply, DeskRequest, GeneratedPiece } from '../worker/protocol.js';
 
 interface Waiting {
@@ -7,39 +7,54 @@ interface Waiting {
   piece?: (piece: GeneratedPiece) => void;
 }
 
-let worker: Worker | undefined;
-let calls = 0;
-const waiting = new Map<number, Waiting>();
+function client() {
+  let worker: Worker | undefined;
+  let calls = 0;
+  const waiting = new Map<number, Waiting>();
 
-function start(): Worker {
-  const started = new Worker(new URL('../worker/desk.ts', import.meta.url), { type: 'module' });
-  started.onmessage = ({ data }: MessageEvent<DeskReply>) => {
-    const call = waiting.get(data.call);
-    if (!call) return;
-    if ('piece' in data) return call.piece?.(data.piece);
-    waiting.delete(data.call);
-    if ('error' in data) call.reject(new Error(data.error));
-    else call.resolve(data.result);
+  /** Ends what the worker is doing. The next call starts another. */
+  const stop = (reason: string): void => {
+    worker?.terminate();
+    worker = undefined;
+    for (const { reject } of waiting.values()) reject(new Error(reason));
+    waiting.clear();
   };
-  started.onerror = ({ message }) => stopDesk(message || 'a part of the page could not be started; reload it');
-  return started;
+
+  const start = (): Worker => {
+    const started = new Worker(new URL('../worker/desk.ts', import.meta.url), { type: 'module' });
+    started.onmessage = ({ data }: MessageEvent<DeskReply>) => {
+      const call = waiting.get(data.call);
+      if (!call) return;
+      if ('piece' in data) return call.piece?.(data.piece);
+      waiting.delete(data.call);
+      if ('error' in data) call.reject(new Error(data.error));
+      else call.resolve(data.result);
+    };
+    started.onerror = ({ message }) => stop(message || 'a part of the page could not be started; reload it');
+    return started;
+  };
+
+  const call = <Name extends keyof Desk>(
+    name: Name,
+    args: Parameters<Desk[Name]>,
+    piece?: (piece: GeneratedPiece) => void,
+  ): Promise<ReturnType<Desk[Name]>> => {
+    worker ??= start();
+    const number = ++calls;
+    worker.postMessage({ call: number, name, args } as unknown as DeskRequest);
+    return new Promise((resolve, reject) =>
+      waiting.set(number, { resolve: resolve as Waiting['resolve'], reject, piece }),
+    );
+  };
+
+  return { call, stop };
 }
 
-/** Ends what the desk is doing. The next call starts it anew. */
-export function stopDesk(reason: string): void {
-  worker?.terminate();
-  worker = undefined;
-  for (const { reject } of waiting.values()) reject(new Error(reason));
-  waiting.clear();
-}
+/** Files of runs. */
+export const { call: desk } = client();
 
-export function desk<Name extends keyof Desk>(
-  name: Name,
-  args: Parameters<Desk[Name]>,
-  piece?: (piece: GeneratedPiece) => void,
-): Promise<ReturnType<Desk[Name]>> {
-  worker ??= start();
-  const call = ++calls;
-  worker.postMessage({ call, name, args } as unknown as DeskRequest);
-  return new Promise((resolve, reject) => waiting.set(call, { resolve: resolve as Waiting['resolve'], reject, piece }));
-}
+/** Text from a model has a worker of its own: files answer while it writes, and it can be ended. */
+const writer = client();
+export const generate = (args: Parameters<Desk['generate']>, piece: (piece: GeneratedPiece) => void): Promise<void> =>
+  writer.call('generate', args, piece);
+export const stopGenerating = (): void => writer.stop('Stopped.');
