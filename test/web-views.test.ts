@@ -1,13 +1,10 @@
 /** Formats and the inside of runs in the real page: what a reader can do with them, and who can use them. */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Browser, Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Served, serve } from '../src/cli/serve.js';
 import { QUICK_CHECKS } from '../src/verify/index.js';
-import { launch, press, says, textOf, watchedPage } from './helpers/browser.js';
+import { faultsOf, fill, go, launch, press, says, textOf, watchedPage } from './helpers/browser.js';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const RUN = 'steps=30&batchSize=4&blockSize=64&layers=1&hiddenSize=32&heads=2&text=moby-dick';
 
 let site: Served;
@@ -20,32 +17,6 @@ afterAll(async () => {
   await browser?.close();
   await site?.close();
 });
-
-/** What axe finds in the page as it is, everything unfolded, in both colours, on a desk and on a phone; and what is too wide for it. */
-async function faultsOf(page: Page): Promise<string[]> {
-  const found: string[] = [];
-  await page.evaluate(AXE);
-  for (const width of [1280, 360]) {
-    await page.setViewport({ width, height: 800 });
-    for (const scheme of ['light', 'dark']) {
-      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
-      const { violations, overflow } = await page.evaluate(async () => {
-        for (const each of document.querySelectorAll('details')) each.open = true;
-        // Charts follow the width in the next frame.
-        await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 50)));
-        const { axe } = globalThis as unknown as { axe: typeof import('axe-core') };
-        const { violations } = await axe.run();
-        return {
-          violations: violations.map(({ id, nodes }) => `${id} ${nodes[0].html.slice(0, 200)}`),
-          overflow: document.documentElement.scrollWidth - innerWidth,
-        };
-      });
-      found.push(...violations.map((each) => `${scheme}, ${width}: ${each}`));
-      if (overflow > 0) found.push(`${scheme}, ${width}: ${overflow} pixels too wide`);
-    }
-  }
-  return found;
-}
 
 describe('formats', () => {
   it('a link says what is shown; bits flip, keys step, wrong text is told of, and the address follows', async () => {
@@ -61,10 +32,7 @@ describe('formats', () => {
     await page.keyboard.press('End');
     await says(page, '#code-heading', '0x7b');
     await page.waitForFunction(() => location.hash === '#formats?format=float8_e5m2&code=0x7b');
-    await page.$eval('#formats-number', (input) => {
-      (input as HTMLInputElement).value = '1..2';
-      input.dispatchEvent(new Event('input', { bubbles: true }));
-    });
+    await fill(page, '#formats-number', '1..2');
     await says(page, '#formats-number-help', 'Expected a decimal number');
     expect(await faultsOf(page)).toEqual([]);
     expect(faults).toEqual([]);
@@ -83,27 +51,84 @@ describe('formats', () => {
   });
 });
 
-it('the inside of a run that trains in the page: every tensor can be chosen, alarms follow narrower bounds', async () => {
-  const { page, faults } = await watchedPage(browser, site.url);
-  await page.goto(`${site.url}#train?${RUN}`);
-  await press(page, 'Start');
-  await page.waitForSelector('#digest', { timeout: 30_000 });
-  await page.evaluate(() => {
-    location.hash = '#inside';
+describe('runs', () => {
+  let page: Page;
+  let faults: string[];
+  beforeAll(async () => {
+    ({ page, faults } = await watchedPage(browser, site.url));
   });
-  await page.waitForSelector('#inside-layer');
-  await page.select('#inside-linear', 'qkv');
-  await page.select('#inside-role', 'grad_output');
-  await says(page, '#inside-curves', 'layers.0.qkv.grad_output');
-  expect(await textOf(page, '.notice [role=status]')).toContain('every tensor stays within its bounds');
-  // A gradient in E5M2 always loses some of its smallest values.
-  await page.$eval('input[id$=-underflowed]', (input) => {
-    (input as HTMLInputElement).value = '0';
-    input.dispatchEvent(new Event('input', { bubbles: true }));
+
+  it('the inside of one that trains: started by keyboard, every tensor can be chosen, alarms follow narrower bounds', async () => {
+    await page.goto(`${site.url}#train?${RUN}`);
+    await startByKeyboard(page);
+    await page.waitForSelector('#digest', { timeout: 30_000 });
+    await go(page, '#inside');
+    await page.waitForSelector('#inside-layer');
+    await page.select('#inside-linear', 'qkv');
+    await page.select('#inside-role', 'grad_output');
+    await says(page, '#inside-curves', 'layers.0.qkv.grad_output');
+    expect(await textOf(page, '.notice [role=status]')).toContain('every tensor stays within its bounds');
+    // A gradient in E5M2 always loses some of its smallest values.
+    await fill(page, 'input[id$=-underflowed]', '0');
+    await says(page, '.notice [role=status] li', 'step');
+    expect(await textOf(page, '.notice [role=status] li')).toMatch(/layers\.0\.\w+\.\w+ underflowed/);
+    expect(await faultsOf(page)).toEqual([]);
   });
-  await says(page, '.notice [role=status] li', 'step');
-  expect(await textOf(page, '.notice [role=status] li')).toMatch(/layers\.0\.\w+\.\w+ underflowed/);
-  expect(await faultsOf(page)).toEqual([]);
-  expect(faults).toEqual([]);
-  await page.close();
+
+  it('two beside each other: by default the one that differs in the recipe alone', async () => {
+    await go(page, '#train');
+    await says(page, '#phase', 'Finished');
+    await press(page, 'New run');
+    await says(page, '.notice', 'Moby-Dick, fp8 is kept');
+    await page.select('#recipe', 'fp8-plain');
+    await press(page, 'Start');
+    await says(page, '#phase', 'Finished');
+    await says(page, '.u-series', 'training, Moby-Dick, fp8');
+    await page.waitForSelector('pre.sample, .chart canvas');
+    expect(await faultsOf(page)).toEqual([]);
+    await go(page, '#inside');
+    await page.waitForSelector('#inside-compared');
+    const [, other] = await page.$$eval('#inside-compared option', (all) => all.map((each) => each.value));
+    await page.select('#inside-compared', other);
+    await page.waitForFunction(() => document.querySelectorAll('.panel').length === 2);
+    expect(await faultsOf(page)).toEqual([]);
+  });
+
+  it('their texts, files, questions and reports', async () => {
+    await go(page, '#generate');
+    await press(page, 'Write');
+    await says(page, '#written', 'Written');
+    expect(await faultsOf(page)).toEqual([]);
+    await go(page, '#runs');
+    await says(page, 'h2', 'Moby-Dick, fp8-plain');
+    expect(await faultsOf(page)).toEqual([]);
+    for (const question of ['Rename', 'Delete']) {
+      await press(page, question);
+      await page.waitForSelector('dialog[open]');
+      expect(await faultsOf(page)).toEqual([]);
+      await page.keyboard.press('Escape');
+      await page.waitForSelector('dialog', { hidden: true });
+    }
+    await press(page, 'Rename');
+    await fill(page, '#new-name', 'plain');
+    await press(page, 'Rename it');
+    await says(page, 'h2', 'plain');
+    const report = await page.$eval('a[href*="report.html"]', (link) => (link as HTMLAnchorElement).href);
+    await page.goto(report);
+    await says(page, 'h1', 'Training report: fp8-plain');
+    await page.waitForSelector('.uplot canvas');
+    expect(await faultsOf(page)).toEqual([]);
+    expect(faults).toEqual([]);
+    await page.close();
+  });
 });
+
+/** Tab leads through the form to its button, and the button begins. */
+async function startByKeyboard(page: Page): Promise<void> {
+  await page.waitForSelector('button[type=submit]:not(:disabled)');
+  for (let presses = 0; presses < 40; presses++) {
+    await page.keyboard.press('Tab');
+    if (await page.evaluate(() => document.activeElement?.textContent === 'Start')) return page.keyboard.press('Enter');
+  }
+  throw new Error('expected Start to be reached with Tab, got past everything else');
+}

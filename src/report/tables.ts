@@ -62,7 +62,7 @@ export function evaluationsHtml(run: RunData): string {
   });
   const note =
     shown.length < run.evals.length ? ` ${shown.length} of ${count(run.evals.length)} are listed, evenly spaced.` : '';
-  const table = `<div class="scroll tall" role="region" aria-labelledby="evaluations-heading" tabindex="0">
+  const table = `<div class="scroll tall" role="region" aria-label="Table of evaluations" tabindex="0">
 <table>
 <caption><span class="text">Training loss is smoothed over about ${count(run.smoothing)} steps. Runs of one configuration, data and seed have equal digests.${note}</span></caption>
 <thead><tr><th scope="col">Step</th><th scope="col">Tokens</th><th scope="col">Training loss</th><th scope="col">Validation loss</th><th scope="col">Bits per byte</th><th scope="col">Digest</th><th scope="col">Checkpoint</th></tr></thead>

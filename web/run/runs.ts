@@ -241,11 +241,13 @@ export async function rename(id: string, name: string): Promise<void> {
 }
 
 export async function remove(id: string): Promise<void> {
-  if (session?.record.id === id) {
+  const isShown = session?.record.id === id;
+  if (session && isShown && isActive(session)) await leave();
+  await desk('remove', [id]);
+  opened.delete(id);
+  if (isShown) {
     await leave();
     left = undefined;
   }
-  await desk('remove', [id]);
-  opened.delete(id);
   await refresh();
 }
