@@ -47,8 +47,9 @@ export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
 }
 
 /** All that 32-bit addresses reach. */
-const MEMORY_BYTES = 2 ** 32;
-const gibibytes = (bytes: number) => Number((bytes / 2 ** 30).toFixed(1));
+const GIBIBYTE = 1024 * 1024 * 1024;
+const MEMORY_BYTES = 4 * GIBIBYTE;
+const gibibytes = (bytes: number) => Number((bytes / GIBIBYTE).toFixed(1));
 
 /** Lets signals, messages and timers of the host in between two steps. Browsers make timers wait, in hidden pages for long; not messages. */
 const breathe = () =>
