@@ -187,6 +187,15 @@ describe('Ctrl-C', () => {
     expect(readFileSync(at('stopped', STATE_FILE)).equals(readFileSync(at('whole', STATE_FILE)))).toBe(true);
   });
 
+  it('is what a reader asks for who closes the pipe: the state is saved, and leads to the same end', async () => {
+    const { child, outcome } = start(trainArgs('piped', ...steps, '--json'));
+    child.stdout!.once('data', () => child.stdout!.destroy());
+    expect((await outcome).code).toBe(130);
+    expect(logOf(readFileSync(at('piped', METRICS_FILE))).at(-1)?.type).toBe('checkpoint');
+    await succeeds('train', '--resume', '--data', 'text.txt', '--out_dir', 'piped', '--threads', '1');
+    expect(story('piped')).toEqual(story('whole'));
+  });
+
   it('with --json ends with the line of the checkpoint', async () => {
     const { code, stdout } = await interrupted(trainArgs('json', ...steps, '--json'), at('json', METRICS_FILE));
     expect(code).toBe(130);

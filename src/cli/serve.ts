@@ -48,7 +48,11 @@ export async function serve({ port, host }: ServeFlags, site = SITE): Promise<Se
   });
   const server = createServer((request, response) => files(request, response));
   await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', ({ code, message }: NodeJS.ErrnoException) =>
+      reject(
+        new RangeError(`serve: expected a host and a port that are free, got ${host}:${port} (${code ?? message})`),
+      ),
+    );
     server.listen(port, host, resolve);
   });
   const { address, family, port: bound } = server.address() as AddressInfo;
