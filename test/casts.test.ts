@@ -4,7 +4,7 @@ import { finfo, formatSpec } from '../src/formats/index.js';
 import { InferenceCasts, Scales, TrainingCasts } from '../src/model/casts.js';
 import { read } from '../src/ops/quantize.js';
 import { RECIPES, type Recipe } from '../src/ops/recipe.js';
-import { powerOfTwoScale } from '../src/ops/scale.js';
+import { adapt, newHistory, observe, powerOfTwoScale } from '../src/ops/scale.js';
 import { bytes, floats, type Tensor } from '../src/ops/tensor.js';
 import { expectSame, expectSameBytes } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
@@ -186,6 +186,18 @@ describe('an adaptive scale of gradients', () => {
     for (let step = 0; step < 998; step++) stepWith(1);
     expect(stepWith(1)).toBe(first / 8);
     expect(stepWith(1)).toBe(first / 4);
+  });
+
+  it('goes by the share of all casts of a step, however many there are', () => {
+    const levelAfter = (shares: readonly number[]) => {
+      const history = { ...newHistory(), previous: 1 };
+      for (const share of shares) observe(history, 1, share);
+      adapt(history);
+      return history.level;
+    };
+    // A hundred-thousandth may saturate.
+    expect(levelAfter([0.9e-5, 0.9e-5])).toBe(1);
+    expect(levelAfter([0, 2.1e-5])).toBe(-1000);
   });
 
   it('leaves inputs and weights to their histories', () => {

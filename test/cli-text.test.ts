@@ -1,7 +1,8 @@
 /** From text to text with `octavo`: train, generate, eval, inspect, diff. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { serializeSafetensors } from '../src/interop/safetensors.js';
 import { STATE_FILE } from '../src/train/checkpoint.js';
 import { METRICS_FILE } from '../src/train/log.js';
 import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../src/train/model-files.js';
@@ -107,6 +108,13 @@ describe('from text to text', () => {
     // embed, two layers of six, norm
     expect(rows.length).toBe(14 * 3);
     expect(rows[0]).toMatchObject({ name: 'embed.master_weight', dtype: 'F16', shape: [256, 32], bytes: 16384 });
+  });
+
+  it('inspect counts zeros of either sign and the largest codes of a format, not those below', async () => {
+    const data = Uint8Array.of(0x00, 0x80, 0x7e, 0xfe, 0x7d, 0x38, 0x38, 0x38);
+    writeFileSync(at('codes.safetensors'), serializeSafetensors([{ name: 'x', dtype: 'F8_E4M3', shape: [8], data }]));
+    const { stdout } = await succeeds('inspect', 'codes.safetensors', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ bytes: 8, amax: 448, zeros: 0.25, at_max: 0.25 });
   });
 
   it('diff says that a run is itself, and with exit code 1 where two part', async () => {

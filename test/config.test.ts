@@ -24,6 +24,11 @@ describe('llamaConfig', () => {
     });
     expect(Object.isFrozen(c)).toBe(true);
     expect(llamaConfig(c)).toEqual(c);
+    // The largest there may be.
+    expect(llamaConfig({ ...SMALL, layers: 4096, maxPositions: 1 << 24 })).toMatchObject({
+      layers: 4096,
+      maxPositions: 1 << 24,
+    });
   });
 
   test('intermediateSize is 8/3 hiddenSize up to a multiple of 32', () => {

@@ -39,6 +39,17 @@ describe('the order', () => {
     expect(steps.length).toBeLessThan(6);
   });
 
+  it('in which every window may come in any place, its own among them', () => {
+    // Three windows have six orders; a shuffle that moves each would make two.
+    const order = new DataOrder(ramp(32), BLOCK, 1);
+    expect(order.windows).toBe(3);
+    const orders = Array.from({ length: 60 }, (_, epoch) => {
+      const starts = startsOf(order, 3 * epoch, 3, BLOCK);
+      return starts.map((start) => Math.floor((start - Math.min(...starts)) / BLOCK)).join('');
+    });
+    expect([...new Set(orders)].sort()).toEqual(['012', '021', '102', '120', '201', '210']);
+  });
+
   it('gives windows of consecutive tokens, and the tokens that follow them', () => {
     const order = new DataOrder(tokens, BLOCK, 3);
     const { inputs, targets } = order.batch(0, 60);

@@ -266,7 +266,7 @@ describe('wrong arguments', () => {
     ['free: nothing', () => engine.free(null as never), TypeError, /^free: expected a tensor, got null/],
     ['read: freed', () => engine.read(freed()), Error, /^read: expected a live tensor/],
     ['matmul: freed', () => engine.matmul(t(), freed()), Error, /^b: expected a live tensor/],
-    ['read: more than there is', () => engine.read({ ...t(), shape: [1000] }), Error, /^read: expected a live tensor/],
+    ['read: more than there is', () => engine.read({ ...t(), shape: [17] }), Error, /^read: expected a live tensor/],
     ['matmul: options', () => engine.matmul(t(), t(), null as never), TypeError, /^options: .* got null/],
     [
       'matmul: out of an operand',

@@ -210,6 +210,8 @@ describe('the draw', () => {
     expect(tokens({ topP: 1e-9 })).toEqual([0]);
     // The shares are of what top-k left: 4 of 6 is above 0.6.
     expect(tokens({ topK: 2, topP: 0.6 })).toEqual([0]);
+    // Half is reached by one of two equals.
+    expect(drawFrom((id) => (id < 2 ? 0 : -400), { topP: 0.5 }, 50)[0]).toBe(50);
     expect(tokens({ topK: 1000 })).toEqual([0, 1, 2, 3]);
   });
 

@@ -2,11 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import { initialValues } from '../src/model/init.js';
 import { parametersOf } from '../src/model/params.js';
+import { lastLogits } from '../src/model/sample.js';
+import { newKvCache } from '../src/model/transformer.js';
 import { align } from '../src/train/alignment.js';
+import { splitTokens } from '../src/train/data.js';
+import type { SharpnessLine } from '../src/train/events.js';
 import { trainSettings } from '../src/train/options.js';
 import { logitSharpness, lossOfLogits } from '../src/train/sharpness.js';
+import { withModel } from './helpers/model-directory.js';
 import { Random } from './helpers/rng.js';
-import { digestOf, events, QUICK, TINY, useEngine } from './helpers/training.js';
+import { digestOf, events, mean, memoryStore, QUICK, TINY, useEngine } from './helpers/training.js';
 
 const engine = useEngine();
 
@@ -57,6 +62,22 @@ describe('measured in a run', () => {
     const without = await events({ ...QUICK, engine: engine() });
     expect(without.some((line) => line.type === 'sharpness')).toBe(false);
     expect(digestOf(run)).toBe(digestOf(without));
+  });
+});
+
+it('is the mean over windows of the held-out text, of the last token of each', async () => {
+  const store = memoryStore();
+  const run = await events({ ...QUICK, engine: engine(), outDir: store, sharpnessInterval: 8 });
+  const { validation } = splitTokens(QUICK.data, 0.1, 32);
+  // 1,200 held-out bytes: all windows count that have a byte after them, up to 32.
+  const windows = Array.from({ length: 32 }, (_, i) => 32 * i);
+  await withModel(engine(), store.files, ({ model, casts }) => {
+    const each = windows.map((at) => {
+      const logits = lastLogits(model, casts, [...validation.subarray(at, at + 32)], newKvCache(model, 1, 32));
+      return logitSharpness(logits, validation[at + 32]);
+    });
+    const line = run.find(({ type }) => type === 'sharpness') as SharpnessLine;
+    expect(line.sharpness).toBeCloseTo(mean(each), 10);
   });
 });
 

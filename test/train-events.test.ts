@@ -66,6 +66,8 @@ describe('events', () => {
       expect(line.tokens_per_sec).toBeGreaterThan(0);
       expect(line.elapsed_s).toBeGreaterThan(0);
       expect(line.digest).toMatch(/^[0-9a-f]{16}$/);
+      expect(line.parameters?.length).toBe(14);
+      for (const digest of line.parameters!) expect(digest).toMatch(/^[0-9a-f]{8}$/);
     }
     expect(steps.filter(({ fp8 }) => fp8).map(({ step }) => step)).toEqual([1, 3, 6, 8]);
   });
