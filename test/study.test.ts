@@ -4,7 +4,15 @@ import { describe, expect, it } from 'vitest';
 import { renderStudy } from '../src/cli/report.js';
 import { type Experiment, experimentOf } from '../src/study/experiment.js';
 import { baselineOf, cellsOf, planOf } from '../src/study/plan.js';
-import { divergenceOf, effectWords, type Results, resultsCsv, resultsOf, runRecord } from '../src/study/results.js';
+import {
+  divergenceOf,
+  effectWords,
+  type Results,
+  resultsCsv,
+  resultsJson,
+  resultsOf,
+  runRecord,
+} from '../src/study/results.js';
 import { execute } from '../src/study/run.js';
 import { sideBySide } from '../src/study/schedule.js';
 import { estimate, studentT } from '../src/study/statistics.js';
@@ -204,6 +212,8 @@ describe('statistics', () => {
     expect(words(-0.004, -0.003, 0.0025)).toBe('better by more than 0.25 %');
     expect(words(-0.004, 0.003, 0.0025)).toMatch(/^undecided: the mean is inside/);
     expect(words(null, null)).toBe('3 seed: no interval');
+    const [lower, unit] = [{ n: 3, mean: -2, low: -2.5, high: -1.5 }, 'dB'];
+    expect(effectWords(lower, ['higher', 'lower'], undefined, unit)).toBe('lower, by 1.5 dB to 2.5 dB');
   });
 });
 
@@ -321,6 +331,7 @@ describe('runs', () => {
     const page = renderStudy(results!);
     expect(page).toContain(`<td>${value!.mean.toFixed(4)}</td>`);
     expect(page).toContain(difference!.words);
+    expect(JSON.parse(resultsJson(results!))).toEqual(JSON.parse(JSON.stringify(results)));
     const csv = resultsCsv(results!).split('\r\n');
     expect(csv.length).toBe(1 + 8 + 1);
     expect(csv[0]).toContain('digest,recipe,learningRate,seed,steps,state_digest,diverged_at,diverged_why,val_loss');

@@ -11,6 +11,7 @@ import {
   type RunResult,
   resultIn,
   resultsCsv,
+  resultsJson,
   resultsOf,
   runRecord,
   type Size,
@@ -106,7 +107,7 @@ async function study(name: string | undefined, flags: StudyFlags): Promise<void>
       jobs,
     };
     await writeAll(folder, {
-      'results.json': `${JSON.stringify(results, null, 1)}\n`,
+      'results.json': resultsJson(results),
       'results.csv': resultsCsv(results),
       'report.html': renderStudy(results),
       [`${chosen.name}.md`]: summaryMarkdown(results, circumstances),

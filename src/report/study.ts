@@ -7,7 +7,7 @@ import { type Figure, figuresHtml } from './figures.js';
 import { type ReportAssets, renderPage } from './frame.js';
 import { startStudy } from './page/study.js';
 import { studyData } from './study/data.js';
-import { signedPercent, value } from './study/numbers.js';
+import { meanDifference, value } from './study/numbers.js';
 import { comparisonHtml, divergenceHtml, runsHtml } from './study/tables.js';
 import { recordTable } from './tables.js';
 import { compact, count, escapeHtml } from './text.js';
@@ -48,7 +48,7 @@ function headline({ study, size, text, experiment, runs, cells }: Results) {
   const main = (compared.length > 0 ? compared : cells).slice(0, 4).map(({ cell, measures }): Figure => {
     const { value: mean, difference } = measures[name]!;
     if (!difference) return { label: nameOf(cell), value: mean ? value(mean.mean) : '–', note: MEASURES[name].title };
-    return { label: nameOf(cell), value: signedPercent({ ...difference.relative, low: null }), note: difference.words };
+    return { label: nameOf(cell), value: meanDifference(name, difference), note: difference.words };
   });
   const diverged = runs.filter((run) => run.diverged !== null).length;
   const facts = [

@@ -15,6 +15,8 @@ export interface Measure {
   /** Of a run of `steps` steps. */
   readonly curve: (lines: readonly MetricsLine[], steps: number) => Curve;
   readonly number: (curve: Curve) => number | undefined;
+  /** The unit that differences are given in; without one, they are shares of the baseline. */
+  readonly differences?: 'dB';
   /** Whether the experiment's bound is for it. */
   readonly bounded?: true;
   /** What a run's log has only where it is asked for, with every evaluation. */
@@ -148,6 +150,7 @@ const MEASURE_RECORDS = {
     title: 'Signal to quantisation noise',
     unit: 'dB, of the worst tensor',
     words: ['higher', 'lower'],
+    differences: 'dB',
     curve: looks(extreme('sqnr_db', (values) => Math.min(...values))),
     number: lowest,
     needs: 'monitor',

@@ -164,28 +164,36 @@ function differenceOf(
   const part = (x: number | null) => (x === null ? null : x / mean);
   const { n, sd, low, high } = absolute;
   const relative = { n, mean: absolute.mean / mean, sd: part(sd), low: part(low), high: part(high) };
-  return { absolute, relative, words: effectWords(relative, MEASURES[name].words, within) };
+  const { words, differences } = MEASURES[name];
+  return { absolute, relative, words: effectWords(differences ? absolute : relative, words, within, differences) };
 }
 
-const percent = (share: number) => `${Number((100 * share).toPrecision(3))} %`;
-
-/** What an interval of a relative difference says, with a bound within which the two count as the same, and without. */
+/** What an interval of a difference says, relative or in a unit, with a bound within which the two count as the same, and without. */
 export function effectWords(
   { n, mean, low, high }: Pick<Estimate, 'n' | 'mean' | 'low' | 'high'>,
   [more, less]: readonly [string, string],
   within?: number,
+  unit?: string,
 ): string {
+  const amount = (x: number) =>
+    unit ? `${Number(x.toPrecision(3))} ${unit}` : `${Number((100 * x).toPrecision(3))} %`;
   if (low === null || high === null) return `${n} seed: no interval`;
   if (within === undefined) {
-    if (low > 0) return `${more}, by ${percent(low)} to ${percent(high)}`;
-    if (high < 0) return `${less}, by ${percent(-high)} to ${percent(-low)}`;
-    return `no difference seen: ${percent(low)} to ${percent(high)}`;
+    if (low > 0) return `${more}, by ${amount(low)} to ${amount(high)}`;
+    if (high < 0) return `${less}, by ${amount(-high)} to ${amount(-low)}`;
+    return `no difference seen: ${amount(low)} to ${amount(high)}`;
   }
-  if (low >= -within && high <= within) return `the same within ${percent(within)}`;
-  if (low > within) return `${more} by more than ${percent(within)}`;
-  if (high < -within) return `${less} by more than ${percent(within)}`;
+  if (low >= -within && high <= within) return `the same within ${amount(within)}`;
+  if (low > within) return `${more} by more than ${amount(within)}`;
+  if (high < -within) return `${less} by more than ${amount(within)}`;
   const side = Math.abs(mean) <= within ? 'inside' : 'outside';
-  return `undecided: the mean is ${side} ${percent(within)}, the interval on both sides`;
+  return `undecided: the mean is ${side} ${amount(within)}, the interval on both sides`;
+}
+
+/** All of it, a run or a cell on a line. */
+export function resultsJson({ runs, cells, ...about }: Results): string {
+  const list = (all: readonly unknown[]) => `[\n${all.map((one) => JSON.stringify(one)).join(',\n')}\n]`;
+  return `${JSON.stringify(about).slice(0, -1)},\n"runs":${list(runs)},\n"cells":${list(cells)}}\n`;
 }
 
 /** One line a run. */

@@ -1,6 +1,6 @@
 /** What a study came to as Markdown, to be kept beside the documents: with the command, the machine and the time it took. */
 
-import { estimateText, signedPercent } from '../../report/study/numbers.js';
+import { differenceText, estimateText } from '../../report/study/numbers.js';
 import { count, duration } from '../../report/text.js';
 import { MEASURES, nameOf, type Results } from '../../study/index.js';
 
@@ -27,7 +27,7 @@ export function summaryMarkdown(results: Results, { command, machine, seconds, j
     const { title, unit } = MEASURES[name];
     const rows = cells.map(({ cell, baseline, runs: n, diverged, measures }) => {
       const { value, difference } = measures[name]!;
-      const against = baseline && difference ? `${signedPercent(difference.relative)}` : '';
+      const against = baseline && difference ? differenceText(name, difference) : '';
       return [
         nameOf(cell),
         `${diverged} of ${n}`,

@@ -1,4 +1,6 @@
 /** Estimates as people read them. */
+import { MEASURES, type MeasureName } from '../../study/measures.js';
+import type { Difference } from '../../study/results.js';
 import type { Estimate } from '../../study/statistics.js';
 
 /** As many digits as tell the numbers of one table apart: losses 4 decimals, small shares 3 significant digits. */
@@ -12,9 +14,22 @@ export function estimateText(estimate: Estimate | null): string {
   return low === null || high === null ? value(mean) : `${value(mean)} [${value(low)}, ${value(high)}]`;
 }
 
-const percent = (share: number): string => `${share >= 0 ? '+' : '−'}${Math.abs(100 * share).toFixed(2)} %`;
+/** `+0.28 % [−0.10 %, +0.66 %]` in parts of the baseline, or `−2.2 dB [−2.5 dB, −1.9 dB]` where the measure has a unit for it. */
+export function differenceText(name: MeasureName, difference: Difference): string {
+  const { low, high } = estimateOf(name, difference);
+  const mean = meanDifference(name, difference);
+  return low === null || high === null ? mean : `${mean} [${signed(name, low)}, ${signed(name, high)}]`;
+}
 
-/** `+0.28 % [−0.10 %, +0.66 %]`, of an estimate in parts of the baseline. */
-export function signedPercent({ mean, low, high }: Pick<Estimate, 'mean' | 'low' | 'high'>): string {
-  return low === null || high === null ? percent(mean) : `${percent(mean)} [${percent(low)}, ${percent(high)}]`;
+/** The mean of it alone. */
+export const meanDifference = (name: MeasureName, difference: Difference): string =>
+  signed(name, estimateOf(name, difference).mean);
+
+const estimateOf = (name: MeasureName, { absolute, relative }: Difference): Estimate =>
+  MEASURES[name].differences ? absolute : relative;
+
+function signed(name: MeasureName, x: number): string {
+  const { differences: unit } = MEASURES[name];
+  const size = unit ? `${Math.abs(x).toFixed(1)} ${unit}` : `${Math.abs(100 * x).toFixed(2)} %`;
+  return `${x >= 0 ? '+' : '−'}${size}`;
 }

@@ -4,7 +4,7 @@ import { nameOf } from '../../study/plan.js';
 import type { CellRecord, Results, RunRecord } from '../../study/results.js';
 import { count, escapeHtml } from '../text.js';
 import { runsOf } from './data.js';
-import { signedPercent, value } from './numbers.js';
+import { differenceText, value } from './numbers.js';
 
 const scroll = (label: string, table: string) =>
   `<div class="scroll" role="region" aria-label="${escapeHtml(label)}" tabindex="0"><table>${table}</table></div>`;
@@ -43,7 +43,7 @@ function comparisonRow({ cell, baseline, runs, diverged, measures }: CellRecord,
       mean ? value(mean.mean) : '–',
       interval,
       mean?.sd != null ? value(mean.sd) : '–',
-      difference ? signedPercent(difference.relative) : '–',
+      difference ? differenceText(name, difference) : '–',
     ],
     `<td class="words">${escapeHtml(words)}</td>`,
   );
