@@ -114,6 +114,41 @@ async function costs() {
   return `${table([['recipe', 'tokens/s', 'against `bf16`', 'bytes of state per parameter of a matrix'], ...rows])}\n\n${from}`;
 }
 
+/** The committed reports of a study, the full size first: folders below docs, as the command writes them. */
+const reportsOf = (name) =>
+  [`studies/${name}`, `studies/${name}-quick`]
+    .map((folder, i) => ({ size: i === 0 ? 'full' : 'quick', folder }))
+    .filter(({ folder }) => existsSync(join(ROOT, 'docs', folder, 'results.json')));
+
+/** What the largest committed report of a study says of its first measure, and where all of it is. */
+const foundBy = (name) => async () => {
+  const { MEASURES, nameOf } = await import('../dist/study/index.js');
+  const { differenceText, estimateText } = await import('../dist/report/study/numbers.js');
+  const [report] = reportsOf(name);
+  if (!report) return 'No report is committed yet.';
+  const { experiment, runs, cells } = JSON.parse(read(`docs/${report.folder}/results.json`));
+  const [measure] = experiment.measures;
+  const { title, unit } = MEASURES[measure];
+  const rows = cells.map(({ cell, baseline, runs: count, diverged, measures }) => {
+    const { value, difference } = measures[measure];
+    return [
+      nameOf(cell),
+      `${diverged} of ${count}`,
+      estimateText(value),
+      difference ? differenceText(measure, difference) : '',
+      difference?.words ?? (baseline ? '' : 'baseline'),
+    ];
+  });
+  const head = [Object.keys(experiment.axes).join(', '), 'diverged', title, 'against the baseline', 'in words'];
+  const about = `${report.size} size, ${runs.length} runs of ${runs[0].tokens.toLocaleString('en')} tokens; ${title.toLowerCase()}: ${unit}`;
+  const links = [
+    `[summary](${report.folder}/${name}.md)`,
+    `[report](${report.folder}/report.html)`,
+    `[runs](${report.folder}/results.csv)`,
+  ];
+  return `${table([head, ...rows])}\n\n(${about}; ${links.join(', ')})`;
+};
+
 /** The studies that come with the package: what each asks and takes, and its committed report. */
 async function studies() {
   const { shippedStudies, readExperiment } = await import('../dist/cli/study/library.js');
@@ -124,10 +159,7 @@ async function studies() {
   };
   const rows = shippedStudies().map(async (study) => {
     const [full, quick] = await Promise.all(['full', 'quick'].map((size) => readExperiment(study, size)));
-    const reports = ['', '-quick']
-      .map((size) => [size ? 'quick' : 'full', `studies/${study.name}${size}`])
-      .filter(([, path]) => existsSync(join(ROOT, 'docs', `${path}.md`)));
-    const links = reports.map(([size, path]) => `[${size}](${path}.md)`);
+    const links = reportsOf(study.name).map(({ size, folder }) => `[${size}](${folder}/${study.name}.md)`);
     return [code(study.name), full.title, cost(full), cost(quick), links.join(', ') || 'none yet'];
   });
   const head = ['name', 'what it is about', 'full size: runs, tokens', 'quick', 'committed reports'];
@@ -192,6 +224,7 @@ function files() {
   return lists.join('\n\n');
 }
 
+const STUDIES = readdirSync(join(ROOT, 'studies')).map((file) => file.replace(/\.json$/, ''));
 const CHARTS = charts();
 const pictures = () => [...CHARTS].map(([path, { title }]) => `![${title}](${path})`).join('\n\n') || 'None yet.';
 
@@ -207,7 +240,11 @@ const PARTS = {
     'inspect-flags': flagsOf('inspect'),
     'verify-flags': flagsOf('verify'),
   },
-  'docs/studies.md': { 'study-flags': flagsOf('study'), studies },
+  'docs/studies.md': {
+    'study-flags': flagsOf('study'),
+    studies,
+    ...Object.fromEntries(STUDIES.map((name) => [`found-${name}`, foundBy(name)])),
+  },
 };
 
 /** Files that are generated whole. */
