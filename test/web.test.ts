@@ -52,7 +52,7 @@ beforeAll(async () => {
   const text = [...generate(await loadModel(dir, { engine }), PROMPT, SAMPLING)].join('');
   engine.dispose();
   node = { digest, text, dir };
-});
+}, 120_000);
 afterAll(async () => {
   await Promise.all(Object.values(browsers ?? {}).map((browser) => browser.close()));
   await site?.close();

@@ -1,10 +1,11 @@
 /** The page's end of worker/desk.ts: calls as promises. A worker is started with the first. */
-import type { Desk, DeskReply, DeskRequest, GeneratedPiece } from '../worker/protocol.js';
+import type { MetricsLine } from '../../src/train/events.js';
+import type { Desk, DeskReply, DeskRequest, GeneratedPiece, Pieces } from '../worker/protocol.js';
 
 interface Waiting {
   resolve(result: unknown): void;
   reject(error: Error): void;
-  piece?: (piece: GeneratedPiece) => void;
+  piece?: (piece: never) => void;
 }
 
 function client() {
@@ -25,7 +26,7 @@ function client() {
     started.onmessage = ({ data }: MessageEvent<DeskReply>) => {
       const call = waiting.get(data.call);
       if (!call) return;
-      if ('piece' in data) return call.piece?.(data.piece);
+      if ('piece' in data) return call.piece?.(data.piece as never);
       waiting.delete(data.call);
       if ('error' in data) call.reject(new Error(data.error));
       else call.resolve(data.result);
@@ -37,7 +38,7 @@ function client() {
   const call = <Name extends keyof Desk>(
     name: Name,
     args: Parameters<Desk[Name]>,
-    piece?: (piece: GeneratedPiece) => void,
+    piece?: Name extends keyof Pieces ? (piece: Pieces[Name]) => void : undefined,
   ): Promise<ReturnType<Desk[Name]>> => {
     worker ??= start();
     const number = ++calls;
@@ -52,6 +53,15 @@ function client() {
 
 /** Files of runs. */
 export const { call: desk } = client();
+
+/** The log of a run. */
+export async function linesOf(id: string): Promise<MetricsLine[]> {
+  const lines: MetricsLine[] = [];
+  await desk('lines', [id], (batch) => {
+    for (const line of batch) lines.push(line);
+  });
+  return lines;
+}
 
 /** Text from a model has a worker of its own: files answer while it writes, and it can be ended. */
 const writer = client();

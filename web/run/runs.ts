@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks';
 import type { MetricsLine } from '../../src/train/events.js';
 import { trainSettings } from '../../src/train/options.js';
 import { lockName, type TrainerEvent, type TrainerRequest } from '../worker/protocol.js';
-import { desk } from './desk.js';
+import { desk, linesOf } from './desk.js';
 import type { RunEntry, RunFile, RunRecord } from './record.js';
 
 /** `interrupted`: not saved since its last steps; `elsewhere`: another tab trains it. */
@@ -90,7 +90,7 @@ export async function open(entry: RunFile): Promise<RunRecord> {
   const known = opened.get(entry.id);
   if (known) return known;
   const settings = entry.settings && trainSettings(entry.settings);
-  const record = { id: entry.id, name: entry.name, settings, lines: await desk('lines', [entry.id]) };
+  const record = { id: entry.id, name: entry.name, settings, lines: await linesOf(entry.id) };
   opened.set(entry.id, record);
   return record;
 }
@@ -120,7 +120,7 @@ export async function show(entry: RunEntry): Promise<void> {
   if (held?.some((lock) => lock.name === name)) {
     mine.phase = 'elsewhere';
     void navigator.locks.request(name, async () => {
-      replace(record.lines, await desk('lines', [entry.id]));
+      replace(record.lines, await linesOf(entry.id));
       if (mine.phase === 'elsewhere') mine.phase = standing(record);
       changed(true);
     });
@@ -165,7 +165,8 @@ export function resume(threads: number): void {
   started.onmessage = ({ data }: MessageEvent<TrainerEvent>) => {
     if (worker !== started) return;
     if (data.type === 'engine') mine.threads = data.info.threads;
-    else if (data.type === 'earlier') replace(mine.record.lines, data.lines);
+    else if (data.type === 'anew') mine.record.lines.length = 0;
+    else if (data.type === 'earlier') mine.record.lines.push(...data.lines);
     else if (data.type === 'line') {
       mine.record.lines.push(data.line);
       if (mine.phase === 'starting') mine.phase = 'training';

@@ -3,12 +3,13 @@ import { unzipSync, zipSync } from 'fflate';
 import { byteTokenizer } from '../../src/interop/tokenizer.js';
 import { draws, probabilities } from '../../src/model/sample.js';
 import { Engine } from '../../src/ops/engine.js';
-import { loadModel, type MetricsLine, SUMMARY_FILE, trainSettings } from '../../src/train/index.js';
+import { loadModel, SUMMARY_FILE, trainSettings } from '../../src/train/index.js';
 import { readLog } from '../../src/train/log.js';
 import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../../src/train/model-files.js';
 import type { RunEntry, RunFile } from '../run/record.js';
+import { batchesOf, shown } from './batches.js';
 import { openFolder, openRun } from './opfs.js';
-import type { Desk, DeskReply, DeskRequest, GeneratedPiece } from './protocol.js';
+import type { Desk, DeskReply, DeskRequest, Pieces } from './protocol.js';
 
 const MODEL_FILES = [CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE];
 /** More does not fit into the engine's memory beside what it computes. */
@@ -90,7 +91,7 @@ async function withModel<T>(id: string, use: (loaded: Awaited<ReturnType<typeof 
 
 const visible = (id: number) => byteTokenizer.decode([id]);
 
-const answers = (piece: (piece: GeneratedPiece) => void): Answers => ({
+const answers = (piece: (piece: Pieces[keyof Pieces]) => void): Answers => ({
   async list() {
     const folder = await openFolder();
     const ids: string[] = [];
@@ -114,7 +115,7 @@ const answers = (piece: (piece: GeneratedPiece) => void): Answers => ({
   },
   async lines(id) {
     const lines = await readLog(await openRun(id));
-    return lines.map((line): MetricsLine => (line.type === 'step' ? { ...line, parameters: undefined } : line));
+    for (const batch of batchesOf(lines.map(shown))) piece(batch);
   },
   async text(id) {
     const content = await (await openRun(id)).read('text');

@@ -17,8 +17,10 @@ export type TrainerRequest =
 
 export type TrainerEvent =
   | { readonly type: 'engine'; readonly info: EngineInfo }
-  /** Lines of the log from before this session: a resumed run's. */
+  /** Lines of the log from before this session: a resumed run's, in batches. */
   | { readonly type: 'earlier'; readonly lines: MetricsLine[] }
+  /** Comes before them: what the page has may be of steps that are done again. */
+  | { readonly type: 'anew' }
   | { readonly type: 'line'; readonly line: MetricsLine }
   /** Ended in order: the schedule is done, or the state is saved. */
   | { readonly type: 'ended'; readonly done: boolean }
@@ -36,7 +38,8 @@ export interface GeneratedPiece {
 export interface Desk {
   list(): RunEntry[];
   create(run: RunFile, text: Uint8Array): void;
-  lines(id: string): MetricsLine[];
+  /** The log, in pieces. */
+  lines(id: string): void;
   /** What a run trains on. */
   text(id: string): Uint8Array;
   rename(id: string, name: string): void;
@@ -48,12 +51,19 @@ export interface Desk {
   upload(name: string, zip: Blob): RunEntry;
   /** Bytes of files that are text, one after the other. */
   readText(files: File[]): Uint8Array;
+  /** In pieces. */
   generate(id: string, prompt: string, options: SampleOptions): void;
+}
+
+/** What is answered before the end, of calls that are answered in pieces. */
+export interface Pieces {
+  lines: MetricsLine[];
+  generate: GeneratedPiece;
 }
 
 export type DeskCall = { [Name in keyof Desk]: { name: Name; args: Parameters<Desk[Name]> } }[keyof Desk];
 export type DeskRequest = { readonly call: number } & DeskCall;
 export type DeskReply =
   | { readonly call: number; readonly result: unknown }
-  | { readonly call: number; readonly piece: GeneratedPiece }
+  | { readonly call: number; readonly piece: Pieces[keyof Pieces] }
   | { readonly call: number; readonly error: string };

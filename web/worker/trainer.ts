@@ -1,10 +1,11 @@
 /** The worker of one training session, or of a probe: the engine's first thread. The page ends it when it is no longer needed. */
 import { Engine } from '../../src/ops/engine.js';
 import { fileOfRun } from '../../src/train/checkpoint.js';
-import { type MetricsLine, train } from '../../src/train/index.js';
+import { train } from '../../src/train/index.js';
 import { readLog } from '../../src/train/log.js';
 import { type TrainSettingsInput, trainSettings } from '../../src/train/options.js';
 import type { RunFile } from '../run/record.js';
+import { batchesOf, shown } from './batches.js';
 import { openRun } from './opfs.js';
 import type { TrainerEvent, TrainerRequest } from './protocol.js';
 
@@ -13,13 +14,6 @@ const PROBE_STEPS = 3;
 
 const stop = new AbortController();
 const post = (event: TrainerEvent) => postMessage(event);
-
-/** Digests of parameters, of which a page that lives for days would keep millions, stay in the log. */
-function shown(line: MetricsLine): MetricsLine {
-  if (line.type !== 'step') return line;
-  const { parameters: _, ...rest } = line;
-  return rest;
-}
 
 async function run(id: string, threads: number): Promise<void> {
   const store = await openRun(id);
@@ -35,8 +29,9 @@ async function run(id: string, threads: number): Promise<void> {
   let first = resume;
   for await (const line of events) {
     if (first) {
-      const lines = (await readLog(store)).filter((earlier) => earlier.step < line.step).map(shown);
-      post({ type: 'earlier', lines });
+      const earlier = (await readLog(store)).filter(({ step }) => step < line.step).map(shown);
+      post({ type: 'anew' });
+      for (const lines of batchesOf(earlier)) post({ type: 'earlier', lines });
       first = false;
     }
     done = line.type === 'done';
