@@ -5,11 +5,19 @@ import puppeteer from 'puppeteer-core';
 import { BROWSERS, ROOT, setup } from './setup.mjs';
 
 const FOLDER = join(ROOT, 'docs/web');
-const VIEWS = ['train', 'inside', 'generate', 'formats', 'runs'];
+/** Their addresses by the names of their pictures. A link with settings leads to the form, also beside a run. */
+const VIEWS = {
+  start: 'train?recipe=fp8',
+  train: 'train',
+  inside: 'inside',
+  generate: 'generate',
+  formats: 'formats',
+  runs: 'runs',
+};
 const SIZES = { desktop: { width: 1100, height: 800 }, phone: { width: 390, height: 780 } };
 /** A run of some seconds, so that there is something to see. */
-const RUN =
-  'layers=2&hiddenSize=64&heads=4&steps=200&batchSize=4&blockSize=128&learningRate=0.005&recipe=fp8&text=moby-dick';
+const RUN = 'layers=2&hiddenSize=64&heads=4&steps=200&batchSize=4&blockSize=128&learningRate=0.005&text=moby-dick';
+const WAIT = { timeout: 120_000 };
 
 await setup();
 mkdirSync(FOLDER, { recursive: true });
@@ -22,23 +30,41 @@ const browser = await puppeteer.launch({
 });
 try {
   const page = await browser.newPage();
-  await page.goto(`${site.url}#train?${RUN}`);
-  const start = await page.waitForSelector('button[type=submit]:not(:disabled)');
-  await start.click();
-  await page.waitForFunction(() => document.querySelector('#phase')?.textContent === 'Finished', { timeout: 120_000 });
-  await page.goto(`${site.url}#generate`);
-  const write = await page.waitForSelector('button[type=submit]:not(:disabled)');
-  await write.click();
-  await page.waitForFunction(() => document.querySelector('#written')?.textContent === 'Written', { timeout: 60_000 });
+  const says = (selector, text) =>
+    page.waitForFunction(
+      (selector, text) => document.querySelector(selector)?.textContent === text,
+      WAIT,
+      selector,
+      text,
+    );
+  const pressed = async () => (await page.waitForSelector('button[type=submit]:not(:disabled)')).click();
+  const go = (view) =>
+    page.evaluate((hash) => {
+      location.hash = hash;
+    }, view);
+  // Two recipes, one beside the other.
+  for (const recipe of ['fp8-plain', 'fp8']) {
+    await page.goto('about:blank');
+    await page.goto(`${site.url}#train?${RUN}&recipe=${recipe}`);
+    await pressed();
+    await says('#phase', 'Finished');
+  }
+  await go('generate');
+  await pressed();
+  await says('#written', 'Written');
   for (const [size, viewport] of Object.entries(SIZES)) {
     await page.setViewport(viewport);
     for (const scheme of ['light', 'dark']) {
       await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
-      for (const view of ['generate', ...VIEWS.filter((each) => each !== 'generate')]) {
-        await page.evaluate((hash) => {
-          location.hash = hash;
-        }, view);
+      for (const [view, address] of Object.entries(VIEWS)) {
+        await go(address);
         await page.waitForSelector('h1');
+        if (view === 'start')
+          await page.waitForFunction(() => document.body.textContent.includes('per 100 steps'), WAIT);
+        if (view === 'inside') {
+          const other = await page.$eval('#inside-compared option:last-child', (option) => option.value);
+          await page.select('#inside-compared', other);
+        }
         // Charts are drawn between frames.
         await new Promise((resolve) => setTimeout(resolve, 700));
         await page.screenshot({ path: join(FOLDER, `${view}-${scheme}-${size}.webp`), type: 'webp', quality: 60 });

@@ -40,15 +40,22 @@ function labelled(message: string): string {
   return label + message.slice(name.length);
 }
 
+/** The view as it was left. */
+let kept = {
+  chosen: '',
+  prompt: 'The ',
+  values: Object.fromEntries(NUMBERS.map(([name, , value]) => [name, value])) as Record<string, string>,
+  begin: '',
+  pieces: [] as readonly GeneratedPiece[],
+};
+
 export function GenerateView() {
   const { entries, current } = useRuns();
-  const [chosen, setChosen] = useState('');
-  const [prompt, setPrompt] = useState('The ');
-  const [values, setValues] = useState<Record<string, string>>(() =>
-    Object.fromEntries(NUMBERS.map(([name, , value]) => [name, value])),
-  );
-  const [pieces, setPieces] = useState<readonly GeneratedPiece[]>([]);
-  const [begin, setBegin] = useState('');
+  const [chosen, setChosen] = useState(kept.chosen);
+  const [prompt, setPrompt] = useState(kept.prompt);
+  const [values, setValues] = useState(kept.values);
+  const [pieces, setPieces] = useState(kept.pieces);
+  const [begin, setBegin] = useState(kept.begin);
   const [picked, setPicked] = useState(0);
   const [state, setState] = useState<'idle' | 'writing' | 'written'>('idle');
   const [message, setMessage] = useState('');
@@ -56,6 +63,7 @@ export function GenerateView() {
     void refresh();
     return stopGenerating;
   }, []);
+  kept = { chosen, prompt, values, begin, pieces };
   const models = entries?.filter(({ hasModel }) => hasModel) ?? [];
   const id = models.find((entry) => entry.id === (chosen || current?.id))?.id ?? models[0]?.id;
 
