@@ -1,6 +1,7 @@
 /** What a person touches: the help of `octavo`, and what it refuses before anything is done, with exit codes and lines. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { withDashes } from '../src/cli/options.js';
 import { RECIPES } from '../src/ops/recipe.js';
 import { SETTINGS } from '../src/train/settings.js';
 import { halfArgs, trainArgs, useFolder } from './helpers/program.js';
@@ -71,6 +72,12 @@ describe('what is not understood', () => {
     const { code, stdout, stderr } = await here(...args);
     expect(stderr).toMatch(message);
     expect([code, stdout]).toEqual([2, '']);
+  });
+
+  it('underscores in the names of flags are dashes, up to a lone --', () => {
+    const words = ['a_b', '--c_d', '--e_f=g_h', '--', '--i_j'];
+    expect(withDashes(words)).toEqual(['a_b', '--c-d', '--e-f=g_h', '--', '--i_j']);
+    expect(withDashes(['--', '--i_j'])).toEqual(['--', '--i_j']);
   });
 
   it.each([

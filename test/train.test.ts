@@ -35,6 +35,23 @@ describe('learning', () => {
   });
 });
 
+it('a gradient is clipped where its norm is above the bound, and only there', () => {
+  const own = engine();
+  const stepWith = (gradClip: number) =>
+    own.scoped(() => {
+      const settings = trainSettings({ ...QUICK, gradClip });
+      const state = initialState(own, settings);
+      const { gradNorm } = trainStep(own, settings, state, new DataOrder(QUICK.data, 32, 7));
+      return { gradNorm, digest: stateDigest(own, state) };
+    });
+  const free = stepWith(0);
+  expect(stepWith(free.gradNorm)).toEqual(free);
+  const clipped = stepWith(0.9 * free.gradNorm);
+  // What is told is the norm before.
+  expect(clipped.gradNorm).toBe(free.gradNorm);
+  expect(clipped.digest).not.toBe(free.digest);
+});
+
 describe('one answer', () => {
   const shapes = [
     ...VARIANTS,
