@@ -2,10 +2,17 @@
 import { describe, expect, it } from 'vitest';
 import { FileError } from '../src/interop/errors.js';
 import { parseSafetensors, type SafetensorsTensor, serializeSafetensors } from '../src/interop/safetensors.js';
-import { PREVIOUS_STATE_FILE, resumeState, STATE_FILE, savedSettings } from '../src/train/checkpoint.js';
+import {
+  PREVIOUS_STATE_FILE,
+  restoreState,
+  resumeState,
+  STATE_FILE,
+  savedSettings,
+  stateFile,
+} from '../src/train/checkpoint.js';
 import { digestOfContent } from '../src/train/model-files.js';
 import { trainSettings } from '../src/train/options.js';
-import { stateDigest } from '../src/train/state.js';
+import { initialState, stateDigest } from '../src/train/state.js';
 import { Random } from './helpers/rng.js';
 import { useSavedRun } from './helpers/saved-run.js';
 import { memoryStore, refusalOf, useEngine } from './helpers/training.js';
@@ -121,6 +128,26 @@ describe('a whole file', () => {
     const refusal = await refusalOf(resumeState(engine(), longRun, memoryStore([[STATE_FILE, longFile]])));
     expect(refusal.message).toMatch(/max_position_embeddings: expected rotary tables of at most 16777216 bytes/);
     expect(engine().arena.peakBytes).toBe(used);
+  });
+
+  it('holds all that scales remember: levels, histories, channels', () => {
+    const own = engine();
+    const { identity } = saved;
+    own.scoped(() => {
+      const state = initialState(own, identity.settings);
+      const histories = {
+        'layers.0.qkv.grad_output': { previous: 0.5, recent: [], level: -2999 },
+        'layers.0.qkv.input': { previous: 3, recent: [3, 2], level: 0 },
+      };
+      for (const [key, history] of Object.entries(histories)) Object.assign(state.scales.history(key), history);
+      const previous = Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+      state.scales.channels.set('layers.0.down', { previous, current: new Float32Array(8) });
+      const { scales } = restoreState(own, identity, stateFile(own, identity, state, [])).state;
+      for (const [key, history] of Object.entries(histories)) {
+        expect(scales.histories.get(key), key).toMatchObject(history);
+      }
+      expect(scales.channels.get('layers.0.down')?.previous).toEqual(previous);
+    });
   });
 
   it('says the settings of its run', async () => {
