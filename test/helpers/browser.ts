@@ -87,6 +87,8 @@ export const says = (page: Page, selector: string, text: string, timeout = 30_00
  */
 export async function faultsOf(page: Page): Promise<string[]> {
   const found: string[] = [];
+  // A page behind another draws nothing.
+  await page.bringToFront();
   await page.evaluate(AXE);
   for (const [width, scheme, rules] of [
     [1280, 'light', undefined],
