@@ -135,7 +135,7 @@ export const SETTINGS: Readonly<Record<NumberName, Rule & Words>> = {
   },
   lossSpike: {
     label: 'Largest loss',
-    about: 'of a step, in means of the last 50 losses, 0 for any',
+    about: 'largest loss of a step, in means of the last 50, 0 for any',
     // None by default: in 26 minutes of Moby-Dick one batch of a single sequence had 3.3 times the mean of the last 50 losses.
     fallback: 0,
     min: 0,
@@ -188,7 +188,8 @@ export const SIZES: Readonly<Record<SizeName, Words & { readonly integer: true }
 
 export const POLICY = {
   label: 'On an anomaly',
-  about: 'of a step that is not finite or beyond these bounds: stop, skip it, or rewind and pass over its batches',
+  about:
+    'what is done about a step that is not finite or beyond a bound: stop, skip it, or rewind and pass over its batches',
   choices: ANOMALY_POLICIES,
   fallback: 'stop',
 } as const;

@@ -129,28 +129,30 @@ function RunCard({
     loss !== undefined && `loss ${loss.toFixed(3)}`,
     size(bytes),
   ];
+  const [open, ...others] = children.map(([action, act]) => (
+    <button
+      key={action}
+      type="button"
+      class={action === 'Delete' ? 'danger' : ''}
+      disabled={!act}
+      aria-label={`${action}: ${name}`}
+      onClick={act || undefined}
+    >
+      {action}
+    </button>
+  ));
   return (
     <section class="card" aria-label={name}>
       <h2>{name}</h2>
       <p class="muted small">{facts.filter(Boolean).join(' · ')}</p>
       <div class="row">
-        {children.map(([action, act]) => (
-          <button
-            key={action}
-            type="button"
-            class={action === 'Delete' ? 'danger' : ''}
-            disabled={!act}
-            aria-label={`${action}: ${name}`}
-            onClick={act || undefined}
-          >
-            {action}
-          </button>
-        ))}
+        {open}
         {hasReport(entry) && (
           <ReportLink id={id} label={`View report: ${name}`}>
             View report
           </ReportLink>
         )}
+        {others}
       </div>
     </section>
   );

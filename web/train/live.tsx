@@ -74,17 +74,14 @@ function columnsOf(record: RunRecord): Columns {
 }
 
 const seriesOf = (columns: Columns, other: RunRecord | undefined): ChartSeries[] => {
-  const pair = ({ steps, losses, evalSteps, evalLosses }: Columns, of: string, first: number): ChartSeries[] => [
-    { label: `training${of}`, colour: `--series-${first}`, steps, values: losses },
+  const pair = ({ steps, losses, evalSteps, evalLosses }: Columns, name: string, first: number, dashed: boolean) => [
+    { label: `training${name}`, colour: `--series-${first}`, steps, values: losses, dashed },
     {
-      label: `validation${of}`,
-      colour: `--series-${first + 1}`,
-      steps: evalSteps,
-      values: evalLosses,
-      sparse: true,
+      ...{ label: `validation${name}`, colour: `--series-${first + 1}`, steps: evalSteps, values: evalLosses },
+      ...{ sparse: true, dashed },
     },
   ];
-  return [...pair(columns, '', 1), ...(other ? pair(columnsOf(other), `, ${other.name}`, 3) : [])];
+  return [...pair(columns, '', 1, false), ...(other ? pair(columnsOf(other), `, ${other.name}`, 3, true) : [])];
 };
 
 /** The latest other run of the same text with the same settings but for the recipe. */

@@ -13,6 +13,8 @@ export interface ChartSeries {
   readonly values: readonly number[];
   /** Values at some steps only: points on a line. */
   readonly sparse?: boolean;
+  /** So that a curve under it is seen. */
+  readonly dashed?: boolean;
 }
 
 const lastOf = (values: ArrayLike<number | null | undefined>): number | null =>
@@ -38,10 +40,11 @@ export function Chart({
       series: [
         { label: 'step', value: (plot, step, _, at) => String((at === null ? lastOf(plot.data[0]) : step) ?? '') },
         ...series.map(
-          ({ label, colour, sparse }): uPlot.Series => ({
+          ({ label, colour, sparse, dashed }): uPlot.Series => ({
             label,
             stroke: colourOf(colour),
             width: sparse ? 2 : 1.5,
+            ...(dashed && { dash: [4, 4] }),
             spanGaps: true,
             points: { show: Boolean(sparse), size: 5 },
             value: (plot, value, index, at) => (at === null ? lastOf(plot.data[index]) : value)?.toFixed(3) ?? '–',
