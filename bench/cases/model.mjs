@@ -22,6 +22,8 @@ const GENERATORS = ['f32', 'bf16', 'fp8'];
  * losses 2e-8, 8e-4 and 2e-3 of 5.5, logits 7e-7, 1e-2 and 1e-1; the bounds leave room for other initial weights.
  */
 const LOSS_WITHIN = { float32: 1e-6, bfloat16: 1e-2, float8_e4m3fn: 3e-2 };
+/** Reduced operands have the bits of E4M3, truncated. */
+const lossWithin = ({ forward, reduce }) => LOSS_WITHIN[reduce ? 'float8_e4m3fn' : forward.input];
 const LOGITS_WITHIN = { f32: 1e-5, bf16: 5e-2, fp8: 3e-1 };
 const PROMPT = new TextEncoder().encode('Call me');
 
@@ -83,7 +85,7 @@ function stepper({ engine, baseline }, settings, text) {
         const other = warmState(baseline, settings, data);
         const { loss, gradNorm } = trainStep(baseline, settings, other, data);
         const digest = stateDigest(baseline, other);
-        return { digest, loss, gradNorm, distance: { near, within: LOSS_WITHIN[operandOf(settings)] } };
+        return { digest, loss, gradNorm, distance: { near, within: lossWithin(recipe) } };
       });
     },
   };
