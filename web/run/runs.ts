@@ -32,9 +32,6 @@ export interface Runs {
   readonly error: string | undefined;
 }
 
-/** Which run a reload of the page shows again. */
-const CURRENT = 'octavo-current';
-
 let session: Session | undefined;
 let left: string | undefined;
 let worker: Worker | undefined;
@@ -114,7 +111,7 @@ export async function show(entry: RunEntry): Promise<void> {
   left = undefined;
   const mine: Session = { record, phase: standing(record) };
   session = mine;
-  localStorage.setItem(CURRENT, entry.id);
+  void desk('setCurrent', [entry.id]).catch(() => undefined);
   const name = lockName(entry.id);
   const { held } = await navigator.locks.query();
   if (held?.some((lock) => lock.name === name)) {
@@ -131,7 +128,8 @@ export async function show(entry: RunEntry): Promise<void> {
 /** After a reload: the list, and the run that was shown. */
 export async function restore(): Promise<void> {
   if (entries) return;
-  const entry = (await refresh()).find(({ id }) => id === localStorage.getItem(CURRENT));
+  const [current, list] = await Promise.all([desk('current', []).catch(() => ''), refresh()]);
+  const entry = list.find(({ id }) => id === current);
   if (entry && !session) await show(entry);
 }
 
@@ -140,7 +138,7 @@ export async function begin(file: RunFile, text: Uint8Array, threads: number): P
   await desk('create', [file, text]);
   const record: RunRecord = { id: file.id, name: file.name, settings: trainSettings(file.settings!), lines: [] };
   opened.set(file.id, record);
-  localStorage.setItem(CURRENT, file.id);
+  await desk('setCurrent', [file.id]);
   session = { record, phase: 'starting' };
   left = undefined;
   resume(threads);
@@ -230,7 +228,7 @@ export async function leave(): Promise<void> {
   }
   left = session?.record.name;
   session = undefined;
-  localStorage.removeItem(CURRENT);
+  void desk('setCurrent', ['']).catch(() => undefined);
   changed(true);
 }
 

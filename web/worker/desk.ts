@@ -8,7 +8,7 @@ import { readLog } from '../../src/train/log.js';
 import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../../src/train/model-files.js';
 import type { RunEntry, RunFile } from '../run/record.js';
 import { batchesOf, shown } from './batches.js';
-import { openFolder, openRun } from './opfs.js';
+import { openFolder, openRun, readCurrent, writeCurrent } from './opfs.js';
 import type { Desk, DeskReply, DeskRequest, Pieces } from './protocol.js';
 
 const MODEL_FILES = [CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE];
@@ -100,6 +100,8 @@ const answers = (piece: (piece: Pieces[keyof Pieces]) => void): Answers => ({
     const entries = await Promise.all(ids.map((id) => entryOf(id).catch(() => undefined)));
     return entries.filter((entry) => entry !== undefined).sort((a, b) => b.created - a.created);
   },
+  current: readCurrent,
+  setCurrent: writeCurrent,
   async create(file, text) {
     const store = await openRun(file.id);
     const unlock = await store.lock();

@@ -47,6 +47,26 @@ async function accessTo(handle: FileSystemFileHandle): Promise<FileSystemSyncAcc
   }
 }
 
+/** The run that the page shows: beside the runs, and on the disk at once, which localStorage is only after seconds. */
+const CURRENT = 'current';
+
+export async function readCurrent(): Promise<string> {
+  const root = await navigator.storage.getDirectory();
+  return (await (await root.getFileHandle(CURRENT, { create: true })).getFile()).text();
+}
+
+export async function writeCurrent(id: string): Promise<void> {
+  const root = await navigator.storage.getDirectory();
+  const access = await accessTo(await root.getFileHandle(CURRENT, { create: true }));
+  try {
+    access.truncate(0);
+    access.write(new TextEncoder().encode(id));
+    access.flush();
+  } finally {
+    access.close();
+  }
+}
+
 export async function openRun(id: string): Promise<Store> {
   const folder = await openFolder(id);
 

@@ -37,6 +37,9 @@ export interface GeneratedPiece {
 /** What the desk does: files, and text from a model. */
 export interface Desk {
   list(): RunEntry[];
+  /** The id of the run that a reload shows again, empty for none. */
+  current(): string;
+  setCurrent(id: string): void;
   create(run: RunFile, text: Uint8Array): void;
   /** The log, in pieces. */
   lines(id: string): void;
