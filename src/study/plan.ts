@@ -2,7 +2,13 @@
 import type { Runtime } from '../engine/runtime.js';
 import { type Recipe, recipeOf } from '../ops/recipe.js';
 import { digestOfContent } from '../train/model-files.js';
-import { type Intervals, type TrainSettings, type TrainSettingsInput, trainSettings } from '../train/options.js';
+import {
+  type Intervals,
+  type TrainSettings,
+  type TrainSettingsInput,
+  tokensPerStep,
+  trainSettings,
+} from '../train/options.js';
 import type { AxisValue, Experiment, Json } from './experiment.js';
 import { fingerprint } from './fingerprint.js';
 import { MEASURES } from './measures.js';
@@ -85,9 +91,6 @@ function planned({ evaluations, measures }: Experiment, settings: TrainSettings)
     tokens: steps * tokensPerStep(settings),
   };
 }
-
-const tokensPerStep = ({ batchSize, gradientAccumulation, blockSize }: TrainSettings): number =>
-  batchSize * gradientAccumulation * blockSize;
 
 /** The base with what each axis value sets, in the order of the axes, and as many steps as the tokens take. */
 function settingsOf(experiment: Experiment, values: readonly AxisValue[]): TrainSettingsInput {
