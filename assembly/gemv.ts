@@ -1,5 +1,5 @@
 /**
- * A few rows times one-byte weights stored N x K: generation reads each weight once and keeps no float32 panel. Sums, scales and encoding are
+ * A few rows times one-byte weights stored N x K, or one row times wider ones (gemv-wide.ts): generation reads each weight once and keeps no float32 panel. Sums, scales and encoding are
  * those of `gemm`, in the same order, so a token generated equals a token recomputed.
  *
  * Weights lie in panels of codes (turned.ts), or are turned into such, and are decoded in registers as `pack` does it (octets.ts). Several
@@ -15,6 +15,7 @@ import { TILE_COLUMNS } from '../src/engine/units';
 import { decode } from './decode';
 import { finishRow } from './finish';
 import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts } from './formats';
+import { wide } from './gemv-wide';
 import { lanes, quad } from './lanes';
 import { octets } from './octets';
 import { pack } from './pack';
@@ -48,7 +49,7 @@ export function gemvScratch(rows: i32, depth: i32, columnBlock: i32): i32 {
 
 /**
  * Units: blocks of columnBlock columns, a multiple of 16. A is rows x K and contiguous, B is N x K of a one-byte format, or where `prepacked`
- * what `prepack` made of it. The rest as in `gemm`; amax gets one word per unit.
+ * what `prepack` made of it; for one row also of BF16, if `exact`, or float32. The rest as in `gemm`; amax gets one word per unit.
  */
 export function gemv(
   begin: i32, end: i32, scratch: usize,
@@ -68,11 +69,14 @@ export function gemv(
     const n = min(columnBlock, columns - first);
     for (let j = 0; j < n; j += PANELS * TILE_COLUMNS) {
       const c = sums + <usize>(j / TILE_COLUMNS) * (TILE << 2);
-      const from = prepacked ? b + <usize>((first + j) / TILE_COLUMNS) * turned.bytes(depth) : b + <usize>(first + j) * depth;
+      const row = b + <usize>((first + j) * depth * bytesOf(bDtype));
+      const from = prepacked ? b + <usize>((first + j) / TILE_COLUMNS) * turned.bytes(depth) : row;
       const to = prepacked ? 0 : panels;
       if (bDtype === facts.about<E4M3FN>().id) product<E4M3FN>(rows, c, sumsBytes, x, xBytes, from, to, depth, n - j, exact);
       else if (bDtype === facts.about<E5M2>().id) product<E5M2>(rows, c, sumsBytes, x, xBytes, from, to, depth, n - j, exact);
       else if (bDtype === facts.about<E4M3>().id) product<E4M3>(rows, c, sumsBytes, x, xBytes, from, to, depth, n - j, exact);
+      else if (bDtype === facts.about<BF16>().id) wide.product<BF16>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
+      else if (bDtype === facts.about<F32>().id) wide.product<F32>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
     }
     let largest: u32 = 0;
     for (let row = 0; row < rows; row++) {

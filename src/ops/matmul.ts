@@ -26,7 +26,7 @@ const MAX_COLUMN_BLOCK = 512;
 const MAX_PANEL_BYTES = 1 << 25;
 
 /**
- * Rows of C up to which B's weights are decoded in registers, once for four rows; beyond, panels of float32 for all rows take less time
+ * Rows of C up to which B's weights of one byte are decoded in registers, once for four rows; beyond, panels of float32 for all rows take less time
  * (times 2048 x 2048, Node 26, 16 rows: 41 against 32 GFLOP/s relaxed, 27 against 28 strict; 32 rows: 43 against 40, and 28 against 37). Columns of a unit.
  */
 const FEW_ROWS = 16;
@@ -41,6 +41,12 @@ const OPERANDS: ReadonlySet<DType> = new Set([
   'float8_e5m2',
   'float8_e4m3',
 ]);
+
+/** Whether the kernel for a few rows takes weights (N, K) of this format: wider ones for one row alone. */
+const inRegisters = (dtype: DType, rows: number, exact: number): boolean =>
+  formatSpec(dtype).bytes === 1
+    ? rows <= FEW_ROWS
+    : rows === 1 && (dtype === 'float32' || (dtype === 'bfloat16' && exact === 1));
 
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple;
 
@@ -143,7 +149,7 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
   rt.scoped(() => {
     // One row of a transposed A lies as one row of A.
     const blocked = scaleA.scaled.blocks !== 0 || scaleB.scaled.blocks !== 0;
-    if (!blocked && m <= FEW_ROWS && transposeB && bBytes === 1 && (m === 1 || !transposeA)) {
+    if (!blocked && transposeB && inRegisters(b.dtype, m, exact) && (m === 1 || !transposeA)) {
       const units = Math.ceil(n / VECTOR_COLUMNS);
       const amax = rt.arena.alloc(units * 4);
       rt.parallel(
