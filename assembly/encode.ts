@@ -245,6 +245,21 @@ abstract class encode {
     else encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, false, stats);
   }
 
+  /** float16 to nearest-even, uncounted: eights by `nearest.halves`, and where one has what it does not know, 64 numbers by the loop. */
+  private static halves(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool): void {
+    const k = f32x4.splat(scale);
+    while (n > 0) {
+      let count = 8;
+      if (n < 8 || !nearest.halves(src, dst, k)) {
+        count = min(n, 64);
+        encode.narrowRow(dtype, src, dst, count, scale, 0, rounding.tiesToEven, saturate, 0);
+      }
+      src += <usize>count << 2;
+      dst += <usize>count << 1;
+      n -= count;
+    }
+  }
+
   static anyRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
@@ -253,6 +268,10 @@ abstract class encode {
     if (mode === rounding.stochastic) {
       if (saturate || format.nanCode(dtype) < 0) done = stochastic.row(dtype, src, dst, n, scale, words, stats);
     } else if (mode === rounding.tiesToEven) {
+      if (how === kind.narrow && format.bytes(dtype) === 2 && !stats) {
+        encode.halves(dtype, src, dst, n, scale, saturate);
+        return;
+      }
       done = nearest.row(dtype, src, dst, n, scale, saturate || format.nanCode(dtype) < 0, stats);
     }
     if (done === n) return;
