@@ -9,7 +9,11 @@ const NONE = 'No results yet: `npm run bench -- --rivals --json` makes them, wit
 const BUILD_ORDER = ['relaxed', 'turbo', 'simd'];
 
 const line = (cells) => `| ${cells.join(' | ')} |`;
-const table = (head, rows) => [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+function table(head, rows) {
+  const uneven = rows.find(({ length }) => length !== head.length);
+  if (uneven) throw new Error(`expected ${head.length} cells, got ${uneven.join(' | ')}`);
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
 const giga = (row) => (row ? short(row.rate / 1e9) : '');
 
 /** Median over the rounds of how much faster `row` was than `other` in the same round. */
@@ -118,6 +122,7 @@ function steps(file) {
     'GFLOP/s',
     'against f32',
     'against jax-js',
+    'against PyTorch',
     'peak memory, MB',
   ];
   return `#### Training step, ${cases[0].tokens.toLocaleString('en')} tokens\n\n${table(head, rows)}`;
