@@ -23,11 +23,13 @@ function times(row, other) {
   return `${short(quantile(ratios, 0.5))}x`;
 }
 
-/** Newest runtime first, one thread before several, the usual build before the other. */
+/** Node before browsers, the newest first, one thread before several, the usual build before the other. */
 function ordered(files) {
+  const inNode = ({ runtime }) => runtime.startsWith('node ');
   const major = ({ runtime }) => Number(runtime.match(/\d+/)?.[0] ?? 0);
   return [...files].sort(
     (a, b) =>
+      inNode(b) - inNode(a) ||
       major(b) - major(a) ||
       a.threads - b.threads ||
       BUILD_ORDER.indexOf(a.build) - BUILD_ORDER.indexOf(b.build) ||
