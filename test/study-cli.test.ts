@@ -118,13 +118,22 @@ describe('octavo study', () => {
   it('--list names the studies there are', async () => {
     const { code, stdout } = await study('--list');
     expect(code).toBe(0);
-    for (const name of ['bits', 'moments', 'outliers', 'parity', 'scaling-modes', 'sharpness', 'smooth-variants']) {
+    for (const name of [
+      'ablation',
+      'bits',
+      'moments',
+      'outliers',
+      'parity',
+      'scaling-modes',
+      'sharpness',
+      'smooth-variants',
+    ]) {
       expect(stdout).toMatch(new RegExp(`^${name}: `, 'm'));
     }
   });
 
   it.each([
-    [['no-such'], /^octavo: study: expected one of bits, .*, or a file ending in \.json, got "no-such"\n$/],
+    [['no-such'], /^octavo: study: expected one of ablation, .*, or a file ending in \.json, got "no-such"\n$/],
     [[], /^octavo: study: expected a name or a file, got none/],
     [['absent.json'], /^octavo: study: expected a file that can be read, got absent\.json \(ENOENT\)\n$/],
     [[file('field.json', { seedz: 3 })], /^octavo: field\.json: seedz: expected a field of title, question/],
