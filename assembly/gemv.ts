@@ -1,6 +1,6 @@
 /**
- * A few rows times one-byte weights stored N x K, or one row times wider ones (gemv-wide.ts): generation reads each weight once and keeps no float32 panel. Sums, scales and encoding are
- * those of `gemm`, in the same order, so a token generated equals a token recomputed.
+ * A few rows times one-byte weights stored N x K, or one row times wider ones (gemv-wide.ts): generation reads each weight once and keeps no
+ * float32 panel. Sums, scales and encoding are those of `gemm`, in the same order, so a token generated equals a token recomputed.
  *
  * Weights lie in panels of codes (turned.ts), or are turned into such, and are decoded in registers as `pack` does it (octets.ts). Several
  * rows share what was decoded, four at a time.

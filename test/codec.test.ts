@@ -12,6 +12,7 @@ import {
   type Rounding,
 } from '../src/formats/index.js';
 import { useBuilds } from './helpers/builds.js';
+import { ofCodes, place } from './helpers/cases.js';
 import { bitsOf, expectSame, expectSameBytes, floatOf } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
 
@@ -131,6 +132,20 @@ describe('stochastic rounding', () => {
       onEveryBuild((engine, name) => {
         expectSameBytes(engine.encode(values, { dtype, ...options }), expected, `${name}, seed ${seed}`);
       });
+    }
+  });
+});
+
+/** Its decoder takes the factor together with 2^112, which has room for it up to a point, and numbers of one kind on a path of their own. */
+it.each([0.7, 2 ** -130, 32767, 32768, 1e30])('all finite float16 codes, in order and mixed, times %d', (given) => {
+  const scale = Math.fround(given);
+  const finite = ALL_16.filter((code) => (code & 0x7fff) < 0x7c00);
+  const mixed = finite.map((_, i) => finite[(i * 7919) % finite.length]);
+  onEveryBuild((engine, name) => {
+    for (const codes of [finite, mixed]) {
+      const tensor = place(engine, ofCodes(codes, [codes.length], 'float16'), scale);
+      const expected = decode(codes, 'float16').map((value) => Math.fround(value * scale));
+      expectSame(engine.read(tensor), expected, name);
     }
   });
 });
