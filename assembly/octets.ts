@@ -25,6 +25,11 @@ export abstract class octets {
     return i16x8.splat(<i16>(bits | load<i32>(ZERO)));
   }
 
+  /** Four times 32 bits. */
+  @inline static words(bits: i32): v128 {
+    return i32x4.splat(bits | load<i32>(ZERO));
+  }
+
   @inline static get magnitudes(): v128 { return octets.splat(0x7f); }
 
   /** How far a magnitude goes up to its place in BF16. */
@@ -49,6 +54,9 @@ export abstract class octets {
   @inline static highBytes<F>(codes: v128, magnitudes: v128, mask: v128, lowMask: v128, rebias: v128, table: v128): v128 {
     return v128.or(i8x16.add(octets.high<F>(magnitudes, lowMask, rebias), i8x16.swizzle(table, magnitudes)), v128.andnot(codes, mask));
   }
+
+  /** The exponent's bits of a code: all zero in zero and subnormals. */
+  @inline static exponents<F>(): v128 { return octets.splat(0x7f & (0xff << facts.about<F>().manBits)); }
 
   /** Corrections for codes 0 to 7, among which are all subnormals, and nothing for 8 to 15. */
   @inline static lowTable<F>(): v128 {

@@ -1,6 +1,7 @@
 /**
- * Panels of one-byte codes: of eight rows of a matrix N x K the codes of one k side by side, then those of the next, k even, and a word that
- * tells whether infinity or NaN is among them. Weights multiplied again and again by one row lie like this (`prepack`), or are turned first.
+ * Panels of one-byte codes: of eight rows of a matrix N x K the codes of one k side by side, then those of the next, k even; a word that
+ * tells whether infinity or NaN is among them; and a flag for every eight k, whether none of their codes is subnormal. Weights multiplied
+ * again and again by one row lie like this (`prepack`), or are turned first.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -8,24 +9,50 @@ import { E4M3, E4M3FN, E5M2, facts } from './formats';
 import { quad } from './lanes';
 import { octets } from './octets';
 
+/** k of a flag. */
+export const GROUP = 8;
+/** Of so many groups one may hold other numbers; a panel with more is taken for one without normal groups, as changing ways costs time. */
+const GROUPS_TO_ONE = 8;
+
 export abstract class turned {
   /** Codes of one column of a panel: pairs of k. */
   @inline static depth(depth: i32): i32 {
     return (depth + 1) & ~1;
   }
 
+  /** Bytes of a panel's codes. */
+  @inline static codes(depth: i32): usize {
+    return <usize>(turned.depth(depth) * TILE_COLUMNS);
+  }
+
+  @inline static groups(depth: i32): i32 {
+    return (depth + GROUP - 1) / GROUP;
+  }
+
   @inline static bytes(depth: i32): i32 {
-    return turned.depth(depth) * TILE_COLUMNS + 16;
+    return <i32>turned.codes(depth) + 16 + ((turned.groups(depth) + 15) & ~15);
+  }
+
+  /** Where a panel's flags begin: a byte for each group. */
+  @inline static flags(panel: usize, depth: i32): usize {
+    return panel + turned.codes(depth) + 16;
   }
 
   /** Whether a panel holds infinity or NaN. */
   @inline static special(panel: usize, depth: i32): bool {
-    return load<u64>(panel + <usize>(turned.depth(depth) * TILE_COLUMNS)) !== 0;
+    return load<u64>(panel + turned.codes(depth)) !== 0;
   }
 
   /** Eight rows of codes, of which `valid` exist, to a panel. */
   static of<F>(dst: usize, src: usize, depth: i32, valid: i32): void {
     const magnitudes = octets.magnitudes;
+    // A subnormal is as many or less: its magnitude less one, of which 0 makes 255.
+    const ones = octets.splat(1);
+    const subnormals = octets.splat((1 << facts.about<F>().manBits) - 1);
+    const groups = turned.groups(depth);
+    const flags = turned.flags(dst, depth);
+    let flag = flags;
+    let normal = 0;
     let seen = i32x4.splat(0);
     let p0 = src;
     let p1 = src + <usize>min(1, valid - 1) * depth;
@@ -45,11 +72,16 @@ export abstract class turned {
       const odds = quad.lowBytes(r15, r37);
       const laterEvens = quad.highBytes(r04, r26);
       const laterOdds = quad.highBytes(r15, r37);
-      const all = i8x16.max_u(
-        i8x16.max_u(v128.and(evens, magnitudes), v128.and(odds, magnitudes)),
-        i8x16.max_u(v128.and(laterEvens, magnitudes), v128.and(laterOdds, magnitudes)),
-      );
-      seen = i8x16.max_u(seen, all);
+      const m0 = v128.and(evens, magnitudes);
+      const m1 = v128.and(odds, magnitudes);
+      const m2 = v128.and(laterEvens, magnitudes);
+      const m3 = v128.and(laterOdds, magnitudes);
+      seen = i8x16.max_u(seen, i8x16.max_u(i8x16.max_u(m0, m1), i8x16.max_u(m2, m3)));
+      const less01 = i8x16.min_u(i8x16.sub(m0, ones), i8x16.sub(m1, ones));
+      const less23 = i8x16.min_u(i8x16.sub(m2, ones), i8x16.sub(m3, ones));
+      const isNormal = i8x16.all_true(i8x16.ge_u(i8x16.min_u(less01, less23), subnormals));
+      store<u8>(flag++, isNormal);
+      normal += i32(isNormal);
       v128.store(dst, quad.lowBytes(evens, odds));
       v128.store(dst, quad.highBytes(evens, odds), 16);
       v128.store(dst, quad.lowBytes(laterEvens, laterOdds), 32);
@@ -77,6 +109,8 @@ export abstract class turned {
       dst += TILE_COLUMNS;
     }
     store<u64>(dst, octets.special<F>(seen) ? 1 : 0);
+    if (depth % GROUP !== 0) store<u8>(flag, 0);
+    if ((groups - normal) * GROUPS_TO_ONE > groups) memory.fill(flags, 0, groups);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Products with a few rows, whose weights are decoded in registers, against the GEMM, which gemm.test.ts holds against its mirror. */
 import { describe, expect, it } from 'vitest';
-import { type Codes, type DType, formatSpec } from '../src/formats/index.js';
+import { type Codes, type DType, encode, formatSpec } from '../src/formats/index.js';
 import { canPrepack, matmul, prepack } from '../src/ops/matmul.js';
 import { type Tensor, zeros } from '../src/ops/tensor.js';
 import { useBuilds } from './helpers/builds.js';
@@ -71,6 +71,30 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     }
   });
 
+  /** As recipes have them: few subnormals, so that most groups of a panel are decoded the short way, and a row as large as its format allows. */
+  it.each([1, 2, 5])('%i rows times weights that fill the range of their format', (m) => {
+    const [n, k] = [41, 1101];
+    const { max, smallestSubnormal } = formatSpec(dtype);
+    const largest = Math.min(max, 2 ** 20);
+    const numbers = random.normals(n * k, largest / 8);
+    for (let i = 0; i < numbers.length; i += 97) numbers[i] = 0;
+    for (let i = 0; i < numbers.length; i += 1009) numbers[i] = smallestSubnormal;
+    // Beside these the largest number of a row is of no weight, and the small ones show.
+    for (let i = 0; i < numbers.length; i += 3 * k) numbers[i] = 0;
+    const weight = sample(numbers, [n, k], dtype);
+    for (const [label, x] of Object.entries({
+      'codes up to the largest of E4M3FN': sample([448, ...random.normals(m * k - 1)], [m, k], 'float8_e4m3fn'),
+      'codes of E5M2, 2^31 apart': sample([57344, 2 ** -16, ...random.normals(m * k - 2)], [m, k], 'float8_e5m2'),
+      'numbers of about 1': sample(random.normals(m * k), [m, k], 'bfloat16'),
+      'numbers 2^130 apart': sample([2 ** 71, ...random.wide(m * k - 1, -60, -58)], [m, k], 'bfloat16'),
+      'numbers 2^158 apart': sample([2 ** 99, ...random.wide(m * k - 1, -60, -58)], [m, k], 'bfloat16'),
+      'float32, whose products are rounded': sample(random.normals(m * k), [m, k], 'float32'),
+      'float32 2^150 apart': sample([2 ** 30, ...random.wide(m * k - 1, -120, -118)], [m, k], 'float32'),
+    })) {
+      expectSameProducts(x, weight, 'float32', label);
+    }
+  });
+
   it('infinity and NaN in a weight, or in the row', () => {
     const weight = finiteCodes(random, 40 * 33, dtype);
     const bits = dtype === 'float32' ? new Uint32Array(weight.buffer) : weight;
@@ -81,7 +105,10 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     expectSameProducts(sample(x, [1, 33], 'bfloat16'), ofCodes(weight, [40, 33], dtype), 'float32', 'weight');
     const finite = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
     for (const special of [Number.POSITIVE_INFINITY, Number.NaN]) {
-      expectSameProducts(sample([...x.subarray(1), special], [1, 33], 'bfloat16'), finite, 'float32', `${special}`);
+      const numbers = [...x.subarray(1), special];
+      expectSameProducts(sample(numbers, [1, 33], 'bfloat16'), finite, 'float32', `${special}`);
+      const codes = encode(numbers, 'float8_e5m2', { saturate: false });
+      expectSameProducts(ofCodes(codes, [1, 33], 'float8_e5m2'), finite, 'float32', `${special} of E5M2`);
     }
   });
 });

@@ -1,6 +1,7 @@
 /** C = A B over the shapes of bench/shapes, against the mirror, and the rivals' against float64. Operations: 2 M N K. */
-import { encode } from '../../dist/formats/index.js';
+import { encode, formatSpec } from '../../dist/formats/index.js';
 import { canPrepack, matmul, prepack } from '../../dist/ops/matmul.js';
+import { powerOfTwoScale } from '../../dist/ops/scale.js';
 import * as mirror from '../mirror.mjs';
 import { titleOf } from '../table.mjs';
 import { operations } from '../work.mjs';
@@ -68,11 +69,13 @@ function products(engine, { m, n, k, layout }, dtype) {
   });
 }
 
-const operand = (random, shape, dtype) => ({
-  dtype,
-  shape,
-  codes: encode(numbers(random, shape[0] * shape[1]), dtype),
-});
+/** One-byte codes have a scale, as everywhere in recipes: the largest number lies within a factor of two of the format's. */
+function operand(random, shape, dtype) {
+  const values = numbers(random, shape[0] * shape[1]);
+  const { bytes, max } = formatSpec(dtype);
+  const scaled = bytes > 1 ? values : mirror.scaled(values, powerOfTwoScale(mirror.amax(values), max));
+  return { dtype, shape, codes: encode(scaled, dtype) };
+}
 
 /** Each rival's contenders for the product, stored the way it likes best. */
 async function rivalProducts(rivals, { m, n, k }, threads) {

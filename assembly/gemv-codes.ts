@@ -1,0 +1,231 @@
+/**
+ * The part of `gemv` for one-byte weights in panels (turned.ts), decoded in registers, in one of two ways:
+ *
+ *   normal groups  bits moved to where float32 has them, which gives the number times 2^(bias - 127), for a row that is larger by as much
+ *                  (vector.ts): the bits of products and sums are the same. Of subnormals this would make float32 subnormals, each of which
+ *                  costs Intel's processors an assist: 36 ms instead of 0.7 for 2048 x 2048 of them
+ *   others         as `pack` does it (octets.ts), to BF16 in scratch: twice the instructions
+ *
+ * 2048 x 2048 from E4M3FN prepacked, Node 26 on an EPYC, weights scaled to the format's range as recipes do it (one in 8000 is subnormal): one
+ * row 13.8 -> 24.9 GFLOP/s, two 14 -> 25, four 29 -> 50; 1 x 11008 x 4096 11.4 -> 19.5. Of deviation 1 (one in eighty): 13.8, 18, 36. Refused:
+ * four panels for one row (no gain: what limits it are ten vector instructions to decode 16 codes); two k at a time for four rows (V8 keeps more
+ * than there are registers, 26).
+ */
+
+import { TILE_COLUMNS } from '../src/engine/units';
+import { ahead } from './ahead';
+import { decode } from './decode';
+import { BF16, facts } from './formats';
+import { lanes, quad } from './lanes';
+import { octets } from './octets';
+import { TILE } from './tile';
+import { GROUP, turned } from './turned';
+import { vector } from './vector';
+
+/** Bytes from a tile of sums to the next. */
+const NEXT: usize = TILE << 2;
+/** Bytes of a group's codes. */
+const GROUP_BYTES: usize = GROUP * TILE_COLUMNS;
+/** Most bytes of a panel at a time, while as many are fetched. */
+const CHUNK: usize = ahead.BYTES;
+
+/** Eight numbers of one k, as one-byte codes of normal numbers or as BF16, read as four words of two: each is a number when the other is gone. */
+abstract class words {
+  /** Bytes of one k. */
+  @inline static bytes<F>(): usize { return TILE_COLUMNS * facts.about<F>().bytes; }
+  @inline static load<F>(p: usize): v128 {
+    return facts.about<F>().bytes === 1 ? v128.load8x8_s(p) : v128.load(p);
+  }
+  /** Bits of a number at their place in a float32. */
+  @inline static mask<F>(): v128 {
+    const magnitude = (1 << (facts.about<F>().expBits + facts.about<F>().manBits)) - 1;
+    return octets.words(0x80000000 | (magnitude << (16 + octets.shift<F>())));
+  }
+  @inline static even<F>(w: v128, mask: v128): v128 {
+    const moved = i32x4.shl(w, 16 + octets.shift<F>());
+    return facts.about<F>().bytes === 1 ? v128.and(moved, mask) : moved;
+  }
+  @inline static odd<F>(w: v128, mask: v128): v128 {
+    return v128.and(i32x4.shl(w, octets.shift<F>()), mask);
+  }
+}
+
+export abstract class coded {
+  /** Bytes of scratch: two panels' chunks as BF16. */
+  @inline static get scratch(): usize { return 4 * CHUNK; }
+
+  /** Sixteen sums of one row. P tells whether the products are exact (lanes.madd). */
+  static one<F, P>(c: usize, x: usize, panel: usize, next: usize, depth: i32, scratch: usize): void {
+    const both = coded.twoWays<P>() && vector.factor(x, depth) !== 0;
+    const flags = turned.flags(panel, depth);
+    const others = turned.flags(next, depth);
+    const end = turned.codes(depth);
+    memory.fill(c, 0, 2 * NEXT);
+    for (let from: usize = 0, to: usize = 0; from < end; from = to) {
+      const normal = both && coded.normal(flags, others, from);
+      to = both ? coded.alike(flags, others, from, end) : min(end, from + CHUNK);
+      const count = (to - from) / TILE_COLUMNS;
+      const at = x + (from >> 1);
+      ahead.fetch(panel + from + CHUNK);
+      ahead.fetch(next + from + CHUNK);
+      if (normal) coded.addOne<F, P>(c, at + vector.again(depth), panel + from, next + from, count);
+      else {
+        coded.decode<F>(scratch, panel + from, panel + to);
+        coded.decode<F>(scratch + 2 * CHUNK, next + from, next + to);
+        coded.addOne<BF16, P>(c, at, scratch, scratch + 2 * CHUNK, count);
+      }
+    }
+    coded.inOrder(c);
+    coded.inOrder(c + NEXT);
+  }
+
+  /** Eight sums for each of up to four rows: each weight is decoded once for all. Rows that do not exist are the last one again. */
+  static four<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32, scratch: usize): void {
+    let both = coded.twoWays<P>();
+    for (let row = 0; row < rows; row++) {
+      if (vector.factor(x + <usize>row * xStride, depth) === 0) both = false;
+      memory.fill(c + <usize>row * cStride, 0, NEXT);
+    }
+    const flags = turned.flags(panel, depth);
+    const end = turned.codes(depth);
+    for (let from: usize = 0, to: usize = 0; from < end; from = to) {
+      const normal = both && coded.normal(flags, flags, from);
+      to = both ? coded.alike(flags, flags, from, end) : min(end, from + CHUNK);
+      const at = x + (from >> 1);
+      if (normal) coded.addFour<F, P>(c, cStride, at + vector.again(depth), xStride, panel + from, panel + to, rows);
+      else {
+        coded.decode<F>(scratch, panel + from, panel + to);
+        coded.addFour<BF16, P>(c, cStride, at, xStride, scratch, scratch + 2 * (to - from), rows);
+      }
+    }
+    for (let row = 0; row < rows; row++) coded.inOrder(c + <usize>row * cStride);
+  }
+
+  /** Eight sums of one row and a panel with infinity or NaN: slow, and right for every code. */
+  static bytewise<F>(c: usize, x: usize, panel: usize, depth: i32): void {
+    for (let j = 0; j < TILE_COLUMNS; j++) {
+      let sum: f32 = 0;
+      for (let k = 0; k < depth; k++) {
+        const value = f32x4.extract_lane(decode.operand<F>(decode.load<F>(panel + k * TILE_COLUMNS + j)), 0);
+        sum = sum + load<f32>(x + (<usize>k << 2)) * value;
+      }
+      store<f32>(c + (j << 2), sum);
+    }
+  }
+
+  /** Rounded products are rare beside FP8 weights, and have one way. */
+  @inline private static twoWays<P>(): bool {
+    return facts.about<P>().manBits < 12;
+  }
+
+  /** Whether the group so many bytes after a panel's begin is normal, in both panels. */
+  @inline private static normal(flags: usize, others: usize, at: usize): bool {
+    const group = at / GROUP_BYTES;
+    return <bool>(load<u8>(flags + group) & load<u8>(others + group));
+  }
+
+  /** Where the groups that are like the first end, or a chunk. */
+  private static alike(flags: usize, others: usize, from: usize, end: usize): usize {
+    const first = coded.normal(flags, others, from);
+    const last = min(end, from + CHUNK);
+    do from += GROUP_BYTES; while (from < last && coded.normal(flags, others, from) === first);
+    return min(from, last);
+  }
+
+  /** Finite codes from `panel` to `end`, two k at a time, as BF16. */
+  private static decode<F>(to: usize, panel: usize, end: usize): void {
+    const magnitudes = octets.magnitudes;
+    const lowMask = octets.lowMask<F>();
+    const rebias = octets.rebias<F>();
+    const lowTable = octets.lowTable<F>();
+    const highTable = octets.highTable<F>();
+    for (; panel < end; panel += 16) {
+      const codes = v128.load(panel);
+      const m = v128.and(codes, magnitudes);
+      const lower = octets.lowBytes<F>(codes, m, lowMask, lowTable);
+      const upper = octets.highBytes<F>(codes, m, magnitudes, lowMask, rebias, highTable);
+      v128.store(to, quad.lowBytes(lower, upper));
+      v128.store(to, quad.highBytes(lower, upper), 16);
+      to += 32;
+    }
+  }
+
+  /** Adds the products of an even number of k to sixteen sums, of even columns and of odd ones. */
+  private static addOne<F, P>(c: usize, x: usize, panel: usize, next: usize, count: usize): void {
+    const mask = words.mask<F>();
+    let even = v128.load(c), odd = v128.load(c, 16), nextEven = v128.load(c, NEXT), nextOdd = v128.load(c, NEXT + 16);
+    for (const end = x + (count << 2); x < end; x += 8) {
+      let value = v128.load32_splat(x);
+      let w = words.load<F>(panel);
+      even = lanes.madd<P>(value, words.even<F>(w, mask), even);
+      odd = lanes.madd<P>(value, words.odd<F>(w, mask), odd);
+      w = words.load<F>(next);
+      nextEven = lanes.madd<P>(value, words.even<F>(w, mask), nextEven);
+      nextOdd = lanes.madd<P>(value, words.odd<F>(w, mask), nextOdd);
+      value = v128.load32_splat(x, 4);
+      w = words.load<F>(panel + words.bytes<F>());
+      even = lanes.madd<P>(value, words.even<F>(w, mask), even);
+      odd = lanes.madd<P>(value, words.odd<F>(w, mask), odd);
+      w = words.load<F>(next + words.bytes<F>());
+      nextEven = lanes.madd<P>(value, words.even<F>(w, mask), nextEven);
+      nextOdd = lanes.madd<P>(value, words.odd<F>(w, mask), nextOdd);
+      panel += 2 * words.bytes<F>();
+      next += 2 * words.bytes<F>();
+    }
+    coded.keep(c, even, odd);
+    coded.keep(c + NEXT, nextEven, nextOdd);
+  }
+
+  /** Adds the products of a few k to eight sums of each of up to four rows. */
+  private static addFour<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, end: usize, rows: i32): void {
+    const mask = words.mask<F>();
+    const second: usize = rows > 1 ? 1 : 0;
+    const third: usize = rows > 2 ? 2 : second;
+    const last: usize = rows > 3 ? 3 : third;
+    let p1 = x + second * xStride;
+    let p2 = x + third * xStride;
+    let p3 = x + last * xStride;
+    let a0 = v128.load(c), a1 = v128.load(c, 16);
+    let b0 = v128.load(c + second * cStride), b1 = v128.load(c + second * cStride, 16);
+    let c0 = v128.load(c + third * cStride), c1 = v128.load(c + third * cStride, 16);
+    let d0 = v128.load(c + last * cStride), d1 = v128.load(c + last * cStride, 16);
+    for (; panel < end; panel += words.bytes<F>()) {
+      const w = words.load<F>(panel);
+      const even = words.even<F>(w, mask);
+      const odd = words.odd<F>(w, mask);
+      let value = v128.load32_splat(x);
+      a0 = lanes.madd<P>(value, even, a0);
+      a1 = lanes.madd<P>(value, odd, a1);
+      value = v128.load32_splat(p1);
+      b0 = lanes.madd<P>(value, even, b0);
+      b1 = lanes.madd<P>(value, odd, b1);
+      value = v128.load32_splat(p2);
+      c0 = lanes.madd<P>(value, even, c0);
+      c1 = lanes.madd<P>(value, odd, c1);
+      value = v128.load32_splat(p3);
+      d0 = lanes.madd<P>(value, even, d0);
+      d1 = lanes.madd<P>(value, odd, d1);
+      x += 4;
+      p1 += 4;
+      p2 += 4;
+      p3 += 4;
+    }
+    coded.keep(c + last * cStride, d0, d1);
+    coded.keep(c + third * cStride, c0, c1);
+    coded.keep(c + second * cStride, b0, b1);
+    coded.keep(c, a0, a1);
+  }
+
+  private static keep(c: usize, even: v128, odd: v128): void {
+    v128.store(c, even);
+    v128.store(c, odd, 16);
+  }
+
+  /** A tile's sums in the order of their columns. */
+  private static inOrder(c: usize): void {
+    const even = v128.load(c);
+    const odd = v128.load(c, 16);
+    v128.store(c, quad.lo(even, odd));
+    v128.store(c, quad.hi(even, odd), 16);
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * A row of A for products with one-byte weights: its float32 numbers, twice, and a factor. The second time they are multiplied by
+ * 2^(127 - bias) of the weights' format, for weights that are 1 / that of themselves (gemv-codes.ts). Where this would overflow, both are made
+ * smaller by the factor, by which the sums are multiplied in the end: for exact products, whose last bits are known (docs/numerics.md), and
+ * only so far that none of them is lost. Otherwise there is no second time, and the factor is 0.
+ */
+
+import { TILE_COLUMNS } from '../src/engine/units';
+import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, format } from './formats';
+import { lanes } from './lanes';
+import { pack } from './pack';
+import { TILE } from './tile';
+import { turned } from './turned';
+
+/** Exponent's bits of the largest float32. */
+const MAX_EXPONENT = 254;
+/** Binades that exact products have to spare: they have no bit below 2^-67 (BF16) times 2^-16 (E5M2), and float32 has them down to 2^-149. */
+const MOST_OVER = 64;
+
+export abstract class vector {
+  /** Bytes of the numbers, with zeros after them, to where they are again. */
+  @inline static again(depth: i32): usize {
+    return <usize>(turned.depth(depth) + 4) << 2;
+  }
+  @inline static bytes(depth: i32): usize {
+    return 2 * vector.again(depth) + 16;
+  }
+  @inline static factor(x: usize, depth: i32): f32 {
+    return load<f32>(x + 2 * vector.again(depth));
+  }
+
+  static of(x: usize, a: usize, dtype: i32, depth: i32, weights: i32): void {
+    if (dtype === facts.about<F32>().id) pack.row<F32>(x, a, depth);
+    else if (dtype === facts.about<BF16>().id) pack.row<BF16>(x, a, depth);
+    else if (dtype === facts.about<F16>().id) pack.row<F16>(x, a, depth);
+    else if (dtype === facts.about<E4M3FN>().id) pack.row<E4M3FN>(x, a, depth);
+    else if (dtype === facts.about<E5M2>().id) pack.row<E5M2>(x, a, depth);
+    else if (dtype === facts.about<E4M3>().id) pack.row<E4M3>(x, a, depth);
+    const end = x + (<usize>depth << 2);
+    const again = vector.again(depth);
+    v128.store(end, i32x4.splat(0));
+    store<f32>(x + 2 * again, 0);
+    if (bytesOf(weights) > 1) return;
+    let most = i32x4.splat(0);
+    for (let p = x; p < end; p += 16) most = i32x4.max_u(most, lanes.abs(v128.load(p)));
+    const up = 127 - format.bias(weights);
+    const over = max(0, <i32>(lanes.maxU32(most) >>> 23) + up - MAX_EXPONENT);
+    if (over > (dtype === facts.about<F32>().id ? 0 : MOST_OVER)) return;
+    store<f32>(x + 2 * again, vector.power(over));
+    const larger = f32x4.splat(vector.power(up - over));
+    const smaller = f32x4.splat(vector.power(-over));
+    for (let p = x; p < end; p += 16) {
+      const numbers = v128.load(p);
+      v128.store(p + again, f32x4.mul(numbers, larger));
+      v128.store(p, f32x4.mul(numbers, smaller));
+    }
+  }
+
+  /** Sums, tile after tile, as they are without the factor. */
+  static restore(x: usize, depth: i32, sums: usize, columns: i32): void {
+    const factor = vector.factor(x, depth);
+    if (factor <= 1) return;
+    for (let j = 0; j < columns; j += TILE_COLUMNS) {
+      v128.store(sums, f32x4.mul(v128.load(sums), f32x4.splat(factor)));
+      v128.store(sums, f32x4.mul(v128.load(sums, 16), f32x4.splat(factor)), 16);
+      sums += TILE << 2;
+    }
+  }
+
+  @inline private static power(exponent: i32): f32 {
+    return reinterpret<f32>((127 + exponent) << 23);
+  }
+}
