@@ -1,5 +1,5 @@
 /**
- * The part of `gemv` for one-byte weights in panels (turned.ts), decoded in registers, in one of two ways:
+ * The part of `gemv` for one-byte weights in panels (turned.ts). Codes are decoded in one of two ways.
  *
  *   normal groups  bits moved to where float32 has them, which gives the number times 2^(bias - 127), for a row that is larger by as much
  *                  (vector.ts): the bits of products and sums are the same. Of subnormals this would make float32 subnormals, each of which
@@ -14,7 +14,7 @@
 
 import { TILE_COLUMNS } from '../src/engine/units';
 import { ahead } from './ahead';
-import { decode } from './decode';
+import { loadRow } from './decode';
 import { BF16, facts } from './formats';
 import { lanes, quad } from './lanes';
 import { octets } from './octets';
@@ -102,15 +102,18 @@ export abstract class coded {
   }
 
   /** Eight sums of one row and a panel with infinity or NaN: slow, and right for every code. */
-  static bytewise<F>(c: usize, x: usize, panel: usize, depth: i32): void {
-    for (let j = 0; j < TILE_COLUMNS; j++) {
-      let sum: f32 = 0;
-      for (let k = 0; k < depth; k++) {
-        const value = f32x4.extract_lane(decode.operand<F>(decode.load<F>(panel + k * TILE_COLUMNS + j)), 0);
-        sum = sum + load<f32>(x + (<usize>k << 2)) * value;
-      }
-      store<f32>(c + (j << 2), sum);
+  static any(dtype: i32, c: usize, x: usize, panel: usize, depth: i32, scratch: usize): void {
+    let low = f32x4.splat(0);
+    let high = low;
+    for (let k = 0; k < depth; k++) {
+      loadRow(dtype, panel, scratch, TILE_COLUMNS, 1);
+      const value = v128.load32_splat(x);
+      low = f32x4.add(low, f32x4.mul(value, v128.load(scratch)));
+      high = f32x4.add(high, f32x4.mul(value, v128.load(scratch, 16)));
+      panel += TILE_COLUMNS;
+      x += 4;
     }
+    coded.keep(c, low, high);
   }
 
   /** Rounded products are rare beside FP8 weights, and have one way. */

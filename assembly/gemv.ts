@@ -8,7 +8,7 @@
 
 import { TILE_COLUMNS } from '../src/engine/units';
 import { finishRow } from './finish';
-import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F32, facts } from './formats';
+import { BF16, bytesOf, E4M3FN, E5M2, F32, facts } from './formats';
 import { coded } from './gemv-codes';
 import { wide } from './gemv-wide';
 import { TILE } from './tile';
@@ -52,11 +52,9 @@ export function gemv(
       const row = b + <usize>((first + j) * depth * bytesOf(bDtype));
       const from = prepacked ? b + <usize>((first + j) / TILE_COLUMNS) * turned.bytes(depth) : row;
       const to = prepacked ? 0 : panels;
-      if (bDtype === facts.about<E4M3FN>().id) product<E4M3FN, E4M3FN>(rows, c, sumsBytes, x, xBytes, from, to, depth, n - j, exact, words);
-      else if (bDtype === facts.about<E5M2>().id) product<E5M2, E5M2>(rows, c, sumsBytes, x, xBytes, from, to, depth, n - j, exact, words);
-      else if (bDtype === facts.about<E4M3>().id) product<E4M3, E4M3FN>(rows, c, sumsBytes, x, xBytes, from, to, depth, n - j, exact, words);
-      else if (bDtype === facts.about<BF16>().id) wide.product<BF16>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
+      if (bDtype === facts.about<BF16>().id) wide.product<BF16>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
       else if (bDtype === facts.about<F32>().id) wide.product<F32>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
+      else product(bDtype, rows, c, sumsBytes, x, xBytes, from, to, depth, n - j, exact, words);
     }
     let largest: u32 = 0;
     for (let row = 0; row < rows; row++) {
@@ -70,39 +68,51 @@ export function gemv(
   }
 }
 
-/**
- * Sums of up to sixteen columns for each row. Their weights are panels of format F, or rows to be turned into panels at `to`, unless that is 0.
- * The finite numbers of F are those of V.
- */
-function product<F, V>(
-  rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, weights: usize, to: usize, depth: i32, columns: i32, exact: i32, scratch: usize,
+/** Sums of up to sixteen columns for each row. Their weights are panels, or rows to be turned into panels at `to`, unless that is 0. */
+function product(
+  dtype: i32, rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, weights: usize, to: usize, depth: i32, columns: i32, exact: i32,
+  scratch: usize,
 ): void {
   const both = columns > TILE_COLUMNS;
   const panel = to ? to : weights;
   const next = both ? panel + <usize>turned.bytes(depth) : panel;
   if (to) {
-    turned.of<F>(panel, weights, depth, min(columns, TILE_COLUMNS));
-    if (both) turned.of<F>(next, weights + <usize>(TILE_COLUMNS * depth), depth, min(columns - TILE_COLUMNS, TILE_COLUMNS));
+    turned.any(dtype, panel, weights, depth, min(columns, TILE_COLUMNS));
+    if (both) turned.any(dtype, next, weights + <usize>(TILE_COLUMNS * depth), depth, min(columns - TILE_COLUMNS, TILE_COLUMNS));
   }
   const special = turned.special(panel, depth) || turned.special(next, depth);
   for (let row = 0; row < rows;) {
     let done = 1;
     if (special) {
-      coded.bytewise<F>(c, x, panel, depth);
-      coded.bytewise<F>(c + (TILE << 2), x, next, depth);
-    } else if (rows - row > 1) {
-      done = min(4, rows - row);
-      four<V>(c, cStride, x, xStride, panel, depth, done, exact, scratch);
-      if (both) four<V>(c + (TILE << 2), cStride, x, xStride, next, depth, done, exact, scratch);
-    } else if (exact) coded.one<V, BF16>(c, x, panel, next, depth, scratch);
-    else coded.one<V, F32>(c, x, panel, next, depth, scratch);
+      coded.any(dtype, c, x, panel, depth, scratch);
+      coded.any(dtype, c + (TILE << 2), x, next, depth, scratch);
+    } else {
+      if (rows - row > 1) done = min(4, rows - row);
+      // The finite numbers of E4M3 are those of E4M3FN.
+      if (dtype === facts.about<E5M2>().id) finite<E5M2>(done, c, cStride, x, xStride, panel, next, both, depth, exact, scratch);
+      else finite<E4M3FN>(done, c, cStride, x, xStride, panel, next, both, depth, exact, scratch);
+    }
     row += done;
     c += <usize>done * cStride;
     x += <usize>done * xStride;
   }
 }
 
-function four<V>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32, exact: i32, scratch: usize): void {
-  if (exact) coded.four<V, BF16>(c, cStride, x, xStride, panel, depth, rows, scratch);
-  else coded.four<V, F32>(c, cStride, x, xStride, panel, depth, rows, scratch);
+/** Those of up to four rows, all weights finite. */
+function finite<F>(
+  rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, next: usize, both: bool, depth: i32, exact: i32, scratch: usize,
+): void {
+  if (exact) finiteOf<F, BF16>(rows, c, cStride, x, xStride, panel, next, both, depth, scratch);
+  else finiteOf<F, F32>(rows, c, cStride, x, xStride, panel, next, both, depth, scratch);
+}
+
+function finiteOf<F, P>(
+  rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, next: usize, both: bool, depth: i32, scratch: usize,
+): void {
+  if (rows === 1) {
+    coded.one<F, P>(c, x, panel, next, depth, scratch);
+    return;
+  }
+  coded.four<F, P>(c, cStride, x, xStride, panel, depth, rows, scratch);
+  if (both) coded.four<F, P>(c + (TILE << 2), cStride, x, xStride, next, depth, rows, scratch);
 }

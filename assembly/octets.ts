@@ -86,7 +86,7 @@ export abstract class octets {
   }
 
   /** Whether magnitudes up to `seen` (the largest in each lane) include infinity or NaN. */
-  @inline static special<F>(seen: v128): bool {
-    return v128.any_true(i8x16.gt_u(seen, i8x16.splat(<i8>facts.about<F>().maxCode)));
+  @inline static special(seen: v128, maxCode: i32): bool {
+    return v128.any_true(i8x16.gt_u(seen, i8x16.splat(<i8>maxCode)));
   }
 }

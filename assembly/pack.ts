@@ -285,7 +285,7 @@ export abstract class pack {
       p7 += 8;
       dst += 8 * row;
     }
-    if (octets.special<F>(seen)) return true;
+    if (octets.special(seen, facts.about<F>().maxCode)) return true;
     if (whole < kc) {
       if (width === TILE_ROWS) pack.aWide<F>(dst, p0, ld, valid, kc - whole);
       else {
@@ -311,7 +311,7 @@ export abstract class pack {
       src += 2 * ld;
       dst += width << 3;
     }
-    if (octets.special<F>(seen)) return true;
+    if (octets.special(seen, facts.about<F>().maxCode)) return true;
     if (whole < kc) {
       v128.store(dst, decode.operand<F>(decode.load<F>(src)));
       if (width === TILE_ROWS) v128.store64_lane(dst, decode.operand<F>(decode.load<F>(src + 4)), 0, 16);

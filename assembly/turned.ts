@@ -5,7 +5,7 @@
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
-import { E4M3, E4M3FN, E5M2, facts } from './formats';
+import { E4M3FN, E5M2, facts, format } from './formats';
 import { quad } from './lanes';
 import { octets } from './octets';
 
@@ -43,8 +43,8 @@ export abstract class turned {
     return load<u64>(panel + turned.codes(depth)) !== 0;
   }
 
-  /** Eight rows of codes, of which `valid` exist, to a panel. */
-  static of<F>(dst: usize, src: usize, depth: i32, valid: i32): void {
+  /** Eight rows of codes, of which `valid` exist, to a panel. F has the format's bits, and maxCode is its largest finite magnitude. */
+  static of<F>(dst: usize, src: usize, depth: i32, valid: i32, maxCode: i32): void {
     const magnitudes = octets.magnitudes;
     // A subnormal is as many or less: its magnitude less one, of which 0 makes 255.
     const ones = octets.splat(1);
@@ -108,9 +108,16 @@ export abstract class turned {
       store<u64>(dst, 0);
       dst += TILE_COLUMNS;
     }
-    store<u64>(dst, octets.special<F>(seen) ? 1 : 0);
+    store<u64>(dst, octets.special(seen, maxCode) ? 1 : 0);
     if (depth % GROUP !== 0) store<u8>(flag, 0);
     if ((groups - normal) * GROUPS_TO_ONE > groups) memory.fill(flags, 0, groups);
+  }
+
+  /** `of` for any one-byte operand: E4M3 has the bits of E4M3FN, and fewer finite numbers. */
+  static any(dtype: i32, dst: usize, src: usize, depth: i32, valid: i32): void {
+    const maxCode = format.maxCode(dtype);
+    if (dtype === facts.about<E5M2>().id) turned.of<E5M2>(dst, src, depth, valid, maxCode);
+    else turned.of<E4M3FN>(dst, src, depth, valid, maxCode);
   }
 }
 
@@ -125,9 +132,6 @@ export function prepack(begin: i32, end: i32, _scratch: usize, dtype: i32, src: 
     const first = panel * TILE_COLUMNS;
     const from = src + <usize>(first * depth);
     const to = dst + <usize>panel * turned.bytes(depth);
-    const valid = min(TILE_COLUMNS, rows - first);
-    if (dtype === facts.about<E4M3FN>().id) turned.of<E4M3FN>(to, from, depth, valid);
-    else if (dtype === facts.about<E5M2>().id) turned.of<E5M2>(to, from, depth, valid);
-    else if (dtype === facts.about<E4M3>().id) turned.of<E4M3>(to, from, depth, valid);
+    turned.any(dtype, to, from, depth, min(TILE_COLUMNS, rows - first));
   }
 }
