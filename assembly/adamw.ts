@@ -116,15 +116,15 @@ export function adamwUpdate(
       mScales, vScales, group, expanded, 0,
     );
     const number = group ? <usize>(first / group) * moments.bytes(expanded) : 0;
-    if (random) fillRandom(words, first, n, stream, time, seedLow, seedHigh);
+    if (random) fillRandom(words, first, n, false, stream, time, seedLow, seedHigh);
     moments.store(
       mDtype, scratch, m + <usize>first * bytesOf(mDtype), n, mScale, mScales ? mScales + number : 0, group, expanded, words, mode,
     );
-    if (random) fillRandom(words, first, n, stream + 1, time, seedLow, seedHigh);
+    if (random) fillRandom(words, first, n, false, stream + 1, time, seedLow, seedHigh);
     moments.store(
       vDtype, vs, v + <usize>first * bytesOf(vDtype), n, vScale, vScales ? vScales + number : 0, group, expanded, words, mode,
     );
-    if (wMode === rounding.stochastic) fillRandom(words, first, n, stream + 2, time, seedLow, seedHigh);
+    if (wMode === rounding.stochastic) fillRandom(words, first, n, false, stream + 2, time, seedLow, seedHigh);
     encodeRow(wDtype, ws, w + <usize>first * bytesOf(wDtype), n, wScale, words, wMode, true, 0);
   }
 }

@@ -111,7 +111,7 @@ export function quantizeBlocks(
         const at = row * columns + column;
         if (blockRows > 1) loadFactored(src + <usize>at * bytes, srcDtype, srcScale, rowFactor, factors, row, n, scratch);
         blocked.unscale(scratch, n, blockColumns, largest);
-        if (mode === rounding.stochastic) fillRandom(words, at, n, stream, step, seedLow, seedHigh);
+        if (mode === rounding.stochastic) fillRandom(words, at, n, false, stream, step, seedLow, seedHigh);
         encodeRow(dtype, scratch, dst + <usize>at, n, 1, words, mode, true, slot ? slot + 4 : 0);
       }
     }

@@ -5,6 +5,7 @@ import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { bytesOf, F32, facts, rounding } from './formats';
 import { fillRandom } from './random';
+import { upper } from './upper';
 
 /** 2^floor(log2(max / amax)), by truncating the quotient to its exponent; 1 where amax is 0 or the quotient is not finite. */
 export function powerOfTwoScale(largest: f32, max: f32): f32 {
@@ -44,17 +45,25 @@ export function quantize(
   dst1: usize, format1: i32, scale1: f32, mode: i32, saturate: i32, dst2: usize, format2: i32, scale2: f32,
   scaleInv: usize, max1: f32, stats: usize, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
 ): void {
-  const words = scratch + (<usize>(columns + 8) << 2);
+  const words = scratch + <usize>quantizeWords(columns);
   const rows = (total + columns - 1) / columns;
   const asIs = srcDtype === facts.about<F32>().id && srcScale === 1 && !rowFactor && !columnFactor;
   for (let unit = begin; unit < end; unit++) {
     const slot = stats ? stats + (unit << 4) : 0;
     if (slot) memory.fill(slot, 0, 16);
     const last = min(rows, (unit + 1) * QUANTIZE_ROWS);
+    // Until a row was not for this, as those after it may be alike.
+    let direct = !scaleInv && !columnFactor && upper.takes(srcDtype, format1, mode, saturate, dst2 ? format2 : -1);
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
       const from = src + <usize>first * bytesOf(srcDtype);
+      if (direct) {
+        const factor = rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale;
+        if (mode === rounding.stochastic) fillRandom(words, first, n, true, stream, step, seedLow, seedHigh);
+        direct = upper.row(from, n, factor, dst1 + first, format1, scale1, mode, dst2 ? dst2 + first : 0, format2, scale2, words, slot, scratch);
+        if (direct) continue;
+      }
       const values = asIs ? from : scratch;
       if (!asIs) loadFactored(from, srcDtype, srcScale, rowFactor, columnFactor, row, n, scratch);
       const largest = slot || scaleInv ? amaxRow(values, n) : 0;
@@ -64,16 +73,21 @@ export function quantize(
         scale = powerOfTwoScale(reinterpret<f32>(largest), max1);
         store<f32>(scaleInv + (row << 2), 1 / scale);
       }
-      if (mode === rounding.stochastic) fillRandom(words, first, n, stream, step, seedLow, seedHigh);
+      if (mode === rounding.stochastic) fillRandom(words, first, n, false, stream, step, seedLow, seedHigh);
       encodeRow(format1, values, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate !== 0, slot ? slot + 4 : 0);
       if (dst2) encodeRow(format2, values, dst2 + <usize>first * bytesOf(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
     }
   }
 }
 
+/** Where a row's random words begin in the scratch of `quantize`: after the row as float32. */
+function quantizeWords(columns: i32): i32 {
+  return max((columns + 8) << 2, upper.scratch + 32);
+}
+
 /** Bytes of scratch for `quantize`: one float32 row and its random words, filled by 64. */
 export function quantizeScratch(columns: i32): i32 {
-  return (2 * columns + 8 + 64) << 2;
+  return quantizeWords(columns) + ((columns + 64) << 2);
 }
 
 /** Codes to float32, times scaleInv and, where not 0, rowScaleInv[row]. Units of QUANTIZE_ROWS rows. */

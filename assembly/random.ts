@@ -17,17 +17,28 @@ abstract class philox {
     return i8x16.shuffle(low, high, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
   }
 
-  /** The 32 halves of the words of four counters, in order, each as the upper half of a word. Lane j of c0 is word 0 of counter j. */
-  @inline static store(p: usize, c0: v128, c1: v128, c2: v128, c3: v128): void {
+  /** The 32 halves of the words of four counters, in order, as they are or each as the upper half of a word. Lane j of c0 is word 0 of counter j. */
+  @inline static store(p: usize, packed: bool, c0: v128, c1: v128, c2: v128, c3: v128): void {
     // Four counters of four words each, transposed into word order.
     const a = i8x16.shuffle(c0, c1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const b = i8x16.shuffle(c0, c1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     const c = i8x16.shuffle(c2, c3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const d = i8x16.shuffle(c2, c3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-    philox.storeHalves(p, i8x16.shuffle(a, c, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-    philox.storeHalves(p + 32, i8x16.shuffle(a, c, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-    philox.storeHalves(p + 64, i8x16.shuffle(b, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-    philox.storeHalves(p + 96, i8x16.shuffle(b, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+    const first = i8x16.shuffle(a, c, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+    const second = i8x16.shuffle(a, c, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    const third = i8x16.shuffle(b, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+    const fourth = i8x16.shuffle(b, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    if (packed) {
+      v128.store(p, first);
+      v128.store(p, second, 16);
+      v128.store(p, third, 32);
+      v128.store(p, fourth, 48);
+    } else {
+      philox.storeHalves(p, first);
+      philox.storeHalves(p + 32, second);
+      philox.storeHalves(p + 64, third);
+      philox.storeHalves(p + 96, fourth);
+    }
   }
 
   @inline static storeHalves(p: usize, words: v128): void {
@@ -39,18 +50,21 @@ abstract class philox {
 }
 
 /**
- * Fills dst with the random halves of `count` elements, `first` (a multiple of 4) and those after it: one 32-bit word each, the half above
- * 16 zeros. Element i has the half (i & 1), low then high, of word (i >> 1) & 3 of Philox(key = seed, counter = (i >> 3, stream, step, 0)).
+ * Fills dst with the random halves of `count` elements, `first` (a multiple of 4) and those after it: 16 bits each where `packed`, else one 32-bit
+ * word each, the half above 16 zeros. Element i has the half (i & 1), low then high, of word (i >> 1) & 3 of Philox(key = seed, counter = (i >> 3, stream, step, 0)).
  * Writes whole groups of 64 elements from a multiple of 8: up to 16 bytes before dst, and 252 past the last element.
  */
-export function fillRandom(dst: usize, first: u32, count: i32, stream: u32, step: u32, seedLow: u32, seedHigh: u32): void {
+export function fillRandom(
+  dst: usize, first: u32, count: i32, packed: bool, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
+): void {
+  const bytes: usize = packed ? 2 : 4;
   const m0 = v128.load(CONSTANTS);
   const m1 = v128.load(CONSTANTS, 16);
   const four = v128.load(CONSTANTS, 48);
-  const end = dst + (<usize>count << 2);
+  const end = dst + <usize>count * bytes;
   let counters = i32x4.add(i32x4.splat(first >> 3), v128.load(CONSTANTS, 32));
   // Two times four counters at once: a round's products wait for those of the round before.
-  for (let p = dst - (<usize>(first & 7) << 2); p < end; p += 256) {
+  for (let p = dst - <usize>(first & 7) * bytes; p < end; p += 64 * bytes) {
     let a0 = counters;
     let a1 = i32x4.splat(stream);
     let a2 = i32x4.splat(step);
@@ -79,7 +93,7 @@ export function fillRandom(dst: usize, first: u32, count: i32, stream: u32, step
       k0 += 0x9e3779b9;
       k1 += 0xbb67ae85;
     }
-    philox.store(p, a0, a1, a2, a3);
-    philox.store(p + 128, b0, b1, b2, b3);
+    philox.store(p, packed, a0, a1, a2, a3);
+    philox.store(p + 32 * bytes, packed, b0, b1, b2, b3);
   }
 }

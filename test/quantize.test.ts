@@ -244,3 +244,67 @@ describe('arguments', () => {
     });
   });
 });
+
+/**
+ * Casts from BF16 have a way of their own (assembly/upper.ts), those from float32 take that of all other formats: the same numbers must give the
+ * same. Rows as they come: all normal; with zeros and a few subnormals; mostly subnormal; with numbers beyond the format; with infinity, NaN.
+ */
+describe('from BF16 as from float32', () => {
+  const random = new Random(11);
+  const rows: Readonly<Record<string, (n: number) => Float32Array>> = {
+    normal: (n) => random.wide(n, -4, 4),
+    'zeros and a few subnormals': (n) =>
+      random.wide(n, -4, 4).map((x, i) => (i % 5 === 0 ? (i % 2 ? -0 : 0) : i % 61 === 0 ? x * 2 ** -11 : x)),
+    'from every binade': (n) => random.wide(n, -30, 20),
+    'mostly subnormal': (n) => random.wide(n, -20, -5),
+    'beyond the largest': (n) => random.wide(n, 3, 12),
+    huge: (n) => random.wide(n, 120, 126),
+    infinity: (n) => random.wide(n, -4, 4).map((x, i) => (i === n - 3 ? Number.NEGATIVE_INFINITY : x)),
+    NaN: (n) => random.wide(n, -4, 4).map((x, i) => (i === 5 ? Number.NaN : x)),
+  };
+  const casts = {
+    'E4M3FN and a copy': { dtype: 'float8_e4m3fn', scale: 2, second: { dtype: 'float8_e5m2', scale: 64 } },
+    'E4M3FN, by another copy': {
+      dtype: 'float8_e4m3fn',
+      scale: 0.5,
+      second: { dtype: 'float8_e5m2', scale: 2 ** -14 },
+    },
+    'E4M3FN alone': { dtype: 'float8_e4m3fn', scale: 1 },
+    'E4M3 alone': { dtype: 'float8_e4m3', scale: 4 },
+    'E5M2, stochastic': { dtype: 'float8_e5m2', scale: 2 ** -8, rounding: 'stochastic' },
+    'E5M2, stochastic, few subnormals': { dtype: 'float8_e5m2', scale: 32, rounding: 'stochastic' },
+    'a scale that is no power of two': { dtype: 'float8_e4m3fn', scale: 3 },
+    'a scale that leaves BF16 below': { dtype: 'float8_e4m3fn', scale: 2 ** 125 },
+    'a scale that leaves BF16 above': { dtype: 'float8_e4m3fn', scale: 2 ** -122 },
+  } as const;
+  const SIZES = [
+    [1, 36],
+    [3, 64],
+    [17, 4096 + 20],
+  ] as const;
+
+  it.each(Object.keys(rows))('%s', (kind) => {
+    for (const [count, n] of SIZES) {
+      const bf16 = sample(rows[kind](count * n), [count, n], 'bfloat16');
+      const float32 = sample(bf16.values, [count, n], 'float32');
+      const powers = Float32Array.from({ length: count }, (_, i) => 2 ** ((i % 5) - 2));
+      onEveryBuild((engine, name) => {
+        for (const [cast, options] of Object.entries(casts)) {
+          for (const rowFactor of [0, placeFloats(engine, powers)]) {
+            for (const measured of [true, false]) {
+              const label = `${name}, ${cast}, [${count}, ${n}], ${rowFactor ? 'factors' : 'no factors'}`;
+              const all = { ...options, rowFactor, measured, random: { seed: 2 ** 40 + 1, stream: 7, step: 3 } };
+              const found = quantize(engine, place(engine, bf16, 0.25), all);
+              const expected = quantize(engine, place(engine, float32, 0.25), all);
+              expectSameBytes(engine.codes(found.codes), engine.codes(expected.codes), label);
+              if (expected.second) {
+                expectSameBytes(engine.codes(found.second!), engine.codes(expected.second), `${label}: copy`);
+              }
+              same(found.health, expected.health, label);
+            }
+          }
+        }
+      });
+    }
+  });
+});

@@ -1,0 +1,174 @@
+/**
+ * BF16 rows times powers of two to one-byte codes in 16-bit lanes: eight numbers to a vector, and no float32 between. A BF16 number has exponent
+ * and mantissa where rounding wants them, so that the code of a normal number is
+ *
+ *   (|x| rounded to manBits of mantissa, without the others) - ((bias of BF16 - bias - log2 scale) << manBits)
+ *
+ * and zero, which saturating subtraction makes of all that is smaller, is right for zero. Sixteen numbers with another subnormal result among
+ * them go the way of encode.ts; so does a row with NaN, or with many of those.
+ *
+ * Node 26 on an EPYC, with statistics, to E4M3FN 0.50 -> 0.155 ns a number, with a copy in E5M2 0.75 -> 0.235, stochastic to E5M2 1.33 -> 0.71, of
+ * which most is Philox. Of a training step of 10.7 M parameters casts were 87 ms of 2690, and are 50.
+ */
+
+import { loadRow } from './decode';
+import { encodeRow } from './encode';
+import { BF16, facts, format, rounding } from './formats';
+import { octets } from './octets';
+
+/** BF16 bits of infinity. */
+const INFINITE = 0x7f80;
+
+// Scratch: the largest magnitudes and how many were beyond the largest code's, in 16-bit lanes; sixteen numbers, their random words, two counts.
+const OVER: usize = 16;
+const NUMBERS: usize = 32;
+const WORDS: usize = NUMBERS + 64;
+const COUNTS: usize = WORDS + 64;
+
+export abstract class upper {
+  @inline static get scratch(): i32 { return <i32>COUNTS + 8; }
+
+  /** Whether `row` knows this cast: to nearest, E4M3 with a copy in E5M2 or either alone; stochastic to E5M2. `copy` is -1 for none. */
+  static takes(dtype: i32, to: i32, mode: i32, saturate: i32, copy: i32): bool {
+    if (dtype !== facts.about<BF16>().id || !saturate || !upper.like(to, mode === rounding.stochastic ? 2 : 3)) return false;
+    if (copy >= 0) return mode === rounding.tiesToEven && upper.like(copy, 2);
+    return mode === rounding.tiesToEven || mode === rounding.stochastic;
+  }
+
+  /** A byte with a sign bit 0x80, a -0, and so many bits of mantissa. */
+  @inline private static like(dtype: i32, manBits: i32): bool {
+    return format.bits(dtype) === 8 && format.signBits(dtype) === 1 && format.nanCode(dtype) !== 0x80 && format.manBits(dtype) === manBits;
+  }
+
+  /** log2 of a normal power of two; something too large for every other number. */
+  @inline private static log2(scale: f32): i32 {
+    const bits = reinterpret<i32>(scale);
+    return bits & 0x7fffff ? 1 << 20 : (bits >> 23) - 127;
+  }
+
+  /** BF16's exponent field where a code has 0, for numbers times 2^shift; 0 unless all of the code's exponents are among the finite ones. */
+  @inline private static origin(dtype: i32, shift: i32): i32 {
+    const origin = 127 - format.bias(dtype) - shift;
+    return origin > 0 && origin + (format.maxCode(dtype) >> format.manBits(dtype)) < 255 ? origin : 0;
+  }
+
+  /**
+   * `quantize` of n numbers, a row's or a part's: times factor (what `stats` are about), times scale1 to dst1, and where dst2 is not 0 times scale2
+   * to it. `halves`: 16 random bits for each. False, with no statistics, where a scale or the numbers are not for this.
+   */
+  static row(
+    src: usize, n: i32, factor: f32, dst1: usize, format1: i32, scale1: f32, mode: i32, dst2: usize, format2: i32, scale2: f32, halves: usize,
+    stats: usize, scratch: usize,
+  ): bool {
+    const shift = upper.log2(factor);
+    const origin1 = upper.origin(format1, shift + upper.log2(scale1));
+    const origin2 = dst2 ? upper.origin(format2, shift + upper.log2(scale2)) : 1;
+    if (!origin1 || !origin2) return false;
+    memory.fill(scratch, 0, NUMBERS);
+    store<u64>(scratch + COUNTS, 0);
+    const whole = n & ~15;
+    let misses = 0;
+    for (let i = 0; i < n;) {
+      if (i < whole) {
+        if (mode === rounding.stochastic) i = upper.run(2, true, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, halves, scratch);
+        else if (dst2) i = upper.run(3, false, true, src, i, whole, dst1, format1, origin1, dst2, format2, origin2, 0, scratch);
+        else i = upper.run(3, false, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, 0, scratch);
+        if (i < whole && ++misses * 128 > n + 256) return false;
+      }
+      const count = min(16, n - i);
+      if (count > 0) upper.few(src + (i << 1), count, factor, dst1 + i, format1, scale1, mode, dst2 ? dst2 + i : 0, format2, scale2, halves + (i << 1), scratch);
+      i += count;
+    }
+    const most = upper.most(v128.load(scratch));
+    if (most > INFINITE) return false;
+    if (stats) {
+      store<u32>(stats, max(load<u32>(stats), reinterpret<u32>(reinterpret<f32>(most << 16) * factor)));
+      store<i32>(stats, load<i32>(stats, 4) + load<i32>(scratch + COUNTS) + upper.sum(v128.load(scratch, OVER)), 4);
+      store<i32>(stats, load<i32>(stats, 8) + load<i32>(scratch + COUNTS, 4), 8);
+    }
+    return true;
+  }
+
+  /** Sixteen at a time from element `from` to `to`, or to the first sixteen with a subnormal among them, whose index it returns. */
+  @inline private static run(
+    manBits: i32, random: bool, twice: bool, src: usize, from: i32, to: i32, dst1: usize, format1: i32, origin1: i32, dst2: usize, format2: i32,
+    origin2: i32, halves: usize, scratch: usize,
+  ): i32 {
+    const absolute = octets.pairs(0x7fff);
+    const one = octets.pairs(1);
+    const signs = octets.splat(0x80);
+    // Below a code's last bit: all of it, or half less 1.
+    const rest1 = octets.pairs((1 << (random ? 7 - manBits : 6 - manBits)) - 1);
+    const rest2 = octets.pairs((1 << (6 - 2)) - 1);
+    const base1 = octets.pairs(origin1 << manBits);
+    const base2 = octets.pairs(origin2 << 2);
+    const most1 = octets.splat(format.maxCode(format1));
+    const most2 = octets.splat(format.maxCode(format2));
+    const beyond = octets.pairs((format.maxCode(format1) << (7 - manBits)) + (origin1 << 7));
+    // Subnormals' magnitudes less 1 are smaller than this one's, and that of zero is the largest.
+    const least = octets.pairs(((max(origin1, origin2) + 1) << 7) - 1);
+    let largest = v128.load(scratch);
+    let over = v128.load(scratch, OVER);
+    let i = from;
+    for (; i < to; i += 16) {
+      const x0 = v128.load(src + (i << 1));
+      const x1 = v128.load(src + (i << 1), 16);
+      const m0 = v128.and(x0, absolute);
+      const m1 = v128.and(x1, absolute);
+      if (v128.any_true(i16x8.lt_u(i16x8.min_u(i16x8.sub(m0, one), i16x8.sub(m1, one)), least))) break;
+      largest = i16x8.max_u(largest, i16x8.max_u(m0, m1));
+      over = i16x8.sub(over, i16x8.add(i16x8.gt_s(m0, beyond), i16x8.gt_s(m1, beyond)));
+      const negative = v128.and(i8x16.narrow_i16x8_s(x0, x1), signs);
+      const r0 = random ? upper.drawn(manBits, m0, rest1, v128.load(halves + (i << 1))) : upper.nearest(manBits, m0, rest1, one);
+      const r1 = random ? upper.drawn(manBits, m1, rest1, v128.load(halves + (i << 1), 16)) : upper.nearest(manBits, m1, rest1, one);
+      v128.store(dst1 + i, v128.or(negative, upper.codes(r0, r1, base1, most1)));
+      if (twice) v128.store(dst2 + i, v128.or(negative, upper.codes(upper.nearest(2, m0, rest2, one), upper.nearest(2, m1, rest2, one), base2, most2)));
+    }
+    v128.store(scratch, largest);
+    v128.store(scratch, over, OVER);
+    return i;
+  }
+
+  /** BF16 magnitudes without the bits below manBits of mantissa, rounded to nearest-even. */
+  @inline private static nearest(manBits: i32, m: v128, almostHalf: v128, one: v128): v128 {
+    return i16x8.shr_u(i16x8.add(i16x8.add(m, almostHalf), v128.and(i16x8.shr_u(m, 7 - manBits), one)), 7 - manBits);
+  }
+
+  /** The same, up where those bits exceed as many upper ones of the random halves: what 16 of either would decide. */
+  @inline private static drawn(manBits: i32, m: v128, rest: v128, halves: v128): v128 {
+    return i16x8.shr_u(i16x8.sub(i16x8.add(m, rest), i16x8.shr_u(halves, 9 + manBits)), 7 - manBits);
+  }
+
+  @inline private static codes(r0: v128, r1: v128, base: v128, most: v128): v128 {
+    return i8x16.min_u(i8x16.narrow_i16x8_u(i16x8.sub_sat_u(r0, base), i16x8.sub_sat_u(r1, base)), most);
+  }
+
+  /** Up to sixteen numbers of any kind. */
+  private static few(
+    src: usize, n: i32, factor: f32, dst1: usize, format1: i32, scale1: f32, mode: i32, dst2: usize, format2: i32, scale2: f32, halves: usize,
+    scratch: usize,
+  ): void {
+    let most: i32 = load<u16>(scratch);
+    for (let i = 0; i < n; i++) {
+      most = max(most, load<u16>(src + (i << 1)) & 0x7fff);
+      if (mode === rounding.stochastic) store<u32>(scratch + WORDS + (i << 2), <u32>load<u16>(halves + (i << 1)) << 16);
+    }
+    store<u16>(scratch, most);
+    const numbers = scratch + NUMBERS;
+    loadRow(facts.about<BF16>().id, src, numbers, n, factor);
+    encodeRow(format1, numbers, dst1, n, scale1, scratch + WORDS, mode, true, scratch + COUNTS);
+    if (dst2) encodeRow(format2, numbers, dst2, n, scale2, 0, rounding.tiesToEven, true, 0);
+  }
+
+  @inline private static most(v: v128): i32 {
+    let m = i16x8.max_u(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    m = i16x8.max_u(m, i64x2.shr_u(m, 32));
+    m = i16x8.max_u(m, i64x2.shr_u(m, 16));
+    return i16x8.extract_lane_u(m, 0);
+  }
+
+  @inline private static sum(v: v128): i32 {
+    const pairs = i32x4.extadd_pairwise_i16x8_u(v);
+    return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 2) + i32x4.extract_lane(pairs, 3);
+  }
+}
