@@ -1,6 +1,6 @@
 /** Codes to float32: four lanes, and whole rows. Exact for every format here. */
 import { F16, facts, format, kind } from './formats';
-import { lanes, quad } from './lanes';
+import { lanes, quad, splat } from './lanes';
 
 export abstract class decode {
   /** Four codes, zero-extended to 32 bits, from p. Reads four codes whatever the caller keeps: buffers are padded for that. */
@@ -48,12 +48,14 @@ export abstract class decode {
     return f.expBits === 8 && f.manBits === 7 ? decode.flushed(value) : value;
   }
 
-  /** Eight BF16 codes as GEMM operands: 16-bit lanes, half the work of `operand`. */
-  @inline static eight(p: usize): v128 {
+  /** Eight BF16 codes as GEMM operands: 16-bit lanes, half the work of `operand`. The constants are the two below. */
+  @inline static eight(p: usize, absolute: v128, flushed: v128): v128 {
     const value = v128.load(p);
-    const mag = v128.and(value, i16x8.splat(0x7fff));
-    return v128.and(value, i16x8.gt_s(mag, i16x8.splat(((127 - 60) << 7) - 1)));
+    return v128.and(value, i16x8.gt_s(v128.and(value, absolute), flushed));
   }
+  @inline static get absoluteEight(): v128 { return splat.pairs(0x7fff); }
+  /** The largest magnitude that reads as zero. */
+  @inline static get flushedEight(): v128 { return splat.pairs(((127 - 60) << 7) - 1); }
 
   /** The lower and the upper four of eight BF16 lanes as float32. */
   @inline static low(eight: v128): v128 {

@@ -16,7 +16,7 @@ import { TILE_COLUMNS } from '../src/engine/units';
 import { ahead } from './ahead';
 import { loadRow } from './decode';
 import { BF16, facts } from './formats';
-import { lanes, quad } from './lanes';
+import { lanes, quad, splat } from './lanes';
 import { octets } from './octets';
 import { TILE } from './tile';
 import { GROUP, turned } from './turned';
@@ -39,7 +39,7 @@ abstract class words {
   /** Bits of a number at their place in a float32. */
   @inline static mask<F>(): v128 {
     const magnitude = (1 << (facts.about<F>().expBits + facts.about<F>().manBits)) - 1;
-    return octets.words(0x80000000 | (magnitude << (16 + octets.shift<F>())));
+    return splat.words(0x80000000 | (magnitude << (16 + octets.shift<F>())));
   }
   @inline static even<F>(w: v128, mask: v128): v128 {
     const moved = i32x4.shl(w, 16 + octets.shift<F>());

@@ -36,10 +36,12 @@ export abstract class wide {
     let p6 = p0 + <usize>min(6, last) * ld;
     let p7 = p0 + <usize>min(7, last) * ld;
     let low = i32x4.splat(0), high = low;
+    const absolute = decode.absoluteEight;
+    const flushed = decode.flushedEight;
     const whole = depth & ~(16 / bytes - 1);
     for (const end = p0 + <usize>(whole * bytes); p0 < end; p0 += 16) {
-      low = wide.add<F>(low, x, wide.load<F>(p0), wide.load<F>(p1), wide.load<F>(p2), wide.load<F>(p3));
-      high = wide.add<F>(high, x, wide.load<F>(p4), wide.load<F>(p5), wide.load<F>(p6), wide.load<F>(p7));
+      low = wide.add<F>(low, x, wide.load<F>(p0, absolute, flushed), wide.load<F>(p1, absolute, flushed), wide.load<F>(p2, absolute, flushed), wide.load<F>(p3, absolute, flushed));
+      high = wide.add<F>(high, x, wide.load<F>(p4, absolute, flushed), wide.load<F>(p5, absolute, flushed), wide.load<F>(p6, absolute, flushed), wide.load<F>(p7, absolute, flushed));
       p1 += 16;
       p2 += 16;
       p3 += 16;
@@ -54,8 +56,8 @@ export abstract class wide {
     if (whole < depth) wide.rest<F>(c, x, weights + <usize>(whole * bytes), ld, depth - whole, columns);
   }
 
-  @inline private static load<F>(p: usize): v128 {
-    return facts.about<F>().bytes === 4 ? v128.load(p) : decode.eight(p);
+  @inline private static load<F>(p: usize, absolute: v128, flushed: v128): v128 {
+    return facts.about<F>().bytes === 4 ? v128.load(p) : decode.eight(p, absolute, flushed);
   }
 
   /** As many k as a vector of weights has, of four columns, added to their sums in ascending order. */

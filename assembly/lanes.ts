@@ -48,6 +48,22 @@ export abstract class lanes {
   }
 }
 
+/** A zero the compiler cannot see. */
+const ZERO = memory.data<i64>([0], 8);
+
+/** Constant vectors for loops: V8 14 makes one that it knows anew at each use, in three instructions, and keeps these in registers. */
+export abstract class splat {
+  @inline static bytes(byte: i32): v128 {
+    return i8x16.splat(<i8>(byte | load<i32>(ZERO)));
+  }
+  @inline static pairs(bits: i32): v128 {
+    return i16x8.splat(<i16>(bits | load<i32>(ZERO)));
+  }
+  @inline static words(bits: i32): v128 {
+    return i32x4.splat(bits | load<i32>(ZERO));
+  }
+}
+
 /** Shuffles of pairs of vectors, and the steps of a 4 x 4 transpose. */
 export abstract class quad {
   // Interleaved bytes of the lower and of the upper halves.

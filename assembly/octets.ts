@@ -6,38 +6,20 @@
  *   a subnormal's bytes        = the same + a correction from a table of 16, which gives 0 from index 16 on
  *
  * Infinity and NaN come out wrong: callers keep the largest magnitude (`octets.seen`) and decode again by `decode.operand` where one occurs.
- * The constants are read from memory because V8 14 makes a constant vector anew at each use, and keeps a loaded one in a register.
  */
 import { decode } from './decode';
 import { facts } from './formats';
-
-/** A zero the compiler cannot see. */
-const ZERO = memory.data<i64>([0], 8);
+import { splat } from './lanes';
 
 export abstract class octets {
-  /** Sixteen times a byte. */
-  @inline static splat(byte: i32): v128 {
-    return i8x16.splat(<i8>(byte | load<i32>(ZERO)));
-  }
-
-  /** Eight times 16 bits. */
-  @inline static pairs(bits: i32): v128 {
-    return i16x8.splat(<i16>(bits | load<i32>(ZERO)));
-  }
-
-  /** Four times 32 bits. */
-  @inline static words(bits: i32): v128 {
-    return i32x4.splat(bits | load<i32>(ZERO));
-  }
-
-  @inline static get magnitudes(): v128 { return octets.splat(0x7f); }
+  @inline static get magnitudes(): v128 { return splat.bytes(0x7f); }
 
   /** How far a magnitude goes up to its place in BF16. */
   @inline static shift<F>(): i32 { return 7 - facts.about<F>().manBits; }
   /** What the lower byte keeps of a code that was shifted together with its neighbour; the upper byte keeps the rest. */
-  @inline static lowMask<F>(): v128 { return octets.splat((0xff << octets.shift<F>()) & 0xff); }
+  @inline static lowMask<F>(): v128 { return splat.bytes((0xff << octets.shift<F>()) & 0xff); }
   /** Upper byte of the difference of the biases; the lower one is 0, since each of these biases is odd. */
-  @inline static rebias<F>(): v128 { return octets.splat((127 - facts.about<F>().bias) >> 1); }
+  @inline static rebias<F>(): v128 { return splat.bytes((127 - facts.about<F>().bias) >> 1); }
 
   /** Lower and upper bytes by the rule for normal codes. */
   @inline static low<F>(codes: v128, mask: v128): v128 {
@@ -56,7 +38,7 @@ export abstract class octets {
   }
 
   /** The exponent's bits of a code: all zero in zero and subnormals. */
-  @inline static exponents<F>(): v128 { return octets.splat(0x7f & (0xff << facts.about<F>().manBits)); }
+  @inline static exponents<F>(): v128 { return splat.bytes(0x7f & (0xff << facts.about<F>().manBits)); }
 
   /** Corrections for codes 0 to 7, among which are all subnormals, and nothing for 8 to 15. */
   @inline static lowTable<F>(): v128 {
@@ -79,10 +61,11 @@ export abstract class octets {
     return i8x16.shuffle(low, high, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
   }
   @inline private static firstEight(): v128 {
-    return i64x2.splat(0x0706050403020100 | load<i64>(ZERO));
+    // With a zero the compilers cannot see, so that they do not make constants of the tables.
+    return v128.or(i64x2.splat(0x0706050403020100), splat.bytes(0));
   }
   @inline private static lowerHalf(v: v128): v128 {
-    return i64x2.replace_lane(v, 1, load<i64>(ZERO));
+    return i64x2.replace_lane(v, 1, 0);
   }
 
   /** Whether magnitudes up to `seen` (the largest in each lane) include infinity or NaN. */

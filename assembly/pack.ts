@@ -21,16 +21,23 @@ export abstract class pack {
     return src + <usize>min(row, valid - 1) * ld;
   }
 
+  /** Whether F is BF16. */
+  @inline private static isUpper<F>(): bool {
+    return facts.about<F>().expBits === 8 && facts.about<F>().bytes === 2;
+  }
+
   /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. Of bytes, it also writes 8 bytes past its end. */
   static aAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     if (facts.about<F>().bytes === 1) {
       if (pack.bytesAlong<F>(dst, src, ld, valid, kc, TILE_ROWS)) pack.aWide<F>(dst, src, ld, valid, kc);
-    } else if (facts.about<F>().expBits === 8 && facts.about<F>().bytes === 2) pack.aUpper<F>(dst, src, ld, valid, kc);
+    } else if (pack.isUpper<F>()) pack.aUpper<F>(dst, src, ld, valid, kc);
     else pack.aWide<F>(dst, src, ld, valid, kc);
   }
 
   private static aUpper<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
+    const absolute = decode.absoluteEight;
+    const flushed = decode.flushedEight;
     const whole = kc & ~7;
     let p0 = src;
     let p1 = pack.clamped(src, ld, 1, valid);
@@ -39,12 +46,12 @@ export abstract class pack {
     let p4 = pack.clamped(src, ld, 4, valid);
     let p5 = pack.clamped(src, ld, 5, valid);
     for (let k = 0; k < whole; k += 8) {
-      const a0 = decode.eight(p0);
-      const a1 = decode.eight(p1);
-      const a2 = decode.eight(p2);
-      const a3 = decode.eight(p3);
-      const a4 = decode.eight(p4);
-      const a5 = decode.eight(p5);
+      const a0 = decode.eight(p0, absolute, flushed);
+      const a1 = decode.eight(p1, absolute, flushed);
+      const a2 = decode.eight(p2, absolute, flushed);
+      const a3 = decode.eight(p3, absolute, flushed);
+      const a4 = decode.eight(p4, absolute, flushed);
+      const a5 = decode.eight(p5, absolute, flushed);
       // Transposed as pairs, then as fours, and widened last.
       const l01 = quad.lowPairs(a0, a1);
       const h01 = quad.highPairs(a0, a1);
@@ -126,6 +133,18 @@ export abstract class pack {
   static aAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
     if (facts.about<F>().bytes === 1 && !pack.bytesAcross<F>(dst, src, ld, kc, TILE_ROWS)) return;
     const bytes = facts.about<F>().bytes;
+    if (pack.isUpper<F>()) {
+      const absolute = decode.absoluteEight;
+      const flushed = decode.flushedEight;
+      for (let k = 0; k < kc; k++) {
+        const codes = decode.eight(src, absolute, flushed);
+        v128.store(dst, decode.low(codes));
+        v128.store64_lane(dst, decode.high(codes), 0, 16);
+        src += ld;
+        dst += 24;
+      }
+      return;
+    }
     for (let k = 0; k < kc; k++) {
       v128.store(dst, decode.operand<F>(decode.load<F>(src)));
       v128.store64_lane(dst, decode.operand<F>(decode.load<F>(src + 4 * bytes)), 0, 16);
@@ -136,21 +155,23 @@ export abstract class pack {
 
   /** Four of the eight columns of a B panel; `dst` points at the first of them. */
   private static bHalf<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
-    if (facts.about<F>().expBits !== 8 || facts.about<F>().bytes !== 2) {
+    if (!pack.isUpper<F>()) {
       pack.bHalfWide<F>(dst, src, ld, first, valid, kc);
       return;
     }
     const bytes = facts.about<F>().bytes;
+    const absolute = decode.absoluteEight;
+    const flushed = decode.flushedEight;
     const whole = kc & ~7;
     let p0 = pack.clamped(src, ld, first, valid);
     let p1 = pack.clamped(src, ld, first + 1, valid);
     let p2 = pack.clamped(src, ld, first + 2, valid);
     let p3 = pack.clamped(src, ld, first + 3, valid);
     for (let k = 0; k < whole; k += 8) {
-      const a0 = decode.eight(p0);
-      const a1 = decode.eight(p1);
-      const a2 = decode.eight(p2);
-      const a3 = decode.eight(p3);
+      const a0 = decode.eight(p0, absolute, flushed);
+      const a1 = decode.eight(p1, absolute, flushed);
+      const a2 = decode.eight(p2, absolute, flushed);
+      const a3 = decode.eight(p3, absolute, flushed);
       const l01 = quad.lowPairs(a0, a1);
       const h01 = quad.highPairs(a0, a1);
       const l23 = quad.lowPairs(a2, a3);
@@ -212,6 +233,18 @@ export abstract class pack {
   /** One B panel from kc memory rows, ld bytes apart, of 8 consecutive codes. */
   static bAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
     if (facts.about<F>().bytes === 1 && !pack.bytesAcross<F>(dst, src, ld, kc, TILE_COLUMNS)) return;
+    if (pack.isUpper<F>()) {
+      const absolute = decode.absoluteEight;
+      const flushed = decode.flushedEight;
+      for (let k = 0; k < kc; k++) {
+        const codes = decode.eight(src, absolute, flushed);
+        v128.store(dst, decode.low(codes));
+        v128.store(dst, decode.high(codes), 16);
+        src += ld;
+        dst += 32;
+      }
+      return;
+    }
     for (let k = 0; k < kc; k++) {
       v128.store(dst, decode.operand<F>(decode.load<F>(src)));
       v128.store(dst, decode.operand<F>(decode.load<F>(src + 4 * facts.about<F>().bytes)), 16);

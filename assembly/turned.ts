@@ -6,7 +6,7 @@
 
 import { TILE_COLUMNS } from '../src/engine/units';
 import { E4M3FN, E5M2, facts, format } from './formats';
-import { quad } from './lanes';
+import { quad, splat } from './lanes';
 import { octets } from './octets';
 
 /** k of a flag. */
@@ -47,8 +47,8 @@ export abstract class turned {
   static of<F>(dst: usize, src: usize, depth: i32, valid: i32, maxCode: i32): void {
     const magnitudes = octets.magnitudes;
     // A subnormal is as many or less: its magnitude less one, of which 0 makes 255.
-    const ones = octets.splat(1);
-    const subnormals = octets.splat((1 << facts.about<F>().manBits) - 1);
+    const ones = splat.bytes(1);
+    const subnormals = splat.bytes((1 << facts.about<F>().manBits) - 1);
     const groups = turned.groups(depth);
     const flags = turned.flags(dst, depth);
     let flag = flags;

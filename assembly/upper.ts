@@ -14,7 +14,8 @@
 import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { BF16, facts, format, rounding } from './formats';
-import { octets } from './octets';
+import { splat } from './lanes';
+import { splat } from './lanes';
 
 /** BF16 bits of infinity. */
 const INFINITE = 0x7f80;
@@ -94,19 +95,19 @@ export abstract class upper {
     manBits: i32, random: bool, twice: bool, src: usize, from: i32, to: i32, dst1: usize, format1: i32, origin1: i32, dst2: usize, format2: i32,
     origin2: i32, halves: usize, scratch: usize,
   ): i32 {
-    const absolute = octets.pairs(0x7fff);
-    const one = octets.pairs(1);
-    const signs = octets.splat(0x80);
+    const absolute = splat.pairs(0x7fff);
+    const one = splat.pairs(1);
+    const signs = splat.bytes(0x80);
     // Below a code's last bit: all of it, or half less 1.
-    const rest1 = octets.pairs((1 << (random ? 7 - manBits : 6 - manBits)) - 1);
-    const rest2 = octets.pairs((1 << (6 - 2)) - 1);
-    const base1 = octets.pairs(origin1 << manBits);
-    const base2 = octets.pairs(origin2 << 2);
-    const most1 = octets.splat(format.maxCode(format1));
-    const most2 = octets.splat(format.maxCode(format2));
-    const beyond = octets.pairs((format.maxCode(format1) << (7 - manBits)) + (origin1 << 7));
+    const rest1 = splat.pairs((1 << (random ? 7 - manBits : 6 - manBits)) - 1);
+    const rest2 = splat.pairs((1 << (6 - 2)) - 1);
+    const base1 = splat.pairs(origin1 << manBits);
+    const base2 = splat.pairs(origin2 << 2);
+    const most1 = splat.bytes(format.maxCode(format1));
+    const most2 = splat.bytes(format.maxCode(format2));
+    const beyond = splat.pairs((format.maxCode(format1) << (7 - manBits)) + (origin1 << 7));
     // Subnormals' magnitudes less 1 are smaller than this one's, and that of zero is the largest.
-    const least = octets.pairs(((max(origin1, origin2) + 1) << 7) - 1);
+    const least = splat.pairs(((max(origin1, origin2) + 1) << 7) - 1);
     let largest = v128.load(scratch);
     let over = v128.load(scratch, OVER);
     let i = from;
