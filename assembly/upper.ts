@@ -15,7 +15,6 @@ import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { BF16, facts, format, rounding } from './formats';
 import { splat } from './lanes';
-import { splat } from './lanes';
 
 /** BF16 bits of infinity. */
 const INFINITE = 0x7f80;
