@@ -5,7 +5,7 @@ import { amaxOf, dequantize, type Health, quantize, read } from '../src/ops/quan
 import { fullRangeScale, powerOfTwoScale } from '../src/ops/scale.js';
 import { floats, floatsAt } from '../src/ops/tensor.js';
 import { useBuilds } from './helpers/builds.js';
-import { floatTensor, normals, place, placeFloats, type Sample, sample } from './helpers/cases.js';
+import { floatTensor, normals, ofCodes, place, placeFloats, type Sample, sample } from './helpers/cases.js';
 import { bitsOf, expectSame, expectSameBytes, expectSameNumber } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
 import { amax, mul } from './reference/lanes.js';
@@ -306,5 +306,29 @@ describe('from BF16 as from float32', () => {
         }
       });
     }
+  });
+
+  it('every finite BF16 number, in order', () => {
+    const codes = Uint16Array.from({ length: 2 * 0x7f80 }, (_, i) => (i < 0x7f80 ? i : 0x8000 + i - 0x7f80));
+    const bf16 = ofCodes(codes, [codes.length], 'bfloat16');
+    const float32 = sample(bf16.values, bf16.shape, 'float32');
+    onEveryBuild((engine, name) => {
+      for (const exponent of [-100, -9, 0, 7, 100]) {
+        for (const dtype of FLOAT8) {
+          for (const rounding of ['tiesToEven', 'stochastic'] as const) {
+            const second =
+              rounding === 'tiesToEven' ? { dtype: 'float8_e5m2' as const, scale: 2 ** exponent / 4 } : undefined;
+            const random = { seed: 5, stream: exponent + 200, step: 1 };
+            const options = { dtype, scale: 2 ** exponent, rounding, random, second };
+            const label = `${name}, ${dtype}, 2^${exponent}, ${rounding}`;
+            const found = quantize(engine, place(engine, bf16), options);
+            const expected = quantize(engine, place(engine, float32), options);
+            expectSameBytes(engine.codes(found.codes), engine.codes(expected.codes), label);
+            if (second) expectSameBytes(engine.codes(found.second!), engine.codes(expected.second!), `${label}: copy`);
+            same(found.health, expected.health, label);
+          }
+        }
+      }
+    });
   });
 });
