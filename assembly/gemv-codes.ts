@@ -6,10 +6,10 @@
  *                  costs Intel's processors an assist: 36 ms instead of 0.7 for 2048 x 2048 of them
  *   others         as `pack` does it (octets.ts), to BF16 in scratch: twice the instructions
  *
- * 2048 x 2048 from E4M3FN prepacked, Node 26 on an EPYC, weights scaled to the format's range as recipes do it (one in 8000 is subnormal): one
- * row 13.8 -> 24.9 GFLOP/s, two 14 -> 25, four 29 -> 50; 1 x 11008 x 4096 11.4 -> 19.5. Of deviation 1 (one in eighty): 13.8, 18, 36. Refused:
- * four panels for one row (no gain: what limits it are ten vector instructions to decode 16 codes); two k at a time for four rows (V8 keeps more
- * than there are registers, 26).
+ * `npm run bench -- --filter gemv`, Node 26 on an EPYC, E4M3FN prepacked and scaled to its range, as recipes do it (one in 8000 is subnormal): 2048
+ * x 2048 times one row 14.2 -> 25.3 GFLOP/s, two 13.8 -> 25.5, four 28.7 -> 50.3, sixteen 27.2 -> 48.3; 1 x 11008 x 4096 11.5 -> 19.9. Not scaled
+ * (the benchmark's numbers of before, of deviation 1: one in eighty), one row stays at 13.8. Refused: four panels for one row (no gain: what
+ * limits it are ten vector instructions to decode 16 codes); two k at a time for four rows (V8 keeps more than there are registers, 26).
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';

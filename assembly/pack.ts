@@ -26,10 +26,10 @@ export abstract class pack {
     return facts.about<F>().expBits === 8 && facts.about<F>().bytes === 2;
   }
 
-  /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. */
+  /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. Of bytes, it also writes 8 bytes past its end. */
   static aAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     if (facts.about<F>().bytes === 1) {
-      if (pack.aBytesAlong<F>(dst, src, ld, valid, kc)) pack.aWide<F>(dst, src, ld, valid, kc);
+      if (pack.bytesAlong<F>(dst, src, ld, valid, kc, TILE_ROWS)) pack.aWide<F>(dst, src, ld, valid, kc);
     } else if (pack.isUpper<F>()) pack.aUpper<F>(dst, src, ld, valid, kc);
     else pack.aWide<F>(dst, src, ld, valid, kc);
   }
@@ -225,7 +225,7 @@ export abstract class pack {
 
   /** One B panel from `valid` (1 to 8) rows of kc codes each, ld bytes apart. */
   static bAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
-    if (facts.about<F>().bytes === 1 && !pack.bBytesAlong<F>(dst, src, ld, valid, kc)) return;
+    if (facts.about<F>().bytes === 1 && !pack.bytesAlong<F>(dst, src, ld, valid, kc, TILE_COLUMNS)) return;
     pack.bHalf<F>(dst, src, ld, 0, valid, kc);
     pack.bHalf<F>(dst + 16, src, ld, 4, valid, kc);
   }
@@ -277,14 +277,13 @@ export abstract class pack {
     return mag;
   }
 
-  /** A B panel of one-byte codes along rows; true where it met an infinity or a NaN and must be packed again. */
-  @inline private static bBytesAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): bool {
+  /** A panel of one-byte codes along rows; true where it met an infinity or a NaN and must be packed again. */
+  @inline private static bytesAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32, width: i32): bool {
     const magnitudes = octets.magnitudes;
     const lowMask = octets.lowMask<F>();
     const rebias = octets.rebias<F>();
     const lowTable = octets.lowTable<F>();
     const highTable = octets.highTable<F>();
-    const width = TILE_COLUMNS;
     const row = width << 2;
     const whole = kc & ~7;
     let seen = i32x4.splat(0);
@@ -321,61 +320,12 @@ export abstract class pack {
     }
     if (octets.special(seen, facts.about<F>().maxCode)) return true;
     if (whole < kc) {
-      pack.bHalfWide<F>(dst, p0, ld, 0, valid, kc - whole);
-      pack.bHalfWide<F>(dst + 16, p0, ld, 4, valid, kc - whole);
+      if (width === TILE_ROWS) pack.aWide<F>(dst, p0, ld, valid, kc - whole);
+      else {
+        pack.bHalfWide<F>(dst, p0, ld, 0, valid, kc - whole);
+        pack.bHalfWide<F>(dst + 16, p0, ld, 4, valid, kc - whole);
+      }
     }
-    return false;
-  }
-
-  /** Likewise an A panel: of eight k the codes of four rows as two vectors, those of the other two as one. */
-  @inline private static aBytesAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): bool {
-    const magnitudes = octets.magnitudes;
-    const lowMask = octets.lowMask<F>();
-    const rebias = octets.rebias<F>();
-    const lowTable = octets.lowTable<F>();
-    const highTable = octets.highTable<F>();
-    const whole = kc & ~7;
-    let seen = i32x4.splat(0);
-    let p0 = src;
-    let p1 = pack.clamped(src, ld, 1, valid);
-    let p2 = pack.clamped(src, ld, 2, valid);
-    let p3 = pack.clamped(src, ld, 3, valid);
-    let p4 = pack.clamped(src, ld, 4, valid);
-    let p5 = pack.clamped(src, ld, 5, valid);
-    for (let k = 0; k < whole; k += 8) {
-      const pairs = quad.lowBytes(v128.load64_zero(p4), v128.load64_zero(p5));
-      let m = v128.and(pairs, magnitudes);
-      seen = i8x16.max_u(seen, m);
-      let low = octets.lowBytes<F>(pairs, m, lowMask, lowTable);
-      let high = octets.highBytes<F>(pairs, m, magnitudes, lowMask, rebias, highTable);
-      const earlier = quad.lowBytes(low, high);
-      const later = quad.highBytes(low, high);
-      const r02 = quad.lowBytes(v128.load64_zero(p0), v128.load64_zero(p2));
-      const r13 = quad.lowBytes(v128.load64_zero(p1), v128.load64_zero(p3));
-      let fours = quad.lowBytes(r02, r13);
-      m = v128.and(fours, magnitudes);
-      seen = i8x16.max_u(seen, m);
-      low = octets.lowBytes<F>(fours, m, lowMask, lowTable);
-      high = octets.highBytes<F>(fours, m, magnitudes, lowMask, rebias, highTable);
-      pack.aStoreTwo(dst, quad.lowBytes(low, high), decode.low(earlier));
-      pack.aStoreTwo(dst + 48, quad.highBytes(low, high), decode.high(earlier));
-      fours = quad.highBytes(r02, r13);
-      m = v128.and(fours, magnitudes);
-      seen = i8x16.max_u(seen, m);
-      low = octets.lowBytes<F>(fours, m, lowMask, lowTable);
-      high = octets.highBytes<F>(fours, m, magnitudes, lowMask, rebias, highTable);
-      pack.aStoreTwo(dst + 96, quad.lowBytes(low, high), decode.low(later));
-      pack.aStoreTwo(dst + 144, quad.highBytes(low, high), decode.high(later));
-      p0 += 8;
-      p1 += 8;
-      p2 += 8;
-      p3 += 8;
-      p4 += 8;
-      p5 += 8;
-      dst += 192;
-    }
-    if (octets.special(seen, facts.about<F>().maxCode)) return true;
-    if (whole < kc) pack.aWide<F>(dst, p0, ld, valid, kc - whole);
     return false;
   }
 

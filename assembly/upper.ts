@@ -73,6 +73,7 @@ export abstract class upper {
         if (mode === rounding.stochastic) i = upper.run(2, true, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, halves, scratch);
         else if (dst2) i = upper.run(3, false, true, src, i, whole, dst1, format1, origin1, dst2, format2, origin2, 0, scratch);
         else i = upper.run(3, false, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, 0, scratch);
+        // More than an eighth of the sixteens, and two of a short row: the other way is faster for all of it.
         if (i < whole && ++misses * 128 > n + 256) return false;
       }
       const count = min(16, n - i);

@@ -103,6 +103,8 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     bits[39 * 33 + 32] = maxCode + 1 + signCode;
     const x = random.normals(33);
     expectSameProducts(sample(x, [1, 33], 'bfloat16'), ofCodes(weight, [40, 33], dtype), 'float32', 'weight');
+    const three = sample(random.normals(3 * 33), [3, 33], 'bfloat16');
+    expectSameProducts(three, ofCodes(weight, [40, 33], dtype), 'float32', 'weight, three rows');
     const finite = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
     for (const special of [Number.POSITIVE_INFINITY, Number.NaN]) {
       const numbers = [...x.subarray(1), special];
