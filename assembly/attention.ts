@@ -17,6 +17,7 @@ import { BF16, F32, facts } from './formats';
 import { lanes, quad } from './lanes';
 import { math } from './math';
 import { pack } from './pack';
+import { pair } from './pair';
 import { TILE, tile } from './tile';
 
 /** Queries of a panel: the columns of a tile. A key's row of a panel has 32 bytes. */
@@ -24,7 +25,10 @@ const PANEL = TILE_COLUMNS;
 
 const LOG2E: f64 = 1.4426950408889634;
 
-/** Queries whose shares of dK and dV are summed in one product; whole panels. */
+/** Panels whose products run together, for the builds whose tile takes two: there attention of a step takes 0.7 of the time. */
+const TOGETHER = 2 * PANEL;
+
+/** Queries whose shares of dK and dV are summed in one product; whole pairs of panels. */
 const BLOCK = 6 * PANEL;
 
 /** Constants of the loops over scores, four lanes each; see math.ts. */
@@ -65,16 +69,41 @@ abstract class block {
     }
   }
 
+  /** Whether the tile of two panels is the faster one: it is in 256 bits, and where a product and its sum need one register. */
+  @inline static wide<F>(): bool {
+    return isDefined(TURBO) && lanes.fuses<F>();
+  }
+
   /** C = A B for one B panel: row r of C at c + 32 r. The panels of A lie `depth` apart and are used to kc. */
-  @inline static multiply<F>(a: usize, rows: i32, depth: i32, b: usize, kc: i32, c: usize): void {
+  static multiply<F>(a: usize, rows: i32, depth: i32, b: usize, kc: i32, c: usize): void {
     for (let i = 0; i < rows; i += TILE_ROWS) {
       tile<F>(a + <usize>(i * depth) * 4, b, kc, c + <usize>i * 32, false);
     }
   }
 
-  /** Scores of a panel before their scale, key by key; -infinity where a key is later than the query. */
-  static scores<F>(kPanels: usize, qPanel: usize, headDim: i32, position: i32, seen: i32, to: usize): void {
-    block.multiply<F>(kPanels, seen, headDim, qPanel, headDim, to);
+  /** The same for a panel and, unless its kc is 0, the one after it, for which more rows count, or more of the depth. */
+  static multiplyTwo<F>(
+    a: usize, depth: i32, b: usize, rows: i32, kc: i32, c: usize, nextB: usize, nextRows: i32, nextKc: i32, nextC: usize,
+  ): void {
+    if (!block.wide<F>() || nextKc === 0) {
+      block.multiply<F>(a, rows, depth, b, kc, c);
+      if (nextKc) block.multiply<F>(a, nextRows, depth, nextB, nextKc, nextC);
+      return;
+    }
+    const bytes = <usize>block.ceil(rows, TILE_ROWS) * 32;
+    memory.fill(c, 0, bytes);
+    memory.fill(nextC, 0, bytes);
+    for (let i = 0; i < rows; i += TILE_ROWS) {
+      const panel = a + <usize>(i * depth) * 4;
+      const to = nextC + <usize>i * 32;
+      pair<F>(panel, b, nextB, kc, c + <usize>i * 32, to);
+      if (nextKc > kc) tile<F>(panel + <usize>kc * 24, nextB + <usize>kc * 32, nextKc - kc, to, true);
+    }
+    block.multiply<F>(a + <usize>(rows * depth) * 4, nextRows - rows, depth, nextB, nextKc, nextC + bytes);
+  }
+
+  /** Scores of a panel before their scale lie key by key: -infinity where a key is later than the query. */
+  static mask(position: i32, seen: i32, to: usize): void {
     const never = f32x4.splat(-Infinity);
     for (let key = position + 1; key < seen; key++) {
       const at = to + <usize>key * 32;
@@ -127,7 +156,12 @@ abstract class block {
       }
       const first = skipped * PANEL;
       for (let j = 0; j < headDim; j += TILE_COLUMNS) {
-        tile<F>(turned, q + <usize>(j * m + first * TILE_COLUMNS) * 4, m - first, c + <usize>j * TILE_ROWS * 4, true);
+        const panel = q + <usize>(j * m + first * TILE_COLUMNS) * 4;
+        const to = c + <usize>j * TILE_ROWS * 4;
+        if (block.wide<F>() && j + TILE_COLUMNS < headDim) {
+          j += TILE_COLUMNS;
+          pair<F>(turned, panel, panel + <usize>(m * TILE_COLUMNS) * 4, m - first, to, to + TILE * 4);
+        } else tile<F>(turned, panel, m - first, to, true);
       }
       c += row;
     }
@@ -168,7 +202,7 @@ abstract class block {
 export function attentionScratch(headDim: i32, keys: i32): i32 {
   const d = block.ceil(headDim, 24);
   const t = block.ceil(keys, TILE_ROWS);
-  return (5 * t * d + 2 * BLOCK * t + 2 * BLOCK * d + BLOCK * TILE_ROWS + 4 * PANEL * d + 2 * d + 4 * PANEL) * 4;
+  return (5 * t * d + 2 * BLOCK * t + 2 * BLOCK * d + BLOCK * TILE_ROWS + 7 * PANEL * d + 2 * d + 8 * PANEL) * 4;
 }
 
 /**
@@ -201,14 +235,14 @@ function forward<F>(
   const kPanels = scratch;
   const vPanels = kPanels + <usize>(t * d) * 4;
   const p = vPanels + <usize>(t * d) * 4;
-  const qPanel = p + <usize>t * 32;
-  const o = qPanel + <usize>d * 32;
-  const lines = o + <usize>d * 32;
+  const nextP = p + <usize>t * 32;
+  const qPanel = nextP + <usize>t * 32;
+  const nextQ = qPanel + <usize>d * 32;
+  const o = nextQ + <usize>d * 32;
+  const nextO = o + <usize>d * 32;
+  const lines = nextO + <usize>d * 32;
   const sums = lines + <usize>d * 32;
   const group = heads / kvHeads;
-  // Softmax in powers of two: e^(scale s - peak) = 2^(k s - k largest), k = scale log2 e.
-  const k4 = f32x4.splat(scale * <f32>LOG2E);
-  const least = block.least<F>();
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
     const kvHead = unit % kvHeads;
@@ -217,55 +251,77 @@ function forward<F>(
     block.packA<F>(vPanels, v + kv, ldkv, true, headDim, keys);
     for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
       const rows = q + <usize>(batch * queries * ldq + head * headDim) * bytes;
-      for (let first = 0; first < queries; first += PANEL) {
+      const lses = lse + (<usize>((batch * heads + head) * queries) << 2);
+      for (let first = 0; first < queries; first += TOGETHER) {
+        const next = first + PANEL;
         const m = min(PANEL, queries - first);
-        const position = offset + first;
-        const seen = block.seen(position, keys);
+        const nextM = max(0, min(PANEL, queries - next));
+        const seen = block.seen(offset + first, keys);
+        const nextSeen = nextM ? block.seen(offset + next, keys) : 0;
         pack.b<F>(qPanel, rows + <usize>(first * ldq) * bytes, <usize>ldq * bytes, false, m, headDim);
-        block.scores<F>(kPanels, qPanel, headDim, position, seen, p);
-        const last = p + <usize>seen * 32;
-        let peak0 = f32x4.splat(-Infinity);
-        let peak1 = peak0;
-        for (let at = p; at < last; at += 32) {
-          peak0 = f32x4.max(peak0, v128.load(at));
-          peak1 = f32x4.max(peak1, v128.load(at, 16));
-        }
-        // Rounding is monotonic: the largest scaled score is the scaled largest one.
-        peak0 = f32x4.mul(peak0, k4);
-        peak1 = f32x4.mul(peak1, k4);
-        let sum0 = f32x4.splat(0);
-        let sum1 = sum0;
-        for (let at = p; at < last; at += 32) {
-          const x0 = f32x4.sub(f32x4.mul(v128.load(at), k4), peak0);
-          const x1 = f32x4.sub(f32x4.mul(v128.load(at, 16), k4), peak1);
-          const e0 = v128.andnot(math.exp2(x0, least), f32x4.lt(x0, least));
-          const e1 = v128.andnot(math.exp2(x1, least), f32x4.lt(x1, least));
-          sum0 = f32x4.add(sum0, e0);
-          sum1 = f32x4.add(sum1, e1);
-          v128.store(at, block.rounded<F>(e0));
-          v128.store(at, block.rounded<F>(e1), 16);
-        }
-        block.multiply<F>(vPanels, headDim, keys, p, min(seen, keys), o);
-        const one = f32x4.splat(1);
-        const inverse0 = f32x4.div(one, sum0);
-        const inverse1 = f32x4.div(one, sum1);
-        for (let at = o; at < o + <usize>headDim * 32; at += 32) {
-          v128.store(at, f32x4.mul(v128.load(at), inverse0));
-          v128.store(at, f32x4.mul(v128.load(at, 16), inverse1), 16);
-        }
-        const to = out + <usize>((batch * queries + first) * ldo + head * headDim) * bytes;
-        block.storeColumns(o, headDim, m, lines, dtype, to, <usize>ldo * bytes);
-        v128.store(sums, sum0);
-        v128.store(sums, sum1, 16);
-        v128.store(sums, peak0, 32);
-        v128.store(sums, peak1, 48);
-        for (let i = 0; i < m; i++) {
-          const at = sums + <usize>(i << 2);
-          const row = (batch * heads + head) * queries + first + i;
-          store<f32>(lse + (<usize>row << 2), load<f32>(at, 32) + <f32>(Math.log(<f64>load<f32>(at)) * LOG2E));
+        if (nextM) pack.b<F>(nextQ, rows + <usize>(next * ldq) * bytes, <usize>ldq * bytes, false, nextM, headDim);
+        block.multiplyTwo<F>(kPanels, headDim, qPanel, seen, headDim, p, nextQ, nextSeen, nextM ? headDim : 0, nextP);
+        softmax<F>(p, offset + first, seen, scale, sums);
+        if (nextM) softmax<F>(nextP, offset + next, nextSeen, scale, sums + 64);
+        block.multiplyTwo<F>(vPanels, keys, p, headDim, min(seen, keys), o, nextP, headDim, min(nextSeen, keys), nextO);
+        for (let i = 0; i < m + nextM; i += PANEL) {
+          const second = i !== 0;
+          const to = out + <usize>((batch * queries + first + i) * ldo + head * headDim) * bytes;
+          const count = second ? nextM : m;
+          normalize(second ? nextO : o, headDim, second ? sums + 64 : sums, count, lses + (<usize>(first + i) << 2));
+          block.storeColumns(second ? nextO : o, headDim, count, lines, dtype, to, <usize>ldo * bytes);
         }
       }
     }
+  }
+}
+
+/** A panel of scores to e^(scale score - peak) in F; `sums` gets each column's sum, 8 floats, and its peak in base 2, 8 more. */
+function softmax<F>(p: usize, position: i32, seen: i32, scale: f32, sums: usize): void {
+  // In powers of two: e^(scale s - peak) = 2^(k s - k largest), k = scale log2 e.
+  const k4 = f32x4.splat(scale * <f32>LOG2E);
+  const least = block.least<F>();
+  block.mask(position, seen, p);
+  const last = p + <usize>seen * 32;
+  let peak0 = f32x4.splat(-Infinity);
+  let peak1 = peak0;
+  for (let at = p; at < last; at += 32) {
+    peak0 = f32x4.max(peak0, v128.load(at));
+    peak1 = f32x4.max(peak1, v128.load(at, 16));
+  }
+  // Rounding is monotonic: the largest scaled score is the scaled largest one.
+  peak0 = f32x4.mul(peak0, k4);
+  peak1 = f32x4.mul(peak1, k4);
+  let sum0 = f32x4.splat(0);
+  let sum1 = sum0;
+  for (let at = p; at < last; at += 32) {
+    const x0 = f32x4.sub(f32x4.mul(v128.load(at), k4), peak0);
+    const x1 = f32x4.sub(f32x4.mul(v128.load(at, 16), k4), peak1);
+    const e0 = v128.andnot(math.exp2(x0, least), f32x4.lt(x0, least));
+    const e1 = v128.andnot(math.exp2(x1, least), f32x4.lt(x1, least));
+    sum0 = f32x4.add(sum0, e0);
+    sum1 = f32x4.add(sum1, e1);
+    v128.store(at, block.rounded<F>(e0));
+    v128.store(at, block.rounded<F>(e1), 16);
+  }
+  v128.store(sums, sum0);
+  v128.store(sums, sum1, 16);
+  v128.store(sums, peak0, 32);
+  v128.store(sums, peak1, 48);
+}
+
+/** Divides the columns of P V by the sums of P, and writes the log-sum-exp of m of them. */
+function normalize(o: usize, headDim: i32, sums: usize, m: i32, lse: usize): void {
+  const one = f32x4.splat(1);
+  const inverse0 = f32x4.div(one, v128.load(sums));
+  const inverse1 = f32x4.div(one, v128.load(sums, 16));
+  for (let at = o; at < o + <usize>headDim * 32; at += 32) {
+    v128.store(at, f32x4.mul(v128.load(at), inverse0));
+    v128.store(at, f32x4.mul(v128.load(at, 16), inverse1), 16);
+  }
+  for (let i = 0; i < m; i++) {
+    const at = sums + <usize>(i << 2);
+    store<f32>(lse + (<usize>i << 2), load<f32>(at, 32) + <f32>(Math.log(<f64>load<f32>(at)) * LOG2E));
   }
 }
 
@@ -297,6 +353,27 @@ function rowProduct<F>(o: usize, dOut: usize, headDim: i32, lineO: usize, lineDo
   return lanes.sum(dots);
 }
 
+/** Scores and dO V of a panel to P and dS in F, by the sum o dO and the log-sum-exp of each of its queries. */
+function slopes<F>(p: usize, ds: usize, position: i32, seen: i32, scale: f32, deltas: usize, offsets: usize): void {
+  const k4 = f32x4.splat(scale * <f32>LOG2E);
+  const slope = f32x4.splat(scale);
+  const least = block.least<F>();
+  block.mask(position, seen, p);
+  for (let half: usize = 0; half < 32; half += 16) {
+    const delta = v128.load(deltas + half);
+    const offset = v128.load(offsets + half);
+    for (let at = half; at < <usize>seen * 32; at += 32) {
+      const x = f32x4.sub(f32x4.mul(v128.load(p + at), k4), offset);
+      const e = math.exp2(x, least);
+      const g = f32x4.mul(f32x4.mul(e, f32x4.sub(v128.load(ds + at), delta)), slope);
+      // Masked scores among them. Not by multiplying with 0: a panel's padding could be NaN.
+      const none = f32x4.lt(x, least);
+      v128.store(p + at, v128.andnot(block.rounded<F>(e), none));
+      v128.store(ds + at, v128.andnot(block.flushed<F>(block.rounded<F>(g)), none));
+    }
+  }
+}
+
 function backward<F>(
   begin: i32, end: i32, scratch: usize,
   q: usize, k: usize, v: usize, ld: i32, heads: i32, kvHeads: i32, headDim: i32, time: i32, scale: f32,
@@ -320,18 +397,16 @@ function backward<F>(
   const qAcross = ds + <usize>(BLOCK / PANEL) * stride;
   const doAcross = qAcross + strip;
   const turned = doAcross + strip;
+  const panel = <usize>d * 32;
   const qPanel = turned + BLOCK * TILE_ROWS * 4;
-  const doPanel = qPanel + <usize>d * 32;
-  const dqTiles = doPanel + <usize>d * 32;
-  const lines = dqTiles + <usize>d * 32;
+  const doPanel = qPanel + 2 * panel;
+  const dqTiles = doPanel + 2 * panel;
+  const lines = dqTiles + 2 * panel;
   const lineO = lines + <usize>d * 32;
   const lineDo = lineO + (<usize>d << 2);
   const deltas = lineDo + (<usize>d << 2);
-  const offsets = deltas + PANEL * 4;
+  const offsets = deltas + TOGETHER * 4;
   const group = heads / kvHeads;
-  const k4 = f32x4.splat(scale * <f32>LOG2E);
-  const slope = f32x4.splat(scale);
-  const least = block.least<F>();
   memory.fill(lineO, 0, <usize>d << 3);
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
@@ -347,38 +422,38 @@ function backward<F>(
       const lses = lse + (<usize>((batch * heads + head) * time) << 2);
       for (let start = 0; start < time; start += BLOCK) {
         const size = min(BLOCK, time - start);
-        for (let first = start; first < start + size; first += PANEL) {
-          const m = min(PANEL, time - first);
+        for (let first = start; first < start + size; first += TOGETHER) {
+          const both = first + PANEL < time;
+          const count = min(TOGETHER, time - first);
           const seen = block.seen(first, time);
+          const nextSeen = both ? block.seen(first + PANEL, time) : 0;
           const pPanel = p + <usize>((first - start) / PANEL) * stride;
           const dsPanel = ds + <usize>((first - start) / PANEL) * stride;
-          const doRows = dOut + outs + <usize>(first * ldo) * bytes;
-          pack.b<F>(qPanel, q + rows + <usize>(first * ld) * bytes, <usize>ld * bytes, false, m, headDim);
-          pack.b<F>(doPanel, doRows, <usize>ldo * bytes, false, m, headDim);
-          block.scores<F>(kAlong, qPanel, headDim, first, seen, pPanel);
-          block.multiply<F>(vAlong, seen, headDim, doPanel, headDim, dsPanel);
-          for (let i = 0; i < m; i++) {
-            const row = <usize>(i * ldo) * bytes;
+          for (let i = 0; i < count; i += PANEL) {
+            const to = <usize>(i / PANEL) * panel;
+            const m = min(PANEL, count - i);
+            pack.b<F>(qPanel + to, q + rows + <usize>((first + i) * ld) * bytes, <usize>ld * bytes, false, m, headDim);
+            pack.b<F>(doPanel + to, dOut + outs + <usize>((first + i) * ldo) * bytes, <usize>ldo * bytes, false, m, headDim);
+          }
+          const nextDepth = both ? headDim : 0;
+          block.multiplyTwo<F>(kAlong, headDim, qPanel, seen, headDim, pPanel, qPanel + panel, nextSeen, nextDepth, pPanel + stride);
+          block.multiplyTwo<F>(vAlong, headDim, doPanel, seen, headDim, dsPanel, doPanel + panel, nextSeen, nextDepth, dsPanel + stride);
+          for (let i = 0; i < count; i++) {
+            const row = outs + <usize>((first + i) * ldo) * bytes;
             const at = <usize>i << 2;
-            store<f32>(deltas + at, rowProduct<F>(o + outs + <usize>(first * ldo) * bytes + row, doRows + row, headDim, lineO, lineDo));
+            store<f32>(deltas + at, rowProduct<F>(o + row, dOut + row, headDim, lineO, lineDo));
             store<f32>(offsets + at, load<f32>(lses + (<usize>(first + i) << 2)));
           }
-          for (let half: usize = 0; half < 32; half += 16) {
-            const delta = v128.load(deltas + half);
-            const offset = v128.load(offsets + half);
-            for (let at = half; at < <usize>seen * 32; at += 32) {
-              const x = f32x4.sub(f32x4.mul(v128.load(pPanel + at), k4), offset);
-              const e = math.exp2(x, least);
-              const g = f32x4.mul(f32x4.mul(e, f32x4.sub(v128.load(dsPanel + at), delta)), slope);
-              // Masked scores among them. Not by multiplying with 0: a panel's padding could be NaN.
-              const none = f32x4.lt(x, least);
-              v128.store(pPanel + at, v128.andnot(block.rounded<F>(e), none));
-              v128.store(dsPanel + at, v128.andnot(block.flushed<F>(block.rounded<F>(g)), none));
-            }
-          }
+          slopes<F>(pPanel, dsPanel, first, seen, scale, deltas, offsets);
+          if (both) slopes<F>(pPanel + stride, dsPanel + stride, first + PANEL, nextSeen, scale, deltas + PANEL * 4, offsets + PANEL * 4);
           // dQ = dS K
-          block.multiply<F>(kAcross, headDim, time, dsPanel, min(seen, time), dqTiles);
-          block.storeColumns(dqTiles, headDim, m, lines, dtype, dq + rows + <usize>(first * ld) * bytes, <usize>ld * bytes);
+          block.multiplyTwo<F>(
+            kAcross, time, dsPanel, headDim, min(seen, time), dqTiles, dsPanel + stride, headDim, min(nextSeen, time), dqTiles + panel,
+          );
+          for (let i = 0; i < count; i += PANEL) {
+            const to = dq + rows + <usize>((first + i) * ld) * bytes;
+            block.storeColumns(dqTiles + <usize>(i / PANEL) * panel, headDim, min(PANEL, count - i), lines, dtype, to, <usize>ld * bytes);
+          }
         }
         // dK += dS^T Q and dV += P^T dO, for the keys this block sees
         const seen = block.ceil(start + size, TILE_ROWS);

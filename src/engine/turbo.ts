@@ -1,7 +1,7 @@
 /**
- * Turbo: V8's experimental 256-bit vectors, which it makes of neighbouring 128-bit operations ("revectorization"), for the products alone,
- * whose tile is then wide enough to gain from them (the builds `turbo`). Opt-in, since it sets V8's flags in a running process, and checked
- * at every start (ops/self-check.ts).
+ * Turbo: V8's experimental 256-bit vectors, which it makes of neighbouring 128-bit operations ("revectorization"), for products and
+ * attention, whose tile is then wide enough to gain from them (the builds `turbo`). Opt-in, since it sets V8's flags in a running process, and
+ * checked at every start (ops/self-check.ts).
  */
 import type { Arena } from './arena.js';
 import { wasmBytes } from './bytes.js';
@@ -23,7 +23,8 @@ export async function prepareTurbo(): Promise<string | undefined> {
 
 /**
  * The wide kernels, compiled. V8 compiles a function at its first call: so they are called here, with the flags set and the optimizing
- * compiler alone, since the first one makes no wide vectors. Nothing else is compiled meanwhile: V8 14 aborts over other kernels of ours.
+ * compiler alone, since the first one makes no wide vectors. Nothing else is compiled meanwhile: V8 14 aborts over other kernels of ours, so that
+ * attention is compiled at its own first call, without the flag, and calls the tile that has been.
  * Inlining is off meanwhile, as it wants what the first compiler would have noted, and aborts without it. It must be on again afterwards: V8
  * shares code between modules of the same bytes, and code from before that notes what it calls crashes in an instance made for none.
  */

@@ -70,9 +70,9 @@ export function results(rt: Runtime): Map<string, Uint8Array> {
 
 type See = (name: string, ...tensors: readonly (Tensor | undefined)[]) => void;
 
-/** The operations of a transformer block, on activations stored in `dtype`. */
+/** The operations of a transformer block, on activations stored in `dtype`: attention over more than a block of queries, in odd numbers of panels. */
 function block(rt: Runtime, dtype: 'bfloat16' | 'float32', see: See): void {
-  const shape = { batch: 2, time: 37, heads: 4, kvHeads: 2, headDim: 12 };
+  const shape = { batch: 2, time: 53, heads: 4, kvHeads: 2, headDim: 20 };
   const rows = shape.batch * shape.time;
   const width = shape.heads * shape.headDim;
   const stored = (columns: number, stream: number) =>
