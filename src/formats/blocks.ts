@@ -19,7 +19,16 @@
  */
 
 import { checkArray, decodeValue, encodeValue } from './reference.js';
-import { checkObject, type DType, describe, exponentOf, type FormatSpec, formatSpec, powerOfTwo } from './spec.js';
+import {
+  checkOptions,
+  type DType,
+  describe,
+  exponentOf,
+  type FormatSpec,
+  formatSpec,
+  namesOf,
+  powerOfTwo,
+} from './spec.js';
 
 export const SCALE_MODES = Object.freeze(['floor', 'ceil', 'rceil', 'even'] as const);
 export type ScaleMode = (typeof SCALE_MODES)[number];
@@ -39,6 +48,8 @@ export interface BlockOptions {
   /** For 'float8_e8m0fnu' and 'power-of-two'. Default 'rceil'. */
   readonly mode?: ScaleMode;
 }
+
+const BLOCK_OPTIONS = namesOf<BlockOptions>({ dtype: true, block: true, scale: true, mode: true });
 
 /** A quantised matrix: element (i, j) is codes[i, j] x scales[i / rows of a block, j / columns of a block] x tensorScale. */
 export interface BlockTensor {
@@ -82,7 +93,7 @@ export function encodeBlocks(
   options: BlockOptions,
 ): BlockTensor {
   checkArray('shape', shape);
-  checkObject('options', options);
+  checkOptions(options, BLOCK_OPTIONS);
   checkArray('block', options.block);
   const { dtype, scale, mode = 'rceil' } = options;
   const [[rows, columns], [blockRows, blockColumns]] = [shape, options.block];

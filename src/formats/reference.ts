@@ -31,13 +31,14 @@
 import { STOCHASTIC, TIES_TO_AWAY, TIES_TO_EVEN, TOWARD_ZERO } from './constants.js';
 import { halfOf, philox4x32, philoxKey, type Words4 } from './philox.js';
 import {
-  checkObject,
+  checkOptions,
   type DType,
   describe,
   exponentOf,
   type FormatSpec,
   finiteValue,
   formatSpec,
+  namesOf,
   powerOfTwo,
 } from './spec.js';
 
@@ -60,6 +61,8 @@ export interface EncodeOptions {
   /** Integer from 0 to 2^53 - 1; read only by `'stochastic'`. */
   seed?: number;
 }
+
+const ENCODE_OPTIONS = namesOf<EncodeOptions>({ rounding: true, saturate: true, seed: true });
 
 /** Options of {@link encodeValue}. */
 export interface EncodeValueOptions {
@@ -195,7 +198,7 @@ export function encode<D extends DType>(values: ArrayLike<number>, dtype: D, opt
 export function encode(values: ArrayLike<number>, dtype: string, options?: EncodeOptions): Codes;
 export function encode(values: ArrayLike<number>, dtype: string, options: EncodeOptions = {}): Codes {
   const spec = formatSpec(dtype);
-  checkObject('options', options);
+  checkOptions(options, ENCODE_OPTIONS);
   const { rounding = 'tiesToEven', saturate = spec.saturates, seed } = options;
   const mode = roundingId(rounding);
   checkSaturate(saturate);

@@ -267,3 +267,13 @@ export function checkObject(name: string, value: unknown): void {
     throw new TypeError(`${name}: expected an object, got ${describe(value)}`);
   }
 }
+
+/** The names of a record of options, none forgotten. */
+export const namesOf = <T>(options: Readonly<Record<keyof T, true>>): readonly string[] => Object.keys(options);
+
+/** Options with these names and no others: one that is misspelt would do nothing, without a word. */
+export function checkOptions(options: unknown, names: readonly string[]): void {
+  checkObject('options', options);
+  const unknown = Object.keys(options as object).find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new TypeError(`options.${unknown}: expected one of the options ${names.join(', ')}`);
+}

@@ -2,6 +2,7 @@
 
 import type { Runtime } from '../engine/runtime.js';
 import { philoxWord } from '../formats/index.js';
+import { namesOf } from '../formats/spec.js';
 import { exp } from '../ops/math.js';
 import { canPrepack, prepack } from '../ops/matmul.js';
 import { read } from '../ops/quantize.js';
@@ -20,6 +21,14 @@ export interface SampleOptions {
   readonly topP?: number;
   readonly seed?: number;
 }
+
+export const SAMPLE_OPTIONS = namesOf<SampleOptions>({
+  maxNewTokens: true,
+  temperature: true,
+  topK: true,
+  topP: true,
+  seed: true,
+});
 
 const TWO_32 = 4294967296;
 

@@ -4,8 +4,8 @@ import { type InitOptions, Runtime } from '../engine/runtime.js';
 import { prepareTurbo } from '../engine/turbo.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
 import { checkArray, checkCodes, checkSaturate } from '../formats/reference.js';
-import { checkObject, describe } from '../formats/spec.js';
-import { matmul, prepack } from './matmul.js';
+import { checkOptions, describe, namesOf } from '../formats/spec.js';
+import { type MatmulOptions, matmul, prepack } from './matmul.js';
 import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
 import { type BlockScaling, quantizeValues } from './quantize-blocks.js';
 import { firstDifference, results } from './self-check.js';
@@ -28,9 +28,17 @@ export interface QuantizeTensorOptions extends CastOptions {
   readonly scaling?: 'tensor' | 'row' | BlockScaling;
 }
 
+export type ProductOptions = Partial<Pick<MatmulOptions, 'transposeA' | 'transposeB' | 'out'>>;
+
+const CAST = { dtype: true, rounding: true, saturate: true, seed: true } as const;
+const CAST_OPTIONS = namesOf<CastOptions>(CAST);
+const QUANTIZE_OPTIONS = namesOf<QuantizeTensorOptions>({ ...CAST, scaling: true });
+const MATMUL_OPTIONS = namesOf<ProductOptions>({ transposeA: true, transposeB: true, out: true });
+const INIT_OPTIONS = namesOf<InitOptions>({ threads: true, build: true, turbo: true, wasm: true });
+
 export class Engine extends Runtime {
   static async create(options: InitOptions = {}): Promise<Engine> {
-    checkObject('options', options);
+    checkOptions(options, INIT_OPTIONS);
     if (!options.turbo) return new Engine(...(await Runtime.open(options)));
     if (options.build === 'simd') throw new RangeError("turbo: expected build 'auto' or 'relaxed', got 'simd'");
     const refusal = await prepareTurbo();
@@ -64,7 +72,7 @@ export class Engine extends Runtime {
   /** Float32 values to codes with a scale, chosen from their amax; bfloat16 and float32 need none. */
   quantize(values: ArrayLike<number>, shape: readonly number[], options: QuantizeTensorOptions): Tensor {
     checkLength(values, shape);
-    checkObject('options', options);
+    checkOptions(options, QUANTIZE_OPTIONS);
     const { scaling = 'tensor' } = options;
     if (isBlockScaling(scaling)) {
       const { dtype, rounding, saturate } = cast(options);
@@ -102,8 +110,8 @@ export class Engine extends Runtime {
   }
 
   /** out = A B in float32 sums over ascending k. Allocates a float32 result unless `out` is given. */
-  matmul(a: Tensor, b: Tensor, options: { transposeA?: boolean; transposeB?: boolean; out?: Tensor } = {}): Tensor {
-    checkObject('options', options);
+  matmul(a: Tensor, b: Tensor, options: ProductOptions = {}): Tensor {
+    checkOptions(options, MATMUL_OPTIONS);
     const { transposeA, transposeB, out } = options;
     this.checkTensor('a', a);
     this.checkTensor('b', b);
@@ -138,7 +146,7 @@ export class Engine extends Runtime {
   /** Float32 values to codes, on all threads; bit for bit what `encode` of octavo/formats gives for float32 input. */
   encode(values: ArrayLike<number>, options: CastOptions): Codes {
     checkValues(values);
-    checkObject('options', options);
+    checkOptions(options, CAST_OPTIONS);
     if (values.length === 0) return codesArray(dtypeOf(options.dtype), new ArrayBuffer(0));
     return this.scoped(() => {
       const source = this.upload(values, [values.length]);

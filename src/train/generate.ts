@@ -2,14 +2,14 @@
 
 import { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
-import { checkObject, describe } from '../formats/spec.js';
-import { type SampleOptions, sample } from '../model/sample.js';
+import { checkObject, checkOptions, describe } from '../formats/spec.js';
+import { SAMPLE_OPTIONS, type SampleOptions, sample } from '../model/sample.js';
 import { type LoadedModel, loadModelFrom, storeOf } from './model-files.js';
 
 /** Reads a model directory into an engine: a path where there are files, or a Store. */
 export async function loadModel(source: string | Store, options: { engine: Runtime }): Promise<LoadedModel> {
   const store = await storeOf('source', source);
-  checkObject('options', options);
+  checkOptions(options, ['engine']);
   const { engine } = options;
   if (!(engine instanceof Runtime))
     throw new TypeError(`engine: expected one that init() gave, got ${describe(engine)}`);
@@ -20,7 +20,7 @@ export async function loadModel(source: string | Store, options: { engine: Runti
 export function* generate(loaded: LoadedModel, prompt: string, options: SampleOptions): Generator<string> {
   checkObject('model', loaded);
   if (typeof prompt !== 'string') throw new TypeError(`prompt: expected text, got ${describe(prompt)}`);
-  checkObject('options', options);
+  checkOptions(options, SAMPLE_OPTIONS);
   const { model, casts, tokenizer } = loaded;
   const decoder = tokenizer.streamDecoder();
   for (const id of sample(model, casts, tokenizer.encode(prompt), options)) {

@@ -1,7 +1,7 @@
 /** A training run as a stream of events. It prints nothing; with an output directory it keeps checkpoints and a log there. */
 import { hasNodeModules } from '../engine/features.js';
 import type { Store } from '../engine/store.js';
-import { checkObject, describe } from '../formats/spec.js';
+import { checkOptions, describe, namesOf } from '../formats/spec.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
@@ -24,6 +24,7 @@ import {
 } from './options.js';
 import { RunOutput, TrainingError } from './output.js';
 import { isRewindPoint, rewindPointOf, rewound } from './rewind.js';
+import { INTERVALS, type NumberName, SETTINGS } from './settings.js';
 import { sharpness } from './sharpness.js';
 import { freeState, inferenceModel, initialState, nonFiniteParameter, type TrainingState } from './state.js';
 import { evaluate, evaluateTraining, type StepResult, trainStep } from './step.js';
@@ -66,7 +67,8 @@ const breathe = () =>
 
 /** Trains and yields an event per step, look into one, evaluation, sample and checkpoint. The last one is `done`, or the checkpoint of a run that was stopped. */
 export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine, void> {
-  checkOptions(options);
+  checkOptions(options, TRAIN_OPTIONS);
+  checkOwn(options);
   const settings = trainSettings(options);
   const intervals = runIntervals(options);
   const tokens = tokensOf(options.data);
@@ -98,9 +100,27 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
   }
 }
 
+const TRAIN_OPTIONS = [
+  ...namesOf<Omit<TrainOptions, NumberName | keyof Intervals>>({
+    data: true,
+    config: true,
+    recipe: true,
+    outDir: true,
+    resume: true,
+    engine: true,
+    signal: true,
+    onAnomaly: true,
+    alignment: true,
+    evaluateTraining: true,
+    monitorNext: true,
+    samplePrompt: true,
+  }),
+  ...Object.keys(SETTINGS),
+  ...Object.keys(INTERVALS),
+];
+
 /** What is not a setting. */
-function checkOptions(options: TrainOptions): void {
-  checkObject('options', options);
+function checkOwn(options: TrainOptions): void {
   const { engine, signal, monitorNext, samplePrompt = '\n' } = options;
   if (typeof samplePrompt !== 'string') {
     throw new TypeError(`samplePrompt: expected text, got ${describe(samplePrompt)}`);
