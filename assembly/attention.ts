@@ -235,13 +235,12 @@ function forward<F>(
   const kPanels = scratch;
   const vPanels = kPanels + <usize>(t * d) * 4;
   const p = vPanels + <usize>(t * d) * 4;
-  const nextP = p + <usize>t * 32;
-  const qPanel = nextP + <usize>t * 32;
-  const nextQ = qPanel + <usize>d * 32;
-  const o = nextQ + <usize>d * 32;
-  const nextO = o + <usize>d * 32;
-  const lines = nextO + <usize>d * 32;
-  const sums = lines + <usize>d * 32;
+  const stride = <usize>t * 32;
+  const panel = <usize>d * 32;
+  const qPanel = p + 2 * stride;
+  const o = qPanel + 2 * panel;
+  const lines = o + 2 * panel;
+  const sums = lines + panel;
   const group = heads / kvHeads;
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
@@ -253,30 +252,34 @@ function forward<F>(
       const rows = q + <usize>(batch * queries * ldq + head * headDim) * bytes;
       const lses = lse + (<usize>((batch * heads + head) * queries) << 2);
       for (let first = 0; first < queries; first += TOGETHER) {
-        const next = first + PANEL;
-        const m = min(PANEL, queries - first);
-        const nextM = max(0, min(PANEL, queries - next));
+        const count = min(TOGETHER, queries - first);
+        const both = count > PANEL;
         const seen = block.seen(offset + first, keys);
-        const nextSeen = nextM ? block.seen(offset + next, keys) : 0;
-        pack.b<F>(qPanel, rows + <usize>(first * ldq) * bytes, <usize>ldq * bytes, false, m, headDim);
-        if (nextM) pack.b<F>(nextQ, rows + <usize>(next * ldq) * bytes, <usize>ldq * bytes, false, nextM, headDim);
-        block.multiplyTwo<F>(kPanels, headDim, qPanel, seen, headDim, p, nextQ, nextSeen, nextM ? headDim : 0, nextP);
+        const nextSeen = both ? block.seen(offset + first + PANEL, keys) : 0;
+        for (let i = 0; i < count; i += PANEL) {
+          const from = rows + <usize>((first + i) * ldq) * bytes;
+          pack.b<F>(qPanel + <usize>(i / PANEL) * panel, from, <usize>ldq * bytes, false, min(PANEL, count - i), headDim);
+        }
+        block.multiplyTwo<F>(kPanels, headDim, qPanel, seen, headDim, p, qPanel + panel, nextSeen, both ? headDim : 0, p + stride);
         softmax<F>(p, offset + first, seen, scale, sums);
-        if (nextM) softmax<F>(nextP, offset + next, nextSeen, scale, sums + 64);
-        block.multiplyTwo<F>(vPanels, keys, p, headDim, min(seen, keys), o, nextP, headDim, min(nextSeen, keys), nextO);
-        for (let i = 0; i < m + nextM; i += PANEL) {
-          const second = i !== 0;
+        if (both) softmax<F>(p + stride, offset + first + PANEL, nextSeen, scale, sums + SUMS);
+        block.multiplyTwo<F>(vPanels, keys, p, headDim, min(seen, keys), o, p + stride, headDim, min(nextSeen, keys), o + panel);
+        for (let i = 0; i < count; i += PANEL) {
+          const which = <usize>(i / PANEL);
+          const m = min(PANEL, count - i);
           const to = out + <usize>((batch * queries + first + i) * ldo + head * headDim) * bytes;
-          const count = second ? nextM : m;
-          normalize(second ? nextO : o, headDim, second ? sums + 64 : sums, count, lses + (<usize>(first + i) << 2));
-          block.storeColumns(second ? nextO : o, headDim, count, lines, dtype, to, <usize>ldo * bytes);
+          normalize(o + which * panel, headDim, sums + which * SUMS, m, lses + (<usize>(first + i) << 2));
+          block.storeColumns(o + which * panel, headDim, m, lines, dtype, to, <usize>ldo * bytes);
         }
       }
     }
   }
 }
 
-/** A panel of scores to e^(scale score - peak) in F; `sums` gets each column's sum, 8 floats, and its peak in base 2, 8 more. */
+/** Bytes of a panel's sums and peaks. */
+const SUMS: usize = 2 * PANEL * 4;
+
+/** A panel of scores to e^(scale score - peak) in F; `sums` gets each column's sum, and after these each one's peak in base 2. */
 function softmax<F>(p: usize, position: i32, seen: i32, scale: f32, sums: usize): void {
   // In powers of two: e^(scale s - peak) = 2^(k s - k largest), k = scale log2 e.
   const k4 = f32x4.splat(scale * <f32>LOG2E);
