@@ -25,7 +25,7 @@ const PANEL = TILE_COLUMNS;
 
 const LOG2E: f64 = 1.4426950408889634;
 
-/** Panels whose products run together, for the builds whose tile takes two: there attention of a step takes 0.7 of the time. */
+/** Queries of two panels, whose products run together where the tile takes two: there attention of a step takes 0.7 of the time. */
 const TOGETHER = 2 * PANEL;
 
 /** Queries whose shares of dK and dV are summed in one product; whole pairs of panels. */
