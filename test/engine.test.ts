@@ -165,6 +165,11 @@ describe('wrong arguments', () => {
     engine.free(gone);
     return gone;
   };
+  const replaced = () => {
+    const gone = freed();
+    expect(t().ptr).toBe(gone.ptr);
+    return gone;
+  };
   const cases: [string, () => unknown, typeof TypeError | typeof RangeError | typeof Error, RegExp][] = [
     [
       'tensor: too few values',
@@ -297,6 +302,18 @@ describe('wrong arguments', () => {
     ],
     ['matmul: an array', () => engine.matmul([1, 2] as never, t()), TypeError, /^a: expected a tensor, got Array/],
     [
+      'free: what stands in the place of a freed tensor',
+      () => engine.free(replaced()),
+      Error,
+      /^free: expected a live tensor/,
+    ],
+    [
+      'read: the same',
+      () => engine.read(replaced()),
+      Error,
+      /^read: expected a live tensor of this engine, got one that was freed/,
+    ],
+    [
       'free: twice',
       () => [engine.empty([1], 'fp8')].flatMap((x) => [x, x]).map((x) => engine.free(x)),
       Error,
@@ -318,6 +335,25 @@ describe('wrong arguments', () => {
       // What the arguments allocated is there still; 512 bytes hold two tensors of the tests above.
       expect(engine.arena.bytesInUse - before).toBeLessThanOrEqual(512);
     });
+  });
+
+  it('a tensor of another engine, at an address that both have given', async () => {
+    const engines = await Promise.all([1, 2].map(() => init({ threads: 1, build: 'simd' })));
+    const [mine, theirs] = engines.map((own, i) => own.tensor([i], [1], 'float32'));
+    expect(mine.ptr).toBe(theirs.ptr);
+    for (const call of [() => engines[0].read(theirs), () => engines[0].free(theirs)]) {
+      expect(call).toThrow(/: expected a live tensor of this engine, got one that was freed or is another's$/);
+    }
+    expectSame(engines[0].read(mine), Float32Array.of(0), 'the own one');
+    for (const own of engines) own.dispose();
+  });
+
+  it('keeps its shape where the array it was given changes', () => {
+    const shape = [2, 3];
+    const own = engine.tensor([1, 2, 3, 4, 5, 6], shape, 'float32');
+    shape[0] = 300;
+    expect(own.shape).toEqual([2, 3]);
+    engine.free(own);
   });
 
   it('after dispose', async () => {

@@ -20,8 +20,11 @@ interface Gap {
 interface Block {
   readonly ptr: number;
   readonly bytes: number;
+  /** Its number among the blocks of all arenas, which no other ever has. */
   readonly order: number;
 }
+
+let made = 0;
 
 /** Freed blocks the record of `made` may hold, beside as many as there are live ones. */
 const SWEEP = 1024;
@@ -32,7 +35,6 @@ export class Arena {
   private readonly live = new Map<number, Block>();
   /** Blocks in the order they were made, freed ones among them until the next sweep. A mark is a moment in that order. */
   private made: Block[] = [];
-  private order = 0;
   private end = FIRST;
   private used = 0;
   private peak = 0;
@@ -68,7 +70,7 @@ export class Arena {
 
   private take(bytes: number): Block {
     const size = Math.ceil((bytes + OVERREAD) / ALIGN) * ALIGN;
-    const block = { ptr: this.place(size), bytes: size, order: this.order++ };
+    const block = { ptr: this.place(size), bytes: size, order: made++ };
     this.live.set(block.ptr, block);
     this.used += size;
     this.peak = Math.max(this.peak, this.used);
@@ -83,15 +85,20 @@ export class Arena {
     this.giveBack(ptr, block.bytes);
   }
 
-  /** Whether a live allocation begins there and has so many bytes. */
-  holds(ptr: number, bytes: number): boolean {
+  /** The number of the block that begins there: later there may be another, and another engine has its own. */
+  blockAt(ptr: number): number {
+    return this.live.get(ptr)!.order;
+  }
+
+  /** Whether the block of that number is live, begins there and has so many bytes. */
+  holds(ptr: number, number: number, bytes: number): boolean {
     const block = this.live.get(ptr);
-    return block !== undefined && bytes + OVERREAD <= block.bytes;
+    return block?.order === number && bytes + OVERREAD <= block.bytes;
   }
 
   /** A moment to which `release` returns. */
   mark(): number {
-    return this.order;
+    return made;
   }
 
   /** Frees everything allocated since the mark, except the addresses in `keep`. */

@@ -175,6 +175,7 @@ export class Engine extends Runtime {
 
   free(t: Tensor): void {
     if (!isTensor(t)) throw new TypeError(`free: expected a tensor, got ${describe(t)}`);
+    this.checkLive('free', t, 0);
     this.arena.free(t.ptr);
     if (scalesAt(t)) this.arena.free(scalesAt(t));
   }
@@ -198,7 +199,11 @@ export class Engine extends Runtime {
     if (!isTensor(t)) throw new TypeError(`${name}: expected a tensor, got ${describe(t)}`);
     this.checkOpen();
     checkShape(t.shape);
-    if (!this.arena.holds(t.ptr, bytesOf(t))) {
+    this.checkLive(name, t, bytesOf(t));
+  }
+
+  private checkLive(name: string, { ptr, block }: Tensor, size: number): void {
+    if (!this.arena.holds(ptr, block, size)) {
       throw new Error(`${name}: expected a live tensor of this engine, got one that was freed or is another's`);
     }
   }

@@ -104,7 +104,7 @@ export function prepack(rt: Runtime, w: Tensor): Tensor {
   const [rows, depth] = matrixShape(w);
   const ptr = rt.arena.alloc(rt.kernels.prepackedBytes(rows, depth));
   rt.parallel('prepack', Math.ceil(rows / TILE_COLUMNS), 0, idOf(dtype), w.ptr, rows, depth, ptr);
-  return { dtype, shape, ptr, scaleInv, prepacked: true };
+  return { dtype, shape, ptr, block: rt.arena.blockAt(ptr), scaleInv, prepacked: true };
 }
 
 /** Multiplies and returns the largest |value| of C before its own scale. Every element is summed over k in ascending order. */

@@ -20,6 +20,8 @@ export interface Tensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly ptr: number;
+  /** The arena's number for the memory at `ptr`, by which it tells this tensor from one that has its place now. */
+  readonly block: number;
   readonly scaleInv: ScaleInv;
   /** What `prepack` gives: the second operand of products, and nothing else. */
   readonly prepacked?: true;
@@ -39,7 +41,7 @@ export function matrixShape(t: Tensor): [rows: number, columns: number] {
 export function empty(rt: Runtime, shape: readonly number[], dtype: DType): Tensor {
   checkShape(shape);
   const ptr = rt.arena.alloc(sizeOf(shape) * formatSpec(dtype).bytes);
-  return { dtype, shape, ptr, scaleInv: 1 };
+  return { dtype, shape: Object.freeze([...shape]), ptr, block: rt.arena.blockAt(ptr), scaleInv: 1 };
 }
 
 export function zeros(rt: Runtime, shape: readonly number[], dtype: DType): Tensor {
