@@ -115,6 +115,21 @@ describe('reading', () => {
     expect(({} as Record<string, unknown>).x).toBeUndefined();
   });
 
+  test('tensors come in a Map, in a record or with their names, and as nothing else', () => {
+    const tensor = { dtype: 'U8', shape: [1], data: Uint8Array.of(5) };
+    const expected = serializeSafetensors([{ name: 'w', ...tensor }]);
+    expect(serializeSafetensors({ w: tensor })).toEqual(expected);
+    expect(serializeSafetensors(new Map([['w', tensor]]))).toEqual(expected);
+    for (const [given, message] of [
+      [undefined, /^tensors: expected an object, got undefined$/],
+      [[null], /: tensor "undefined": expected data to be a Uint8Array$/],
+      [{ w: [1] }, /: tensor "w": expected data to be a Uint8Array$/],
+    ] as const) {
+      expect(() => serializeSafetensors(given as never)).toThrow(message);
+    }
+    expect(() => serializeSafetensors([], null as never)).toThrow(/^metadata: expected an object, got null$/);
+  });
+
   test('a view into a larger buffer, a Buffer and shared memory', () => {
     const bytes = fixture('llama-tiny-tied');
     const shared = new Uint8Array(new SharedArrayBuffer(bytes.length + 3), 3);

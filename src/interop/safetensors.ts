@@ -9,6 +9,7 @@
  * `__metadata__` holds string -> string. Source: README, "Format", of github.com/huggingface/safetensors, and its `validate()`.
  * Not here, because they share bytes between elements or are not numbers we hold: F4, F6_*, C64.
  */
+import { checkObject } from '../formats/spec.js';
 import { FileError, quote } from './errors.js';
 import { describeJson, type JsonValue, parseJsonObject } from './json.js';
 
@@ -238,26 +239,23 @@ function checkCoverage(entries: Map<string, SafetensorsEntry>, dataStart: number
   }
 }
 
+type NamedTensors =
+  | ReadonlyMap<string, SafetensorsTensor>
+  | Readonly<Record<string, SafetensorsTensor>>
+  | Iterable<NamedSafetensorsTensor>;
+
 /**
  * A whole file, in new memory: tensors in the order given, so that equal input gives equal bytes. The header is padded with spaces
  * so that the data begins at a multiple of 8; a tensor behind one of odd length need not be aligned (order by element size if it matters).
  *
- * @param tensors - `name -> tensor`, or tensors with their names.
+ * @param tensors - `name -> tensor`, in a Map or a plain record, or tensors with their names.
  * @throws TypeError or RangeError naming the tensor, what was expected and what was got.
  */
 export function serializeSafetensors(
-  tensors: ReadonlyMap<string, SafetensorsTensor> | Iterable<NamedSafetensorsTensor>,
+  tensors: NamedTensors,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
-  const list: [string, SafetensorsTensor][] =
-    tensors instanceof Map
-      ? [...tensors]
-      : Array.from(tensors as Iterable<NamedSafetensorsTensor>, (tensor) => [tensor.name, tensor]);
-  for (const [name, { data }] of list) {
-    if (!(data instanceof Uint8Array)) {
-      throw new TypeError(`serializeSafetensors: tensor ${quote(name)}: expected data to be a Uint8Array`);
-    }
-  }
+  const list = withNames(tensors);
   const header = serializeSafetensorsHeader(
     list.map(([name, { dtype, shape, data }]) => ({ name, dtype, shape, byteLength: data.length })),
     metadata,
@@ -272,6 +270,22 @@ export function serializeSafetensors(
   return file;
 }
 
+function withNames(tensors: NamedTensors): [string, SafetensorsTensor][] {
+  checkObject('tensors', tensors);
+  const list: [string, SafetensorsTensor][] =
+    tensors instanceof Map
+      ? [...tensors]
+      : Symbol.iterator in tensors
+        ? Array.from(tensors as Iterable<NamedSafetensorsTensor>, (tensor) => [tensor?.name, tensor])
+        : Object.entries(tensors);
+  for (const [name, tensor] of list) {
+    if (!(tensor?.data instanceof Uint8Array)) {
+      throw new TypeError(`serializeSafetensors: tensor ${quote(String(name))}: expected data to be a Uint8Array`);
+    }
+  }
+  return list;
+}
+
 /**
  * Everything of a file that comes before the data (length, JSON, padding): for writing a large file piece by piece.
  * The caller then writes each tensor's bytes in the same order.
@@ -282,6 +296,7 @@ export function serializeSafetensorsHeader(
   tensors: Iterable<{ name: string; dtype: string; shape: readonly number[]; byteLength: number }>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
+  checkObject('metadata', metadata);
   const parts: string[] = [];
   const strings = Object.entries(metadata).map(([key, value]) => `${jsonString(key)}:${jsonString(value)}`);
   if (strings.length > 0) parts.push(`"__metadata__":{${strings.join(',')}}`);
