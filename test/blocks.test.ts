@@ -188,4 +188,16 @@ it('what does not fit is refused by name', () => {
     );
   }
   expect(() => decodeBlocks({ ...t, scales: new Uint8Array(1) })).toThrow(/expected 64 codes and 2 scales/);
+  expect(() => decodeBlocks({ ...t, scale: 'float8_e8m0' as never })).toThrow(
+    /^scale: expected one of float8_e8m0fnu, /,
+  );
+  for (const [dtype, scale, size] of [
+    ['fp8', 'float32', 1],
+    ['fp4', 'float8_e4m3fn', 16],
+  ] as const) {
+    const beyond = [1e300, ...Array(15).fill(1)];
+    expect(() => encodeBlocks(beyond, [1, 16], { dtype, block: [1, size], scale })).toThrow(
+      /^values: expected magnitudes that a float32 times \d+ reaches, got 1e\+300$/,
+    );
+  }
 });

@@ -66,14 +66,14 @@ export interface BlockTensor {
 }
 
 /** Options of the OCP and NVIDIA block formats, by the names people use. */
-export const BLOCK_FORMATS: Readonly<Record<string, BlockOptions>> = Object.freeze({
+export const BLOCK_FORMATS = /* @__PURE__ */ Object.freeze({
   mxfp8_e4m3: mx('float8_e4m3fn'),
   mxfp8_e5m2: mx('float8_e5m2'),
   mxfp6_e2m3: mx('float6_e2m3fn'),
   mxfp6_e3m2: mx('float6_e3m2fn'),
   mxfp4: mx('float4_e2m1fn'),
   nvfp4: Object.freeze({ dtype: 'float4_e2m1fn', block: Object.freeze([1, 16] as const), scale: 'float8_e4m3fn' }),
-});
+} satisfies Record<string, BlockOptions>);
 
 function mx(dtype: DType): BlockOptions {
   return Object.freeze({ dtype, block: Object.freeze([1, 32] as const), scale: 'float8_e8m0fnu' });
@@ -85,7 +85,8 @@ function mx(dtype: DType): BlockOptions {
  * @param values rows x columns numbers, row by row.
  * @throws {TypeError} for the wrong kind of argument or element.
  * @throws {RangeError} for an unknown format, scale or mode, sizes that are no positive integers, a number of values that is not
- *   rows x columns, a matrix that is not whole blocks where it has to be, or numbers that are not finite without E8M0 scales.
+ *   rows x columns, a matrix that is not whole blocks where it has to be, or numbers that are not finite, or beyond what a float32
+ *   scale reaches, without E8M0 scales.
  */
 export function encodeBlocks(
   values: ArrayLike<number>,
@@ -142,6 +143,9 @@ export function encodeBlocks(
     if (scale === 'float8_e4m3fn') return amax / spec.max / tensorScale;
     return powerOfTwoScale(amax, spec, mode);
   });
+  if (scale !== 'float8_e8m0fnu' && !(tensorScale < Infinity && chosen.every((s) => s < Infinity))) {
+    throw new RangeError(`values: expected magnitudes that a float32 times ${spec.max} reaches, got ${tensorLargest}`);
+  }
   const scales = scaleSpec ? Uint8Array.from(chosen, (s) => encodeValue(s, scaleSpec)) : Float32Array.from(chosen);
   const stored = scaleSpec ? Float64Array.from(scales, (code) => decodeValue(code, scaleSpec) * tensorScale) : chosen;
   const codes = Uint8Array.from({ length: values.length }, (_, i) => {
@@ -163,7 +167,8 @@ export function encodeBlocks(
 /**
  * The values of a quantised matrix, row by row, each rounded once to float32.
  *
- * @throws {RangeError} for numbers of codes or scales that do not fit the shape, or float32 scales that are not finite.
+ * @throws {RangeError} for an unknown format or scale, numbers of codes or scales that do not fit the shape, or float32 scales that are not finite
+ *   (a power of two may be NaN, for a block with a NaN, as in E8M0).
  */
 export function decodeBlocks({
   dtype,
@@ -175,6 +180,7 @@ export function decodeBlocks({
   tensorScale,
 }: BlockTensor): Float32Array<ArrayBuffer> {
   const spec = formatSpec(dtype);
+  checkOneOf('scale', scale, BLOCK_SCALES);
   const scaleSpec = scaleFormat(scale);
   if (scaleSpec) checkWhole(shape, block);
   const [rows, columns] = shape;
@@ -185,7 +191,9 @@ export function decodeBlocks({
       `blocks: expected ${rows * columns} codes and ${count} scales for shape [${shape}], got ${codes.length} and ${scales.length}`,
     );
   }
-  const bad = scaleSpec ? -1 : scales.findIndex((s) => !Number.isFinite(s));
+  const bad = scaleSpec
+    ? -1
+    : scales.findIndex((s) => !(Number.isFinite(s) || (Number.isNaN(s) && scale === 'power-of-two')));
   if (bad >= 0) throw new RangeError(`scales[${bad}]: expected a finite number, got ${scales[bad]}`);
   if (!Number.isFinite(tensorScale)) throw new RangeError(`tensorScale: expected a finite number, got ${tensorScale}`);
   return Float32Array.from(codes, (code, i) => {
