@@ -247,13 +247,16 @@ describe('what cannot be', () => {
     [{ topK: 0 }, /^topK: expected an integer of 1 or more, got 0$/],
     [{ topK: 2.5 }, /^topK: /],
     [{ topP: 0 }, /^topP: expected a number above 0 and at most 1, got 0$/],
+    [{ topP: '0.9' as never }, /^topP: expected a number above 0 and at most 1, got '0.9'$/],
+    [{ temperature: null as never }, /^temperature: expected a number of 0 or more, got null$/],
+    [{ topK: '3' as never }, /^topK: expected an integer of 1 or more, got '3'$/],
     [{ topP: 1.01 }, /^topP: /],
     [{ topP: Number.NaN }, /^topP: /],
     [{ seed: -1 }, /^seed: expected a non-negative safe integer, got -1$/],
     [{ seed: 2 ** 53 }, /^seed: /],
   ])('%o is refused', (options, message) => {
     expect(() => checkSampleOptions({ maxNewTokens: 1, ...options })).toThrow(message);
-    expect(() => draw(options)).toThrow(RangeError);
+    expect(() => draw(options)).toThrow(message);
   });
 
   it('a prompt without tokens, or with tokens the model does not have', () => {

@@ -1,4 +1,5 @@
 /** A running set of kernels: memory, threads, and the one way to call into wasm. */
+import { describe } from '../formats/spec.js';
 import { Arena } from './arena.js';
 import { compileKernels, type WasmSource } from './bytes.js';
 import type { Kernel } from './command.js';
@@ -132,6 +133,7 @@ export class Runtime {
 
 async function threadCount(wanted: number | undefined, sharedMemory: boolean): Promise<number> {
   if (wanted !== undefined) {
+    if (typeof wanted !== 'number') throw new TypeError(`threads: expected an integer, got ${describe(wanted)}`);
     if (!Number.isInteger(wanted) || wanted < 1 || wanted > MAX_THREADS) {
       throw new RangeError(`threads: expected an integer from 1 to ${MAX_THREADS}, got ${wanted}`);
     }

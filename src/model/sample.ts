@@ -2,7 +2,7 @@
 
 import type { Runtime } from '../engine/runtime.js';
 import { philoxWord } from '../formats/index.js';
-import { namesOf } from '../formats/spec.js';
+import { describe, namesOf } from '../formats/spec.js';
 import { exp } from '../ops/math.js';
 import { canPrepack, prepack } from '../ops/matmul.js';
 import { read } from '../ops/quantize.js';
@@ -34,15 +34,18 @@ const TWO_32 = 4294967296;
 
 export function checkSampleOptions({ maxNewTokens, temperature, topK, topP, seed }: SampleOptions): void {
   const fail = (name: string, expected: string, got: unknown) => {
-    throw new RangeError(`${name}: expected ${expected}, got ${got}`);
+    const Refusal = typeof got === 'number' ? RangeError : TypeError;
+    throw new Refusal(`${name}: expected ${expected}, got ${describe(got)}`);
   };
+  const isNumber = (value: unknown) => typeof value === 'number';
   if (!(Number.isInteger(maxNewTokens) && maxNewTokens >= 0))
     fail('maxNewTokens', 'an integer of 0 or more', maxNewTokens);
-  if (temperature !== undefined && !(temperature >= 0 && temperature < Infinity)) {
+  if (temperature !== undefined && !(isNumber(temperature) && temperature >= 0 && temperature < Infinity)) {
     fail('temperature', 'a number of 0 or more', temperature);
   }
   if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) fail('topK', 'an integer of 1 or more', topK);
-  if (topP !== undefined && !(topP > 0 && topP <= 1)) fail('topP', 'a number above 0 and at most 1', topP);
+  if (topP !== undefined && !(isNumber(topP) && topP > 0 && topP <= 1))
+    fail('topP', 'a number above 0 and at most 1', topP);
   if (seed !== undefined && !(Number.isSafeInteger(seed) && seed >= 0)) {
     fail('seed', 'a non-negative safe integer', seed);
   }

@@ -132,12 +132,7 @@ const local = (name: string, scaling: Scaling, moments: DType): Recipe => ({
   secondMoment: moments,
 });
 
-/**
- * The named recipes. `fp8`: "Scaling FP8 training to trillion-token LLMs" (Fishman et al., ICLR 2025), with the authors' formats. `fp8-block`:
- * DeepSeek-V3 (arXiv 2412.19437, section 3.3), its moments in BF16 too. `bf16-pure`: as torch's bf16-true (arXiv
- * 2408.15793). `mxfp8`: "Recipes for pre-training LLMs with MXFP8" (arXiv 2506.08027).
- */
-export const RECIPES: Readonly<Record<string, Recipe>> = frozen({
+const named = {
   fp8,
   'fp8-plain': { ...fp8, name: 'fp8-plain', swiglu: 'plain' },
   'fp8-current': { ...fp8, name: 'fp8-current', scaling: { mode: 'current' } },
@@ -152,10 +147,19 @@ export const RECIPES: Readonly<Record<string, Recipe>> = frozen({
     secondMoment: 'bfloat16',
   },
   f32: uniform('f32', 'float32'),
-});
+} satisfies Record<string, Recipe>;
+
+export type RecipeName = keyof typeof named;
+
+/**
+ * The named recipes. `fp8`: "Scaling FP8 training to trillion-token LLMs" (Fishman et al., ICLR 2025), with the authors' formats. `fp8-block`:
+ * DeepSeek-V3 (arXiv 2412.19437, section 3.3), its moments in BF16 too. `bf16-pure`: as torch's bf16-true (arXiv
+ * 2408.15793). `mxfp8`: "Recipes for pre-training LLMs with MXFP8" (arXiv 2506.08027).
+ */
+export const RECIPES: Readonly<Record<RecipeName, Recipe>> = frozen(named);
 
 /** What each of them is, in a phrase: for the web page and docs/recipes.md. */
-export const ABOUT_RECIPES: Readonly<Record<string, string>> = {
+export const ABOUT_RECIPES: Readonly<Record<RecipeName, string>> = {
   fp8: 'products and optimizer state in 8 bits: E4M3 forward, E5M2 backward, delayed scales, Smooth-SwiGLU (FP8-2T)',
   'fp8-plain': 'fp8 without smoothing: the recipe that the paper saw diverge in long runs',
   'fp8-current': "fp8 with scales from the tensor's own values, not from those of earlier steps",
@@ -351,7 +355,7 @@ export function recipeOf(recipe: string | Recipe): Recipe {
   if (!Object.hasOwn(RECIPES, recipe)) {
     throw new RangeError(`recipe: expected one of ${Object.keys(RECIPES).join(', ')}, got ${JSON.stringify(recipe)}`);
   }
-  return RECIPES[recipe];
+  return RECIPES[recipe as RecipeName];
 }
 
 export const isFloat8 = (dtype: DType): boolean => formatSpec(dtype).bits === 8;

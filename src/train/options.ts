@@ -98,7 +98,8 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
       throw new RangeError(`${names[name] ?? name}: expected a multiple of 4 for training, got ${config[name]}`);
     }
   }
-  const recipe = frozen(recipeOf(input.recipe === undefined ? 'fp8' : input.recipe));
+  // RECIPES.bf61 is undefined: to train fp8 instead would be a wrong figure without a word.
+  const recipe = frozen(recipeOf('recipe' in input ? input.recipe! : 'fp8'));
   if (recipe.scaling.mode === 'mx') checkBlocks(config, numbers.batchSize * numbers.blockSize);
   const alignment = input.alignment && { alignment: alignmentOf(input.alignment, config) };
   return Object.freeze({

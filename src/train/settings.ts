@@ -2,6 +2,7 @@
  * The settings of a run, one row each: what it is called, what it does, what it may be. The refusals, the flags of `octavo train` with their
  * help and their table in docs/training.md, and the form of the web page are all made of these rows.
  */
+import { describe } from '../formats/spec.js';
 import type { LlamaConfig } from '../model/config.js';
 import { ANOMALY_POLICIES } from './guard.js';
 import type { Intervals, TrainSettings } from './options.js';
@@ -269,7 +270,9 @@ export function numbersOf<Name extends string>(
   const numbers = {} as Record<Name, number>;
   for (const name of Object.keys(rules) as Name[]) {
     const rule = rules[name];
-    const value = input[name] ?? (typeof rule.fallback === 'number' ? rule.fallback : rule.fallback(input));
+    const given = input[name];
+    const value =
+      given !== undefined ? given : typeof rule.fallback === 'number' ? rule.fallback : rule.fallback(input);
     numbers[name] = check(names[name] ?? name, value, rule);
   }
   return numbers;
@@ -285,5 +288,6 @@ function check(name: string, value: unknown, { integer, min, max = Number.POSITI
   const kind = integer ? 'an integer' : 'a number';
   const above = open ? `above ${min}` : `of at least ${min}`;
   const below = max === Number.POSITIVE_INFINITY ? '' : open ? ` and below ${max}` : ` and at most ${max}`;
-  throw new RangeError(`${name}: expected ${kind} ${above}${below}, got ${String(value)}`);
+  const Refusal = typeof value === 'number' ? RangeError : TypeError;
+  throw new Refusal(`${name}: expected ${kind} ${above}${below}, got ${describe(value)}`);
 }

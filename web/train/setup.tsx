@@ -1,6 +1,6 @@
 /** The form before a run: text, size, settings, and what they will take on this machine. */
 import { useState } from 'preact/hooks';
-import { ABOUT_RECIPES } from '../../src/ops/recipe.js';
+import { ABOUT_RECIPES, type RecipeName } from '../../src/ops/recipe.js';
 import { splitTokens } from '../../src/train/data.js';
 import { addressOf } from '../route.js';
 import { begin, isActive, useRuns } from '../run/runs.js';
@@ -150,7 +150,7 @@ export function Setup({ query }: { query: URLSearchParams }) {
         </div>
         <div class="fields wide">
           <SettingField
-            field={{ ...RECIPE, about: ABOUT_RECIPES[draft.values.recipe] ?? '' }}
+            field={{ ...RECIPE, about: ABOUT_RECIPES[draft.values.recipe as RecipeName] ?? '' }}
             values={draft.values}
             complete={run?.values}
             wrong={wrong}
