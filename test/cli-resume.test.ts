@@ -181,8 +181,8 @@ describe('Ctrl-C', () => {
     expect(logOf(readFileSync(at('stopped', METRICS_FILE))).at(-1)).toMatchObject({ type: 'checkpoint', step });
 
     const command = /^Resume with: npx octavo (.*)$/m.exec(stdout)?.[1];
-    expect(command).toBe('train --resume --data text.txt --out_dir stopped');
-    await succeeds(...command!.split(' '), '--threads', '1');
+    expect(command).toBe('train --resume --data text.txt --out-dir stopped --threads 1');
+    await succeeds(...command!.split(' '));
     expect(story('stopped')).toEqual(story('whole'));
     expect(readFileSync(at('stopped', STATE_FILE)).equals(readFileSync(at('whole', STATE_FILE)))).toBe(true);
   });

@@ -117,6 +117,14 @@ describe('from text to text', () => {
     expect(JSON.parse(stdout)).toMatchObject({ bytes: 8, amax: 448, zeros: 0.25, at_max: 0.25 });
   });
 
+  it('inspect keeps NaN as the largest magnitude, and shows foreign names without what would drive a terminal', async () => {
+    const data = new Uint8Array(Uint16Array.of(0x42c8, 0x7fc0, 0x3f80).buffer);
+    const name = '\u001b[31mx\n';
+    writeFileSync(at('odd.safetensors'), serializeSafetensors([{ name, dtype: 'BF16', shape: [3], data }]));
+    const { stdout } = await succeeds('inspect', 'odd.safetensors');
+    expect(stdout.split('\n')[1]).toMatch(/^\\u001b\[31mx\\n +BF16 +3 +6 +NaN$/);
+  });
+
   it('diff says that a run is itself, and with exit code 1 where two part', async () => {
     const same = await succeeds('diff', 'run', join('run'));
     expect(same.stdout).toMatch(/^\d+ steps in both, the same\nstates of step \d+: 0 of 42 tensors differ\n$/);

@@ -89,6 +89,20 @@ describe('octavo study', () => {
     expect(lines.at(-1)).toMatchObject({ type: 'done', report: 'out/tiny-quick/report.html' });
   });
 
+  it('refuses the results of a run whose log was cut', async () => {
+    const args = ['tiny.json', '--quick', '--data', 'text.txt', '--out-dir', 'cut'];
+    expect((await study(...args)).code).toBe(0);
+    const [name] = readdirSync(at('cut', 'runs'));
+    const log = at('cut', 'runs', name, 'metrics.jsonl');
+    const [first] = readFileSync(log, 'utf8').split('\n');
+    writeFileSync(log, `${first}\n`);
+    const { code, stderr } = await study(...args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      `cut/runs/${name}/metrics.jsonl: expected the log of a run that ended, got one that breaks off`,
+    );
+  });
+
   it('after Ctrl-C goes on where it was, and comes to the same results', async () => {
     const args = ['tiny.json', '--data', 'text.txt', '--out-dir'];
     expect((await study(...args, 'whole')).code).toBe(0);

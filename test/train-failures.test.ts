@@ -153,11 +153,13 @@ describe('files that cannot be written', () => {
 describe('what cannot be', () => {
   const refused: readonly (readonly [unknown, RegExp])[] = [
     [{ recipe: 'fp9' }, /^recipe: expected one of fp8, fp8-plain, .*, f32, got "fp9"$/],
+    [{ recipe: undefined }, /^recipe: expected a name or a record, got nothing$/],
     [{ steps: 0 }, /^steps: expected an integer of at least 1, got 0$/],
+    [{ steps: null }, /^steps: expected an integer of at least 1, got null$/],
     [{ steps: 1.5 }, /^steps: expected an integer of at least 1, got 1.5$/],
     [{ seed: -1 }, /^seed: expected an integer of at least 0 and at most 9007199254740991, got -1$/],
     [{ batchSize: Number.NaN }, /^batchSize: expected an integer of at least 1, got NaN$/],
-    [{ blockSize: '32' }, /^blockSize: expected an integer of at least 1, got 32$/],
+    [{ blockSize: '32' }, /^blockSize: expected an integer of at least 1, got '32'$/],
     [
       { blockSize: 64, config: { ...TINY, maxPositions: 32 } },
       /^blockSize: expected at most the model's 32 positions, got 64$/,
@@ -228,7 +230,8 @@ describe('what cannot be', () => {
   });
 
   it('a directory with a run, or with a model from elsewhere', async () => {
-    for (const name of [STATE_FILE, MODEL_FILE]) {
+    const shard = 'model-00001-of-00002.safetensors';
+    for (const name of [STATE_FILE, MODEL_FILE, shard, 'config.json', 'summary.json', 'report.html', 'result.json']) {
       const store = memoryStore([[name, text(100)]]);
       const error = await refusalOf(events({ ...QUICK, engine: engine(), outDir: store }));
       expect(error.message).toMatch(/^outDir: expected a directory without a run, got memory, which has /);

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { Command } from 'commander';
 import { openDirectory } from '../engine/store.js';
-import { FileError } from '../interop/errors.js';
+import { FileError, printable } from '../interop/errors.js';
 import { Engine } from '../ops/engine.js';
 import { type Difference, difference, isDifferent, type TensorDifference } from '../train/diff.js';
 import { type Recorded, recorded } from '../train/recorded.js';
@@ -70,8 +70,9 @@ function whereOf([first, ...others]: readonly string[]): string {
 }
 
 function line({ name, elements, differing, distance, amax }: TensorDifference): string {
-  if (Number.isNaN(distance)) return `  ${name}: ${differing} of ${elements} elements, which cannot be compared`;
+  if (Number.isNaN(distance))
+    return `  ${printable(name)}: ${differing} of ${elements} elements, which cannot be compared`;
   // Zeros of either sign are no distance apart.
   const share = `${distance && ((100 * distance) / amax).toPrecision(3)} % of the largest`;
-  return `  ${name}: ${differing} of ${elements} elements, at most ${distance.toPrecision(4)} apart (${share})`;
+  return `  ${printable(name)}: ${differing} of ${elements} elements, at most ${distance.toPrecision(4)} apart (${share})`;
 }

@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { type DType, formatSpec } from '../formats/index.js';
-import { FileError } from '../interop/errors.js';
+import { FileError, printable } from '../interop/errors.js';
 import { parseSafetensors, type SafetensorsTensor } from '../interop/safetensors.js';
 import { scaleBeside, valuesOf } from '../train/file-tensors.js';
 import { dtypeOfFile, inFile, MODEL_FILE } from '../train/model-files.js';
@@ -70,7 +70,8 @@ function count(dtype: DType, data: Uint8Array): { amax: number; zeros: number; a
   let atMax = 0;
   for (const value of values) {
     const magnitude = Math.abs(value);
-    if (!(magnitude <= amax)) amax = magnitude;
+    // Infinity and NaN stay.
+    amax = Math.max(amax, magnitude);
     if (magnitude === 0) zeros++;
     if (magnitude === max) atMax++;
   }
@@ -83,7 +84,7 @@ function table(rows: readonly Row[]): string {
   const cells = [
     ['tensor', 'dtype', 'shape', 'bytes', 'amax', 'scale_inv', 'zeros', 'at max'],
     ...rows.map((row) => [
-      row.name,
+      printable(row.name),
       row.dtype,
       row.shape.join(' x ') || 'scalar',
       String(row.bytes),

@@ -16,6 +16,25 @@ export function withDashes(argv: readonly string[]): string[] {
   });
 }
 
+/** A word for a shell: as it is, or in the quotes that keep it whole. */
+function quoted(word: string | number): string {
+  const text = String(word);
+  if (/^[\w./:@%+=,-]+$/.test(text)) return text;
+  return /["$`\\!]/.test(text) ? `'${text.replaceAll("'", "'\\''")}'` : `"${text}"`;
+}
+
+/** A command to be typed again: words and flags, those that are undefined or false left out. */
+export function commandLine(
+  words: readonly string[],
+  flags: Readonly<Record<string, string | number | boolean | undefined>>,
+): string {
+  const given = Object.entries(flags).flatMap(([name, value]) => {
+    if (value === undefined || value === false) return [];
+    return value === true ? `--${name}` : `--${name} ${quoted(value)}`;
+  });
+  return ['npx octavo', ...words.map(quoted), ...given].join(' ');
+}
+
 export function number(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError(`expected a number, got '${text}'.`);

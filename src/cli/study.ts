@@ -3,6 +3,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { openDirectory, type Store } from '../engine/store.js';
+import { FileError } from '../interop/errors.js';
 import {
   type Experiment,
   type PlannedRun,
@@ -17,9 +18,9 @@ import {
   type Size,
   sideBySide,
 } from '../study/index.js';
-import { readLog } from '../train/log.js';
+import { METRICS_FILE, readLog } from '../train/log.js';
 import { digestOfContent } from '../train/model-files.js';
-import { buildOptions, type EngineFlags, number, openEngine, printJson } from './options.js';
+import { buildOptions, commandLine, type EngineFlags, number, openEngine, printJson } from './options.js';
 import { renderStudy } from './report.js';
 import { stopOnSignals } from './signals.js';
 import { type TextSource, textName, textOf } from './study/corpus.js';
@@ -171,6 +172,12 @@ async function endOf(
   lane?: number,
 ): Promise<Ended> {
   const lines = await readLog(directory);
+  const last = lines.at(-1)?.type;
+  if (last !== (result.ended === 'finished' ? 'done' : 'anomaly')) {
+    throw new FileError(
+      `${directory.path}/${METRICS_FILE}: expected the log of a run that ended, got one that breaks off; remove the directory to run it again`,
+    );
+  }
   const loss = lines.findLast((line) => line.type === 'eval')?.val_loss;
   progress.end(run, state, loss, lane);
   return { run, result, record: runRecord(experiment, run, lines) };
@@ -196,13 +203,7 @@ function atLeastOne(name: string, value: number): number {
 
 /** The command that makes the same results, without what only bears on how. */
 function commandOf(name: string, { quick, data, seeds, outDir }: StudyFlags): string {
-  const flags = [
-    quick && '--quick',
-    data !== undefined && `--data ${data}`,
-    seeds !== undefined && `--seeds ${seeds}`,
-    outDir !== DEFAULT_OUT && `--out-dir ${outDir}`,
-  ];
-  return ['npx octavo study', name, ...flags.filter(Boolean)].join(' ');
+  return commandLine(['study', name], { quick, data, seeds, 'out-dir': outDir === DEFAULT_OUT ? undefined : outDir });
 }
 
 async function list({ json }: StudyFlags): Promise<void> {

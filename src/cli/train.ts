@@ -1,16 +1,17 @@
 /** `octavo train`: a run with progress on the terminal, and report.html at its end. */
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { openDirectory, type Store } from '../engine/store.js';
 import type { Engine } from '../ops/engine.js';
 import { savedSettings } from '../train/checkpoint.js';
-import type { DoneLine, MetricsLine } from '../train/events.js';
+import type { DoneLine, MetricsLine, Summary } from '../train/events.js';
 import type { AnomalyPolicy } from '../train/guard.js';
-import { METRICS_FILE, RECIPES, type Summary, type TrainOptions, train, trainSettings } from '../train/index.js';
+import { RECIPES, type TrainOptions, train, trainSettings } from '../train/index.js';
+import { readLog } from '../train/log.js';
 import { runIntervals, type SettingNames, type TrainSettingsInput } from '../train/options.js';
+import { REPORT_FILE } from '../train/output.js';
 import { INTERVALS, POLICY, type Rule, SETTINGS, SIZES, type Words } from '../train/settings.js';
-import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
+import { commandLine, type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
 import { createProgress } from './progress.js';
 import { renderReport } from './report.js';
 import { stopOnSignals } from './signals.js';
@@ -128,13 +129,33 @@ async function run(flags: TrainFlags): Promise<void> {
       process.stdout.write(
         `Stopped at step ${last?.step ?? 0} of ${settings.steps}; the state is in ${flags.outDir}.\n`,
       );
-      process.stdout.write(`Resume with: npx octavo train --resume --data ${flags.data} --out_dir ${flags.outDir}\n`);
+      process.stdout.write(`Resume with: ${commandToResume(flags)}\n`);
     }
-    if (stop.signal.aborted) process.exitCode = 130;
+    if (stop.signal.aborted && last?.type !== 'done') process.exitCode = 130;
   } finally {
     stop.restore();
     engine.dispose();
   }
+}
+
+/** The settings are in the state; how the run is looked at, and by what it is computed, is not. */
+function commandToResume(flags: TrainFlags): string {
+  const { stopAt: _, ...looks } = given(flags, LOOKS);
+  const repeated = Object.entries(looks).map(([name, value]) => [
+    LOOKS[name as keyof typeof LOOKS].replaceAll('_', '-'),
+    value,
+  ]);
+  const { data, outDir, prompt, threads, build, turbo } = flags;
+  return commandLine(['train'], {
+    resume: true,
+    data,
+    'out-dir': outDir,
+    ...Object.fromEntries(repeated),
+    prompt,
+    threads,
+    build: build === 'auto' ? undefined : build,
+    turbo,
+  });
 }
 
 /** What the flags of one table name, by setting. */
@@ -154,7 +175,7 @@ async function settingsFrom(flags: TrainFlags, engine: Engine, store: Store): Pr
   return {
     ...saved,
     ...given(flags, NUMBERS),
-    recipe: flags.recipe ?? saved?.recipe,
+    ...(flags.recipe !== undefined && { recipe: flags.recipe }),
     onAnomaly: flags.onAnomaly ?? saved?.onAnomaly,
     config: { ...model, ...given(flags, MODEL), ...untied },
   };
@@ -197,19 +218,16 @@ function show(event: MetricsLine, progress: ReturnType<typeof createProgress>): 
   if (event.type === 'sample') progress.note(`step ${event.step}: ${JSON.stringify(event.prompt + event.text)}`);
 }
 
-/** Writes the report and says what came of the run. */
+/** Says what came of the run, and writes the report. */
 async function finish(done: DoneLine, flags: TrainFlags, engine: Engine, store: Store): Promise<void> {
-  const { type: _, step: __, ...rest } = done;
-  const summary = rest as unknown as Summary;
-  const log = new TextDecoder().decode(await store.read(METRICS_FILE));
-  const metrics = log
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as MetricsLine);
+  const { type: _, step: __, ...summary } = done;
+  const metrics = await readLog(store);
   const config = (await savedSettings(engine, store)) ?? {};
-  const report = join(flags.outDir, 'report.html');
-  await writeFile(report, renderReport({ config, summary, metrics }));
-  if (flags.json) return;
+  if (!flags.json) say(summary, metrics, flags);
+  await store.write(REPORT_FILE, renderReport({ config, summary, metrics }));
+}
+
+function say(summary: Summary, metrics: readonly MetricsLine[], flags: TrainFlags): void {
   const sample = metrics.findLast((line) => line.type === 'sample');
   const lines = [
     '',
@@ -220,8 +238,8 @@ async function finish(done: DoneLine, flags: TrainFlags, engine: Engine, store: 
     `Sample: ${sample ? JSON.stringify(sample.prompt + sample.text) : 'none'}`,
     '',
     `Files:  ${flags.outDir} (model.safetensors, training_state.safetensors, metrics.jsonl, summary.json)`,
-    `Report: ${report}`,
-    `Next:   npx octavo generate --model ${flags.outDir} --prompt "Call me"`,
+    `Report: ${join(flags.outDir, REPORT_FILE)}`,
+    `Next:   ${commandLine(['generate'], { model: flags.outDir, prompt: 'Call me' })}`,
     '',
   ];
   process.stdout.write(lines.join('\n'));

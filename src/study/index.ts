@@ -3,5 +3,5 @@ export { type Experiment, experimentOf, type Size } from './experiment.js';
 export { MEASURES, type MeasureName } from './measures.js';
 export { nameOf, type PlannedRun, planOf } from './plan.js';
 export { type Results, type RunRecord, resultsCsv, resultsJson, resultsOf, runRecord, type Text } from './results.js';
-export { execute, RESULT_FILE, type RunResult, resultIn } from './run.js';
+export { execute, type RunResult, resultIn } from './run.js';
 export { sideBySide } from './schedule.js';

@@ -5,14 +5,11 @@ import { parseJsonObject } from '../interop/json.js';
 import type { Engine } from '../ops/engine.js';
 import { fileOfRun } from '../train/checkpoint.js';
 import type { MetricsLine } from '../train/events.js';
-import type { Summary } from '../train/lines.js';
 import { train } from '../train/loop.js';
-import { TrainingError } from '../train/output.js';
+import { RESULT_FILE, TrainingError } from '../train/output.js';
 import type { PlannedRun } from './plan.js';
 
 /** Beside the log of a run that ended. What it came to stands in the log; this says that it ended, and what it took. */
-export const RESULT_FILE = 'result.json';
-
 export interface RunResult {
   readonly digest: string;
   /** Whether the run took all its steps, or an anomaly ended it: a result as well. */
@@ -62,7 +59,7 @@ export async function execute(run: PlannedRun, options: RunOptions): Promise<Run
     if (!(error instanceof TrainingError && last?.type === 'anomaly')) throw error;
   }
   if (last?.type !== 'done' && last?.type !== 'anomaly') return undefined;
-  if (last.type === 'done') seconds = (last as unknown as Summary).elapsed_seconds;
+  if (last.type === 'done') seconds = last.elapsed_seconds;
   const result: RunResult = { digest: run.digest, ended: last.type === 'done' ? 'finished' : 'anomaly', seconds };
   await store.write(RESULT_FILE, `${JSON.stringify(result)}\n`);
   return result;

@@ -94,7 +94,7 @@ export function stateFile(
 
 const digestOfText = (rt: Runtime, text: string): string => digestOfContent(rt, new TextEncoder().encode(text));
 
-/** The file of a training run, or of a model from elsewhere, that a new run here would replace. */
+/** A file to go on from: of a training run, or of a model from elsewhere, which a resumed run refuses. */
 export async function fileOfRun(store: Store): Promise<string | undefined> {
   const names = await store.list();
   return [STATE_FILE, PREVIOUS_STATE_FILE, MODEL_FILE].find((name) => names.includes(name));

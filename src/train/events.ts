@@ -97,10 +97,28 @@ export interface AnomalyLine {
   next: number;
 }
 
-export interface DoneLine {
+/** What a run came to: the content of summary.json. */
+export interface Summary {
+  readonly recipe: string;
+  readonly parameters: number;
+  readonly steps: number;
+  readonly tokens: number;
+  readonly train_loss: number;
+  readonly val_loss: number;
+  readonly val_bits_per_byte: number;
+  readonly tokens_per_second: number;
+  readonly elapsed_seconds: number;
+  readonly peak_memory_bytes: number;
+  readonly state_bytes_per_parameter: number;
+  readonly build: string;
+  readonly threads: number;
+  readonly runtime: string;
+  readonly digest: string;
+}
+
+export interface DoneLine extends Summary {
   type: 'done';
   step: number;
-  [field: string]: unknown;
 }
 
 export type MetricsLine =

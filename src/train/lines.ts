@@ -5,29 +5,11 @@ import { parameterCount } from '../model/params.js';
 import { sample } from '../model/sample.js';
 import type { Engine } from '../ops/engine.js';
 import type { Clock } from './clock.js';
-import type { EvalLine, Fp8Health, SampleLine, StepLine } from './events.js';
+import type { EvalLine, Fp8Health, SampleLine, StepLine, Summary } from './events.js';
 import { type TrainSettings, tokensPerStep } from './options.js';
 import type { TrainingState } from './state.js';
 import { inferenceCasts, inferenceModel, stateBytesPerParameter, stateDigest, stateDigests } from './state.js';
 import type { StepResult } from './step.js';
-
-export interface Summary {
-  readonly recipe: string;
-  readonly parameters: number;
-  readonly steps: number;
-  readonly tokens: number;
-  readonly train_loss: number;
-  readonly val_loss: number;
-  readonly val_bits_per_byte: number;
-  readonly tokens_per_second: number;
-  readonly elapsed_seconds: number;
-  readonly peak_memory_bytes: number;
-  readonly state_bytes_per_parameter: number;
-  readonly build: string;
-  readonly threads: number;
-  readonly runtime: string;
-  readonly digest: string;
-}
 
 /** Digits of a parameter's digest in the log: enough to tell two runs apart. */
 const SHORT_DIGEST = 8;

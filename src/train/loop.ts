@@ -5,7 +5,7 @@ import { checkOptions, describe, namesOf } from '../formats/spec.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
-import { fileOfRun, type RunIdentity, resumeState, stateFile } from './checkpoint.js';
+import { type RunIdentity, resumeState, stateFile } from './checkpoint.js';
 import { Clock } from './clock.js';
 import { DataOrder, splitTokens } from './data.js';
 import type { AnomalyLine, DoneLine, EvalLine, MetricsLine, SharpnessLine } from './events.js';
@@ -22,7 +22,7 @@ import {
   tokensPerStep,
   trainSettings,
 } from './options.js';
-import { RunOutput, TrainingError } from './output.js';
+import { fileInTheWay, RunOutput, TrainingError } from './output.js';
 import { isRewindPoint, rewindPointOf, rewound } from './rewind.js';
 import { INTERVALS, type NumberName, SETTINGS } from './settings.js';
 import { sharpness } from './sharpness.js';
@@ -79,7 +79,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
   if (options.resume && !store) throw new RangeError('outDir: expected the directory of the run to resume, got none');
   const unlock = await store?.lock();
   try {
-    const taken = store && !options.resume && (await fileOfRun(store));
+    const taken = store && !options.resume && (await fileInTheWay(store));
     if (taken) {
       throw new RangeError(
         `outDir: expected a directory without a run, got ${store.path}, which has ${taken}; resume it or name another`,
