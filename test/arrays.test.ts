@@ -69,6 +69,11 @@ describe.each(CLASSES.map((Class) => [Class.dtype, Class] as const))('%s', (dtyp
     expect((a as unknown as Record<string, unknown>)['01']).toBeUndefined();
     expect(2 in a).toBe(true);
     expect(3 in a).toBe(false);
+    for (const key of [-1, 0.5, Number.POSITIVE_INFINITY]) {
+      a[key] = 1;
+      expect(a[key], String(key)).toBeUndefined();
+    }
+    expect(() => a.with(3, 1)).toThrow(/^with: expected an index from -3 to 2, got 3$/);
   });
 
   it('is made from lengths, lists, iterables, its like, buffers, and by from and of', () => {
@@ -116,6 +121,14 @@ describe.each(CLASSES.map((Class) => [Class.dtype, Class] as const))('%s', (dtyp
       (a) => [...a.reverse()],
       (a) => [...a.sort()],
       (a) => [...a.sort((x, y) => y - x)],
+      (a) => a.findLast((x) => x < 4),
+      (a) => a.findLastIndex((x) => x < 4),
+      (a) => [...a.toReversed()],
+      (a) => [...a.toSorted((x, y) => y - x)],
+      (a) => [...a.with(-1, 4)],
+      (a) => Object.keys(a),
+      (a) => JSON.stringify(a),
+      (a) => Object.entries(a),
     ];
     for (const call of calls) expect(call(new Class(values)), String(call)).toEqual(call(model()));
   });

@@ -24,8 +24,6 @@ const ARRAY_METHODS = [
   'fill',
   'find',
   'findIndex',
-  'findLast',
-  'findLastIndex',
   'forEach',
   'includes',
   'indexOf',
@@ -41,6 +39,9 @@ const ARRAY_METHODS = [
   'values',
 ] as const;
 
+/** The same of ES2023, whose types a program for an older library lacks. */
+const NEWER_METHODS = ['findLast', 'findLastIndex'] as const;
+
 type ArrayMethods = Pick<number[], (typeof ARRAY_METHODS)[number]>;
 
 /** What every array of small floats has; the names mean what they mean for `Float32Array`. */
@@ -55,12 +56,20 @@ export interface SmallFloatArray extends ArrayMethods, Iterable<number> {
   readonly byteOffset: number;
   readonly length: number;
   filter(predicate: (value: number, index: number, array: SmallFloatArray) => unknown, thisArg?: unknown): this;
+  findLast(
+    predicate: (value: number, index: number, array: number[]) => unknown,
+    thisArg?: unknown,
+  ): number | undefined;
+  findLastIndex(predicate: (value: number, index: number, array: number[]) => unknown, thisArg?: unknown): number;
   map(f: (value: number, index: number, array: SmallFloatArray) => number, thisArg?: unknown): this;
   set(source: ArrayLike<number>, offset?: number): void;
   slice(start?: number, end?: number): this;
   /** Ascending by value, NaN last, unless told otherwise. */
   sort(compare?: (a: number, b: number) => number): this;
   subarray(start?: number, end?: number): this;
+  toReversed(): this;
+  toSorted(compare?: (a: number, b: number) => number): this;
+  with(index: number, value: number): this;
 }
 
 export interface SmallFloatArrayConstructor {
@@ -77,11 +86,12 @@ export interface SmallFloatArrayConstructor {
 /** Marks instances, so that arrays of two copies of this module know each other. */
 const BRAND = Symbol.for('octavo.SmallFloatArray');
 
-/** The element a property names: -1 where it names none, as 'length' and '01' do. */
+/** The element a property names: -1 where it names none, as 'length' and '01' do, NaN where it is a number that no element has. */
 function indexOf(key: string | symbol): number {
   if (typeof key === 'symbol') return -1;
   const index = Number(key);
-  return index >= 0 && Number.isInteger(index) && String(index) === key ? index : -1;
+  if (String(index) !== key) return key === '-0' ? Number.NaN : -1;
+  return index >= 0 && Number.isInteger(index) ? index : Number.NaN;
 }
 
 const HANDLER: ProxyHandler<Base> = {
@@ -93,13 +103,24 @@ const HANDLER: ProxyHandler<Base> = {
   set: (target, key, value) => {
     const index = indexOf(key);
     if (index < 0) return Reflect.set(target, key, value);
-    // As with every typed array, what lies beyond the end is not stored.
+    // As with every typed array, what lies beyond the ends is not stored.
     if (index < target.codes.length) target.codes[index] = encodeValue(Number(value), target.spec);
     return true;
   },
   has: (target, key) => {
     const index = indexOf(key);
     return index < 0 ? Reflect.has(target, key) : index < target.codes.length;
+  },
+  ownKeys: ({ codes }) => Array.from(codes, (_, index) => String(index)),
+  getOwnPropertyDescriptor: (target, key) => {
+    const index = indexOf(key);
+    if (!(index >= 0 && index < target.codes.length)) return undefined;
+    return {
+      value: decodeValue(target.codes[index], target.spec),
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    };
   },
 };
 
@@ -190,6 +211,25 @@ class Base {
     return this;
   }
 
+  toReversed(): SmallFloatArray {
+    return this.over(this.codes.slice().reverse());
+  }
+
+  toSorted(compare?: (a: number, b: number) => number): SmallFloatArray {
+    return this.slice().sort(compare);
+  }
+
+  with(index: number, value: number): SmallFloatArray {
+    const copy = this.slice();
+    const at = Math.trunc(index) || 0;
+    const element = at < 0 ? at + copy.length : at;
+    if (!(element >= 0 && element < copy.length)) {
+      throw new RangeError(`with: expected an index from ${-copy.length} to ${copy.length - 1}, got ${index}`);
+    }
+    copy[element] = value;
+    return copy;
+  }
+
   /** An array of the same class over these codes. */
   private over(codes: CodeArray): SmallFloatArray {
     const Class = this.constructor as SmallFloatArrayConstructor;
@@ -197,7 +237,8 @@ class Base {
   }
 }
 
-for (const name of ARRAY_METHODS) Object.defineProperty(Base.prototype, name, { value: Array.prototype[name] });
+for (const name of [...ARRAY_METHODS, ...NEWER_METHODS])
+  Object.defineProperty(Base.prototype, name, { value: Array.prototype[name] });
 Object.defineProperty(Base.prototype, Symbol.iterator, { value: Array.prototype.values });
 
 /** -0 before +0 and NaN last, the default of typed arrays. */
