@@ -34,7 +34,7 @@ if (extra.length === 0 && existsSync(join(OUT, 'summary.json'))) {
   console.log(`Next: npx octavo generate --model ${OUT} --prompt "Call me"   (or remove ${OUT} to train again)`);
   process.exit(0);
 }
-const unfinished = extra.length === 0 && existsSync(join(OUT, 'training_state.safetensors'));
+const unfinished = existsSync(join(OUT, 'training_state.safetensors')) && !existsSync(join(OUT, 'summary.json'));
 const flags = Object.entries(FLAGS).flatMap(([name, value]) => [`--${name}`, String(value)]);
 const args = ['dist/cli/main.js', 'train', '--data', TEXT, '--out-dir', OUT, '--build', 'relaxed', ...flags];
 if (unfinished) args.push('--resume');

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { FileError } from '../src/interop/errors.js';
 import { parseSafetensors, type SafetensorsTensor, serializeSafetensors } from '../src/interop/safetensors.js';
+import { digestOfContent } from '../src/ops/reduce.js';
 import {
   PREVIOUS_STATE_FILE,
   restoreState,
@@ -10,7 +11,6 @@ import {
   savedSettings,
   stateFile,
 } from '../src/train/checkpoint.js';
-import { digestOfContent } from '../src/train/model-files.js';
 import { trainSettings } from '../src/train/options.js';
 import { initialState, stateDigest } from '../src/train/state.js';
 import { Random } from './helpers/rng.js';

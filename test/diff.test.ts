@@ -1,11 +1,12 @@
 /** What tells two runs apart: the first step and tensor, and how far; equal runs are equal whatever made them. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseSafetensors, serializeSafetensors } from '../src/interop/safetensors.js';
+import { digestOfContent } from '../src/ops/reduce.js';
 import { STATE_FILE } from '../src/train/checkpoint.js';
 import { difference, isDifferent } from '../src/train/diff.js';
 import { METRICS_FILE } from '../src/train/log.js';
 import type { TrainOptions } from '../src/train/loop.js';
-import { digestOfContent, MODEL_FILE } from '../src/train/model-files.js';
+import { MODEL_FILE } from '../src/train/model-files.js';
 import { recorded } from '../src/train/recorded.js';
 import {
   events,

@@ -7,6 +7,7 @@ import { lastLogits } from '../src/model/sample.js';
 import { newKvCache } from '../src/model/transformer.js';
 import { read } from '../src/ops/quantize.js';
 import { splitTokens } from '../src/train/data.js';
+import { generate, loadModel } from '../src/train/generate.js';
 import { CONFIG_FILE, TOKENIZER_FILE } from '../src/train/model-files.js';
 import { meanLoss } from '../src/train/step.js';
 import { expectSame } from './helpers/close.js';
@@ -19,7 +20,7 @@ import {
   useDirectories,
   withModel,
 } from './helpers/model-directory.js';
-import { QUICK, TINY, useEngine, VARIANTS } from './helpers/training.js';
+import { memoryStore, QUICK, TINY, useEngine, VARIANTS } from './helpers/training.js';
 
 const engine = useEngine();
 const { directory, valLoss } = useDirectories(engine);
@@ -133,6 +134,34 @@ describe('the loaded model', () => {
       expect(Math.abs(loss - sum / 20)).toBeLessThan(1e-5 * loss);
       expect(meanLoss(model, casts, text, 8, 1).tokens).toBe(8);
     });
+  });
+
+  it('a mean loss refuses what it cannot measure', async () => {
+    await withModel(engine(), directory(), ({ model, casts }) => {
+      const text = QUICK.data.subarray(0, 40);
+      for (const size of [0, 1.5, 33, '8']) {
+        expect(() => meanLoss(model, casts, text, size as number), String(size)).toThrow(
+          /^blockSize: expected an integer from 1 to 32, got /,
+        );
+      }
+      expect(() => meanLoss(model, casts, text.subarray(0, 8), 8)).toThrow(
+        /^tokens: expected more than 8, a block, got 8$/,
+      );
+      expect(() => meanLoss(model, casts, 'text' as never, 8)).toThrow(/^tokens: expected a Uint8Array, got 'text'$/);
+    });
+  });
+
+  it.each(VARIANTS.map(([name]) => name))('gives its memory back, and is of no use then: %s', async (name) => {
+    const before = engine().arena.bytesInUse;
+    const loaded = await loadModel(memoryStore(directory(name)), { engine: engine() });
+    expect(engine().arena.bytesInUse).toBeGreaterThan(before);
+    loaded.dispose();
+    loaded.dispose();
+    expect(engine().arena.bytesInUse).toBe(before);
+    expect(() => generate(loaded, 'x', { maxNewTokens: 1 }).next()).toThrow(
+      /^model: expected one that loadModel\(\) gave, got one that was disposed$/,
+    );
+    expect(() => generate(Promise.resolve() as never, 'x', { maxNewTokens: 1 }).next()).toThrow(/, got Promise$/);
   });
 
   it('the digest is ours: a file without one loads to the same logits', async () => {

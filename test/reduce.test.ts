@@ -1,7 +1,7 @@
 /** Sums and digests against their mirror on every build: the same for any number of threads. */
 import { describe, expect, it } from 'vitest';
 import { REDUCE_ELEMENTS } from '../src/engine/units.js';
-import { digestOf, digestOfBytes, globalNorm } from '../src/ops/reduce.js';
+import { digestOf, digestOfBytes, digestOfContent, globalNorm } from '../src/ops/reduce.js';
 import { bytes, empty, floats } from '../src/ops/tensor.js';
 import { useBuilds } from './helpers/builds.js';
 import { floatTensor, normals, place } from './helpers/cases.js';
@@ -59,6 +59,15 @@ describe('sumRows', () => {
 describe('the digest', () => {
   const random = new Random(2);
   const noise = Uint8Array.from({ length: 200_003 }, () => random.word());
+
+  it('of bytes from outside, a piece at a time, is that of the whole', () => {
+    const long = Uint8Array.from({ length: 64 * 65_536 * 2 + 12_345 }, (_, i) => noise[i % noise.length]);
+    const expected = mirror.digestOfBytes(long);
+    onEveryBuild((engine, name) => {
+      expect(digestOfContent(engine, long), name).toBe(expected);
+      expect(digestOfContent(engine, noise), name).toBe(mirror.digestOfBytes(noise));
+    });
+  });
 
   it('of every length equals its definition', () => {
     for (const length of [1, 15, 16, 17, 31, 32, 33, 1000, 65_535, 65_536, 65_537, 131_072, 200_003]) {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { openDirectory, type Store } from '../engine/store.js';
 import { FileError } from '../interop/errors.js';
+import { digestOfContent } from '../ops/reduce.js';
 import {
   type Experiment,
   type PlannedRun,
@@ -19,7 +20,6 @@ import {
   sideBySide,
 } from '../study/index.js';
 import { METRICS_FILE, readLog } from '../train/log.js';
-import { digestOfContent } from '../train/model-files.js';
 import { buildOptions, commandLine, type EngineFlags, number, openEngine, printJson } from './options.js';
 import { renderStudy } from './report.js';
 import { stopOnSignals } from './signals.js';

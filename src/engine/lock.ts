@@ -67,7 +67,8 @@ async function free(fs: FileSystem, file: string, here: string, mine?: number): 
   }
   if (host === here && Number(pid) === mine) return;
   const holder = host && holderOf(file, Number(pid), host === here ? undefined : host);
-  if (holder) throw new Error(`${holder} at work there (${LOCK_FILE})`);
+  const hint = host === here ? '' : '; remove it if that is gone';
+  if (holder) throw new Error(`${holder} at work there (${LOCK_FILE}${hint})`);
   await fs.rm(file, { force: true });
 }
 

@@ -1,4 +1,5 @@
 /** Files by name in one place: a directory here, another kind of storage elsewhere. A file is replaced whole or not at all. */
+import { describe } from '../formats/spec.js';
 import { hasNodeModules } from './features.js';
 
 export interface Store {
@@ -20,6 +21,7 @@ const CHUNK = 1 << 20;
 
 /** A directory of this machine, to be locked before it is written to. Needs node:fs (Node, Bun, Deno). */
 export async function openDirectory(path: string): Promise<Store> {
+  if (typeof path !== 'string') throw new TypeError(`directory: expected a path, got ${describe(path)}`);
   if (path === '') throw new RangeError('directory: expected a path, got an empty text');
   if (!hasNodeModules()) throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got none`);
   const fs = await import('node:fs/promises');

@@ -56,7 +56,7 @@ export type Rounding = keyof typeof ROUNDING_IDS;
 export interface EncodeOptions {
   /** Default `'tiesToEven'`. `'stochastic'` needs a `seed`. */
   rounding?: Rounding;
-  /** Whether overflow and infinities become the largest finite value. Default: true for the 8-bit formats, false for the others. */
+  /** Whether overflow and infinities become the largest finite value. Default: true for formats of up to 8 bits, false for the others. */
   saturate?: boolean;
   /** Integer from 0 to 2^53 - 1; read only by `'stochastic'`. */
   seed?: number;

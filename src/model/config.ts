@@ -3,6 +3,8 @@
  * Every size used by the model comes from this record; `interop/config.ts` reads and writes it as a Hugging Face `config.json`.
  */
 
+import { checkObject } from '../formats/spec.js';
+
 /** In the letters of docs/architecture.md: V = vocabSize, C = hiddenSize, F = intermediateSize, H = heads, D = headDim. */
 export interface LlamaConfig {
   /** V: token ids are 0 ... V - 1. */
@@ -65,6 +67,7 @@ const OWN_NAMES: LlamaConfigNames = {
  * @throws TypeError for the wrong kind or an unknown field, RangeError for the wrong value: field, expected, got.
  */
 export function llamaConfig(input: LlamaConfigInput, otherNames: Partial<LlamaConfigNames> = {}): LlamaConfig {
+  checkObject('config', input);
   const names = { ...OWN_NAMES, ...otherNames };
   for (const key of Object.keys(input)) {
     if (!Object.hasOwn(OWN_NAMES, key)) {

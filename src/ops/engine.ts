@@ -9,12 +9,23 @@ import { type MatmulOptions, matmul, prepack } from './matmul.js';
 import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
 import { type BlockScaling, quantizeValues } from './quantize-blocks.js';
 import { firstDifference, results } from './self-check.js';
-import { bytes, bytesOf, checkShape, empty, floats, matrixShape, scalesAt, sizeOf, type Tensor } from './tensor.js';
+import {
+  bytes,
+  bytesOf,
+  checkShape,
+  empty,
+  floats,
+  freeTensor,
+  matrixShape,
+  scalesAt,
+  sizeOf,
+  type Tensor,
+} from './tensor.js';
 
 export interface CastOptions {
   readonly dtype: string;
   readonly rounding?: Rounding;
-  /** Overflow and infinity become the largest finite value. Default: true for the 8-bit formats. */
+  /** Overflow and infinity become the largest finite value. Default: true for formats of up to 8 bits. */
   readonly saturate?: boolean;
   /** For rounding 'stochastic': a non-negative safe integer. */
   readonly seed?: number;
@@ -176,8 +187,7 @@ export class Engine extends Runtime {
   free(t: Tensor): void {
     if (!isTensor(t)) throw new TypeError(`free: expected a tensor, got ${describe(t)}`);
     this.checkLive('free', t, 0);
-    this.arena.free(t.ptr);
-    if (scalesAt(t)) this.arena.free(scalesAt(t));
+    freeTensor(this, t);
   }
 
   /** Runs `f`, which must be done when it returns, and frees every tensor made inside, except one that it returns. */

@@ -3,6 +3,9 @@ import type { Runtime } from '../engine/runtime.js';
 import { DIGEST_BYTES, REDUCE_ELEMENTS } from '../engine/units.js';
 import { bytesOf, sizeOf, type Tensor } from './tensor.js';
 
+/** Bytes that are digested at a time: whole chunks. */
+const PIECE = 64 * DIGEST_BYTES;
+
 /** Square root of the sum of squares of float32 tensors, in float64, in their order. */
 export function globalNorm(rt: Runtime, tensors: readonly Tensor[]): number {
   let sum = 0;
@@ -39,12 +42,43 @@ export function digestOf(rt: Runtime, tensors: readonly Tensor[], numbers: reado
 
 /** The digest of `length` bytes at an address; over 64 KiB, the digest of the digests of its chunks. */
 export function digestOfBytes(rt: Runtime, ptr: number, length: number): string {
-  const units = Math.max(1, Math.ceil(length / DIGEST_BYTES));
   return rt.scoped(() => {
+    const chunks = digestsOfChunks(rt, ptr, length);
+    if (chunks.length > 8) return digestOfContent(rt, chunks);
+    const [low, high] = new Uint32Array(chunks.buffer);
+    return high.toString(16).padStart(8, '0') + low.toString(16).padStart(8, '0');
+  });
+}
+
+/** The same of bytes from outside wasm memory, into which they come a piece at a time: all of a long text would be a hole there for good. */
+export function digestOfContent(rt: Runtime, content: Uint8Array): string {
+  if (content.length <= PIECE) return inMemory(rt, content, (ptr) => digestOfBytes(rt, ptr, content.length));
+  const digests = new Uint8Array(8 * Math.ceil(content.length / DIGEST_BYTES));
+  for (let at = 0; at < content.length; at += PIECE) {
+    const piece = content.subarray(at, at + PIECE);
+    digests.set(
+      inMemory(rt, piece, (ptr) => digestsOfChunks(rt, ptr, piece.length)),
+      8 * (at / DIGEST_BYTES),
+    );
+  }
+  return digestOfContent(rt, digests);
+}
+
+function inMemory<T>(rt: Runtime, content: Uint8Array, use: (ptr: number) => T): T {
+  return rt.scoped(() => {
+    const ptr = rt.arena.alloc(content.length);
+    new Uint8Array(rt.arena.buffer, ptr, content.length).set(content);
+    return use(ptr);
+  });
+}
+
+/** 8 bytes for each chunk. */
+function digestsOfChunks(rt: Runtime, ptr: number, length: number): Uint8Array<ArrayBuffer> {
+  return rt.scoped(() => {
+    const units = Math.max(1, Math.ceil(length / DIGEST_BYTES));
     const out = rt.arena.alloc(8 * units);
     rt.parallel('digest', units, 64, ptr, length, out);
-    if (units > 1) return digestOfBytes(rt, out, 8 * units);
-    const [low, high] = new Uint32Array(rt.arena.buffer, out, 2);
-    return high.toString(16).padStart(8, '0') + low.toString(16).padStart(8, '0');
+    // A copy, and not of shared memory.
+    return new Uint8Array(new Uint8Array(rt.arena.buffer, out, 8 * units));
   });
 }

@@ -50,6 +50,12 @@ export function zeros(rt: Runtime, shape: readonly number[], dtype: DType): Tens
   return t;
 }
 
+/** Gives back a tensor's memory, its scales with it. */
+export function freeTensor(rt: Runtime, t: Tensor): void {
+  rt.arena.free(t.ptr);
+  if (scalesAt(t)) rt.arena.free(scalesAt(t));
+}
+
 /** Token ids (int32) in wasm memory; the address. */
 export function upload(rt: Runtime, ids: Int32Array): number {
   const ptr = rt.arena.alloc(ids.byteLength);

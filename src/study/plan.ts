@@ -1,7 +1,7 @@
 /** From an experiment to its runs: every value of every axis with every other, each with every seed. */
 import type { Runtime } from '../engine/runtime.js';
 import { type Recipe, recipeOf } from '../ops/recipe.js';
-import { digestOfContent } from '../train/model-files.js';
+import { digestOfContent } from '../ops/reduce.js';
 import {
   type Intervals,
   type TrainSettings,

@@ -14,18 +14,10 @@ import {
 } from '../interop/safetensors.js';
 import { parametersOf } from '../model/params.js';
 import type { ParameterState } from '../ops/adamw.js';
-import { digestOf } from '../ops/reduce.js';
+import { digestOf, digestOfContent } from '../ops/reduce.js';
 import { bytes, empty, type Tensor } from '../ops/tensor.js';
 import type { ScaledTensor } from './file-tensors.js';
-import {
-  checkRope,
-  digestOfContent,
-  fileDtype,
-  inFile,
-  MODEL_FILE,
-  tensorEntry,
-  wholeOrNothing,
-} from './model-files.js';
+import { checkRope, fileDtype, inFile, MODEL_FILE, tensorEntry, wholeOrNothing } from './model-files.js';
 import { GUARD_SETTINGS, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { STATE_KEYS, scaleEntries, stateDigest, stateLayout, stateOf, type TrainingState } from './state.js';
 

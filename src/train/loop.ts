@@ -5,6 +5,7 @@ import { checkOptions, describe, namesOf } from '../formats/spec.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
+import { digestOfContent } from '../ops/reduce.js';
 import { type RunIdentity, resumeState, stateFile } from './checkpoint.js';
 import { Clock } from './clock.js';
 import { DataOrder, splitTokens } from './data.js';
@@ -13,7 +14,7 @@ import { type Anomaly, AnomalyError, LOSS_WINDOW, MAX_FAILURES } from './guard.j
 import { evalLine, sampleLine, stepLine, summaryOf } from './lines.js';
 import { METRICS_FILE, rewindLog } from './log.js';
 import { trainingBytes } from './memory.js';
-import { digestOfContent, fileDtype, modelFiles, storeOf } from './model-files.js';
+import { fileDtype, modelFiles, storeOf } from './model-files.js';
 import {
   type Intervals,
   runIntervals,

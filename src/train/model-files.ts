@@ -17,9 +17,9 @@ import type { LlamaConfig } from '../model/config.js';
 import { type Parameter, parametersOf } from '../model/params.js';
 import type { Model } from '../model/transformer.js';
 import { isFloat8 } from '../ops/recipe.js';
-import { digestOfBytes } from '../ops/reduce.js';
+import { digestOfContent } from '../ops/reduce.js';
 import { ropeTable } from '../ops/rope.js';
-import { bytes, empty, floatsAt, sizeOf, type Tensor } from '../ops/tensor.js';
+import { bytes, empty, floatsAt, freeTensor, sizeOf, type Tensor } from '../ops/tensor.js';
 
 export const CONFIG_FILE = 'config.json';
 export const MODEL_FILE = 'model.safetensors';
@@ -36,6 +36,8 @@ export interface LoadedModel {
   readonly model: Model;
   readonly casts: InferenceCasts;
   readonly tokenizer: ByteTokenizer;
+  /** Gives the memory of its tensors back to the engine; it cannot be used after that. */
+  dispose(): void;
 }
 
 /** safetensors' names. Its F8_E4M3 is e4m3fn; the E4M3 with infinities has the same codes for all finite numbers, which are what is saved. */
@@ -117,15 +119,6 @@ function digestOfModel(rt: Runtime, config: LlamaConfig, tensors: readonly Named
   return digestOfContent(rt, concatenated([text, ...tensors.map(({ data }) => data)]));
 }
 
-/** Digest of bytes from outside wasm memory. */
-export function digestOfContent(rt: Runtime, content: Uint8Array): string {
-  return rt.scoped(() => {
-    const ptr = rt.arena.alloc(content.length);
-    new Uint8Array(rt.arena.buffer, ptr, content.length).set(content);
-    return digestOfBytes(rt, ptr, content.length);
-  });
-}
-
 /** A place for files: a directory by its path, or a Store as it is. */
 export async function storeOf(name: string, source: string | Store): Promise<Store> {
   if (typeof source === 'string') return openDirectory(source);
@@ -196,7 +189,13 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
     const linear = weights.get('layers.0.qkv')!.forward.dtype;
     const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);
     const model = { rt, config, weights, storage, rope } as const;
-    return { model, casts: new InferenceCasts(rt, isFloat8(linear) ? linear : storage), tokenizer };
+    const casts = new InferenceCasts(rt, isFloat8(linear) ? linear : storage);
+    const tensors = [...Array.from(weights.values(), ({ forward }) => forward), rope.cosines, rope.sines];
+    const dispose = () => {
+      for (const t of tensors.splice(0)) freeTensor(rt, t);
+      weights.clear();
+    };
+    return { model, casts, tokenizer, dispose };
   });
 }
 

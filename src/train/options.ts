@@ -1,4 +1,5 @@
 /** Everything that determines a run, checked and complete. Two runs with equal settings, data and seed have equal bits. */
+import { checkObject } from '../formats/spec.js';
 import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/config.js';
 import { parametersOf } from '../model/params.js';
 import { frozen, MX_BLOCK, type Recipe, recipeOf } from '../ops/recipe.js';
@@ -86,6 +87,8 @@ export const runIntervals = (input: Partial<Intervals>, names: SettingNames = {}
   numbersOf(INTERVALS, input, names);
 
 export function trainSettings(input: TrainSettingsInput, names: SettingNames = {}): TrainSettings {
+  checkObject('settings', input);
+  checkObject('config', input.config);
   const numbers = numbersOf(SETTINGS, input, names);
   const config = llamaConfig({ maxPositions: numbers.blockSize, ...input.config }, names);
   if (numbers.blockSize > config.maxPositions) {

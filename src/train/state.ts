@@ -19,7 +19,7 @@ import { isFloat8, type Recipe } from '../ops/recipe.js';
 import { digestOf } from '../ops/reduce.js';
 import { type RopeTable, ropeTable } from '../ops/rope.js';
 import { fullRangeScale } from '../ops/scale.js';
-import { bytesOf, empty, floats, sizeOf, type Tensor, zeros } from '../ops/tensor.js';
+import { bytesOf, empty, floats, freeTensor, sizeOf, type Tensor, zeros } from '../ops/tensor.js';
 import { align } from './alignment.js';
 import type { TrainSettings } from './options.js';
 
@@ -214,7 +214,7 @@ const tensorsOf = ({ parameters }: TrainingState, name: string): Tensor[] => {
 const storedTensors = (state: TrainingState): Tensor[] => state.table.flatMap(({ name }) => tensorsOf(state, name));
 
 export function freeState(rt: Runtime, state: TrainingState): void {
-  for (const { ptr } of [...storedTensors(state), state.rope.cosines, state.rope.sines]) rt.arena.free(ptr);
+  for (const t of [...storedTensors(state), state.rope.cosines, state.rope.sines]) freeTensor(rt, t);
 }
 
 /** Delayed scales in the order of their names: what the digest and the checkpoint hold of them. */

@@ -1,5 +1,6 @@
 /** One optimizer step: weights to operands, forward and backward over the batches, clip, update, new scales. */
 import type { Runtime } from '../engine/runtime.js';
+import { describe } from '../formats/spec.js';
 import { type Casts, type RoleHealth, TrainingCasts } from '../model/casts.js';
 import { OPTIMIZER_STREAM } from '../model/init.js';
 import { Monitor } from '../model/monitor.js';
@@ -175,7 +176,22 @@ const EVAL_BATCH = 8;
  */
 const CONTEXT_SHARE = 1 / 4;
 
-/** Mean loss in nats over the tokens of as many windows as there are, or `limit`; and how many tokens that is. */
+function checkMeasured({ config: { maxPositions } }: Model, tokens: Uint8Array, blockSize: number): void {
+  if (!(tokens instanceof Uint8Array)) throw new TypeError(`tokens: expected a Uint8Array, got ${describe(tokens)}`);
+  if (!(Number.isInteger(blockSize) && blockSize >= 1 && blockSize <= maxPositions)) {
+    throw new RangeError(`blockSize: expected an integer from 1 to ${maxPositions}, got ${describe(blockSize)}`);
+  }
+  if (tokens.length <= blockSize) {
+    throw new RangeError(`tokens: expected more than ${blockSize}, a block, got ${tokens.length}`);
+  }
+}
+
+/**
+ * Mean loss in nats over the tokens of as many windows as there are, or `limit`; and how many tokens that is: those behind the last whole
+ * window, less than three quarters of a block, are left out.
+ *
+ * @throws TypeError or RangeError for tokens that are no Uint8Array or no more than a block, or a block the model has no positions for.
+ */
 export function meanLoss(
   model: Model,
   casts: Casts,
@@ -184,6 +200,7 @@ export function meanLoss(
   limit = Number.POSITIVE_INFINITY,
 ): { loss: number; tokens: number } {
   const { rt } = model;
+  checkMeasured(model, tokens, blockSize);
   const context = Math.floor(blockSize * CONTEXT_SHARE);
   const stride = blockSize - context;
   const windows = Math.min(limit, 1 + Math.floor((tokens.length - 1 - blockSize) / stride));

@@ -1,17 +1,12 @@
 /** Damaged checkpoints and model directories: what is loaded is what the files say, and where they carry a digest, the original. */
 import type { Engine } from '../../src/index.js';
 import { parametersOf } from '../../src/model/params.js';
+import { digestOfContent } from '../../src/ops/reduce.js';
 import { bytes, type Tensor } from '../../src/ops/tensor.js';
 import { type RunIdentity, resumeState, STATE_FILE, savedSettings } from '../../src/train/checkpoint.js';
 import { loadModel } from '../../src/train/generate.js';
 import type { TrainOptions } from '../../src/train/loop.js';
-import {
-  CONFIG_FILE,
-  digestOfContent,
-  type LoadedModel,
-  MODEL_FILE,
-  TOKENIZER_FILE,
-} from '../../src/train/model-files.js';
+import { CONFIG_FILE, type LoadedModel, MODEL_FILE, TOKENIZER_FILE } from '../../src/train/model-files.js';
 import { trainSettings } from '../../src/train/options.js';
 import type { TrainingState } from '../../src/train/state.js';
 import { expectConfig, expectEqual, mutantFile, mutantJson, type Source, sourceOf } from './fuzz.js';

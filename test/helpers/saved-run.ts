@@ -1,8 +1,8 @@
 /** A run that was saved, for the tests of its state file. */
 import { beforeAll } from 'vitest';
 import type { Engine } from '../../src/index.js';
+import { digestOfContent } from '../../src/ops/reduce.js';
 import { type RunIdentity, STATE_FILE } from '../../src/train/checkpoint.js';
-import { digestOfContent } from '../../src/train/model-files.js';
 import { trainSettings } from '../../src/train/options.js';
 import { events, type MemoryStore, MINUTE, memoryStore, QUICK, SMOOTH_CHANNEL, stepsOf, text } from './training.js';
 
