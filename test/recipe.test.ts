@@ -36,7 +36,7 @@ describe('the named recipes', () => {
       firstMoment: 'float8_e4m3fn',
       secondMoment: 'float8_e5m2',
       momentScaling: 'tensor',
-      momentRounding: 'stochastic',
+      momentRounding: 'tiesToEven',
       masterRounding: 'stochastic',
     });
     expect(RECIPES['fp8-plain']).toEqual({ ...RECIPES.fp8, name: 'fp8-plain', swiglu: 'plain' });

@@ -99,7 +99,7 @@ const fp8: Recipe = {
   firstMoment: 'float8_e4m3fn',
   secondMoment: 'float8_e5m2',
   momentScaling: 'tensor',
-  momentRounding: 'stochastic',
+  momentRounding: 'tiesToEven',
   masterRounding: 'stochastic',
 };
 
