@@ -59,33 +59,12 @@ function callEach({ gemm, gemmScratch }: Kernels, arena: Arena): void {
   for (const exact of [0, 1]) {
     const rows = exact ? m : m - 1;
     const scratch = zeros(gemmScratch(rows, n, exact));
+    // biome-ignore format: one line per group of the kernel's signature
     gemm(
-      0,
-      1,
-      scratch,
-      rows,
-      n,
-      k,
-      float32,
-      a,
-      k,
-      0,
-      panels,
-      exact,
-      rows,
-      n,
-      out,
-      float32,
-      n,
-      1,
-      0,
-      0,
-      0,
-      1,
-      0,
-      0,
-      0,
-      0,
+      0, 1, scratch, rows, n, k,
+      float32, a, k, 0, panels, exact, rows, n,
+      out, float32, n, 1, 0, 0, 0, 1, 0,
+      0, 0, 0,
     );
   }
   arena.release(mark);

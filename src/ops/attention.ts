@@ -42,26 +42,12 @@ export function attentionForward(
   const keys = past ? past.tensor.ptr : qkv.ptr + heads * headDim * bytes;
   const stride = past ? 2 * kvHeads * headDim : width;
   const values = keys + kvHeads * headDim * bytes;
+  // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
-    'attentionForward',
-    batch * kvHeads,
-    rt.kernels.attentionScratch(headDim, offset + time),
-    idOf(qkv.dtype),
-    qkv.ptr,
-    width,
-    keys,
-    values,
-    stride,
-    (past?.positions ?? time) * stride,
-    heads,
-    kvHeads,
-    headDim,
-    time,
-    offset,
-    scaleOf(headDim),
-    out.ptr,
-    heads * headDim,
-    lse.ptr,
+    'attentionForward', batch * kvHeads, rt.kernels.attentionScratch(headDim, offset + time),
+    idOf(qkv.dtype), qkv.ptr, width, keys, values, stride, (past?.positions ?? time) * stride,
+    heads, kvHeads, headDim, time, offset, scaleOf(headDim),
+    out.ptr, heads * headDim, lse.ptr,
   );
   return { out, lse };
 }
@@ -80,27 +66,13 @@ export function attentionBackward(
   const dQkv = empty(rt, qkv.shape, qkv.dtype);
   const keysAt = heads * headDim * bytes;
   const valuesAt = keysAt + kvHeads * headDim * bytes;
+  // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
-    'attentionBackward',
-    batch * kvHeads,
-    rt.kernels.attentionScratch(headDim, time),
-    idOf(qkv.dtype),
-    qkv.ptr,
-    qkv.ptr + keysAt,
-    qkv.ptr + valuesAt,
-    (heads + 2 * kvHeads) * headDim,
-    heads,
-    kvHeads,
-    headDim,
-    time,
-    scaleOf(headDim),
-    out.ptr,
-    dOut.ptr,
-    heads * headDim,
-    lse.ptr,
-    dQkv.ptr,
-    dQkv.ptr + keysAt,
-    dQkv.ptr + valuesAt,
+    'attentionBackward', batch * kvHeads, rt.kernels.attentionScratch(headDim, time),
+    idOf(qkv.dtype), qkv.ptr, qkv.ptr + keysAt, qkv.ptr + valuesAt, (heads + 2 * kvHeads) * headDim,
+    heads, kvHeads, headDim, time, scaleOf(headDim),
+    out.ptr, dOut.ptr, heads * headDim, lse.ptr,
+    dQkv.ptr, dQkv.ptr + keysAt, dQkv.ptr + valuesAt,
   );
   return dQkv;
 }

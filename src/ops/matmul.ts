@@ -152,28 +152,11 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
     if (!blocked && transposeB && inRegisters(b.dtype, m, exact) && (m === 1 || !transposeA)) {
       const units = Math.ceil(n / VECTOR_COLUMNS);
       const amax = rt.arena.alloc(units * 4);
+      // biome-ignore format: one line per group of the kernel's signature
       rt.parallel(
-        'gemv',
-        units,
-        rt.kernels.gemvScratch(m, k, VECTOR_COLUMNS),
-        m,
-        n,
-        k,
-        idOf(a.dtype),
-        a.ptr,
-        idOf(b.dtype),
-        b.ptr,
-        b.prepacked ? 1 : 0,
-        exact,
-        VECTOR_COLUMNS,
-        out.ptr,
-        idOf(out.dtype),
-        alpha,
-        rowScale,
-        columnScale,
-        addendAt,
-        outScale,
-        amax,
+        'gemv', units, rt.kernels.gemvScratch(m, k, VECTOR_COLUMNS), m, n, k,
+        idOf(a.dtype), a.ptr, idOf(b.dtype), b.ptr, b.prepacked ? 1 : 0, exact, VECTOR_COLUMNS,
+        out.ptr, idOf(out.dtype), alpha, rowScale, columnScale, addendAt, outScale, amax,
       );
       gather(amax, units);
       return;
@@ -184,51 +167,22 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
       const columns = Math.min(range, n - first);
       const from =
         b.ptr + (b.prepacked ? rt.kernels.prepackedBytes(first, k) : first * (transposeB ? bColumns : 1) * bBytes);
+      // biome-ignore format: one line per group of the kernel's signature
       rt.parallel(
-        'packB',
-        Math.ceil(columns / TILE_COLUMNS),
-        0,
-        idOf(b.dtype),
-        from,
-        bColumns,
-        b.prepacked || !transposeB ? 1 : 0,
-        b.prepacked ? 1 : 0,
-        columns,
-        k,
-        panels,
-        first,
-        scaleB.scaled.blocks,
-        ...scaleB.scaled.block,
+        'packB', Math.ceil(columns / TILE_COLUMNS), 0,
+        idOf(b.dtype), from, bColumns, b.prepacked || !transposeB ? 1 : 0, b.prepacked ? 1 : 0,
+        columns, k, panels, first, scaleB.scaled.blocks, ...scaleB.scaled.block,
       );
       const { rowBlock, columnBlock } = blocksFor(m, columns, rt.kernels.tileRows(exact), rt.info.threads);
       const units = Math.ceil(m / rowBlock) * Math.ceil(columns / columnBlock);
       const amax = rt.arena.alloc(units * 4);
+      // biome-ignore format: one line per group of the kernel's signature
       rt.parallel(
-        'gemm',
-        units,
-        rt.kernels.gemmScratch(rowBlock, columnBlock, exact),
-        m,
-        columns,
-        k,
-        idOf(a.dtype),
-        a.ptr,
-        aColumns,
-        transposeA ? 1 : 0,
-        panels,
-        exact,
-        rowBlock,
-        columnBlock,
-        out.ptr + first * outBytes,
-        idOf(out.dtype),
-        n,
-        alpha,
-        rowScale,
-        columnScale && columnScale + 4 * first,
-        addendAt && addendAt + first * outBytes,
-        outScale,
-        amax,
-        scaleA.scaled.blocks,
-        ...scaleA.scaled.block,
+        'gemm', units, rt.kernels.gemmScratch(rowBlock, columnBlock, exact), m, columns, k,
+        idOf(a.dtype), a.ptr, aColumns, transposeA ? 1 : 0, panels, exact, rowBlock, columnBlock,
+        out.ptr + first * outBytes, idOf(out.dtype), n, alpha, rowScale, columnScale && columnScale + 4 * first,
+        addendAt && addendAt + first * outBytes, outScale, amax,
+        scaleA.scaled.blocks, ...scaleA.scaled.block,
       );
       gather(amax, units);
     }

@@ -34,16 +34,10 @@ export function monitorCast(rt: Runtime, src: Tensor, codes: Tensor, factors: Fa
   return rt.scoped(() => {
     const out = rt.arena.alloc(units * size);
     const scaled = typeof codes.scaleInv === 'number';
+    // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'monitorCast',
-      units,
-      rt.kernels.monitorScratch(columns),
-      ...args,
-      codes.ptr,
-      idOf(codes.dtype),
-      scaled ? tensorScale(codes) : 1,
-      scaled ? 0 : dequantize(rt, codes).ptr,
-      out,
+      'monitorCast', units, rt.kernels.monitorScratch(columns), ...args,
+      codes.ptr, idOf(codes.dtype), scaled ? tensorScale(codes) : 1, scaled ? 0 : dequantize(rt, codes).ptr, out,
     );
     const words = new Uint32Array(rt.arena.buffer, out, (units * size) / 4);
     const reals = new Float64Array(rt.arena.buffer, out, (units * size) / 8);

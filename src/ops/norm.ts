@@ -28,20 +28,10 @@ export function normBackward(
   rt.scoped(() => {
     const units = Math.ceil(rows / NORM_ROWS);
     const partial = rt.arena.alloc(units * channels * 4);
+    // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'normBackward',
-      units,
-      12 * channels + 64,
-      idOf(x.dtype),
-      dy.ptr,
-      x.ptr,
-      gain.ptr,
-      rstd.ptr,
-      dres.ptr,
-      dx.ptr,
-      partial,
-      rows,
-      channels,
+      'normBackward', units, 12 * channels + 64, idOf(x.dtype),
+      dy.ptr, x.ptr, gain.ptr, rstd.ptr, dres.ptr, dx.ptr, partial, rows, channels,
     );
     rt.parallel('sumRows', Math.ceil(channels / REDUCE_ELEMENTS), 0, partial, units, channels, dGain.ptr);
   });

@@ -55,27 +55,12 @@ export function quantizeBlocks(rt: Runtime, src: Tensor, options: QuantizeBlocks
   const scales = rt.arena.alloc(4 * Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns));
   const health = rt.scoped(() => {
     const stats = measured ? rt.arena.alloc(units * STATS_BYTES) : 0;
+    // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'quantizeBlocks',
-      units,
-      rt.kernels.quantizeBlocksScratch(strip),
-      src.ptr,
-      idOf(src.dtype),
-      scaleInv,
-      rowFactor,
-      columnFactor,
-      rows,
-      columns,
-      strip,
-      codes.ptr,
-      idOf(dtype),
-      roundingId(rounding),
-      mode === 'floor' ? 1 : 0,
-      blockRows,
-      blockColumns,
-      scales,
-      stats,
-      ...position,
+      'quantizeBlocks', units, rt.kernels.quantizeBlocksScratch(strip),
+      src.ptr, idOf(src.dtype), scaleInv, rowFactor, columnFactor, rows, columns, strip,
+      codes.ptr, idOf(dtype), roundingId(rounding), mode === 'floor' ? 1 : 0, blockRows, blockColumns, scales,
+      stats, ...position,
     );
     return measured ? readHealth(rt, stats, units, rows * columns) : UNKNOWN;
   });

@@ -120,23 +120,12 @@ export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Qu
   const copy: Tensor | undefined = second && { ...empty(rt, src.shape, second.dtype), scaleInv: 1 / second.scale };
   const health = rt.scoped(() => {
     const stats = measured ? rt.arena.alloc(units * STATS_BYTES) : 0;
+    // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'quantize',
-      units,
-      rt.kernels.quantizeScratch(columns),
-      ...args,
-      codes.ptr,
-      spec.id,
-      scale,
-      mode,
-      (options.saturate ?? spec.saturates) ? 1 : 0,
-      copy?.ptr ?? 0,
-      copy ? idOf(copy.dtype) : 0,
-      second?.scale ?? 1,
-      rowInv,
-      spec.max,
-      stats,
-      ...position,
+      'quantize', units, rt.kernels.quantizeScratch(columns), ...args,
+      codes.ptr, spec.id, scale, mode, (options.saturate ?? spec.saturates) ? 1 : 0,
+      copy?.ptr ?? 0, copy ? idOf(copy.dtype) : 0, second?.scale ?? 1,
+      rowInv, spec.max, stats, ...position,
     );
     return measured ? readHealth(rt, stats, units, total) : UNKNOWN;
   });
@@ -163,17 +152,10 @@ export function dequantize(rt: Runtime, src: Tensor): Tensor {
   if (typeof scaleInv !== 'number' && 'blocks' in scaleInv) return dequantizeBlocks(rt, src, scaleInv);
   const { columns, total, units } = rowsOf(src, typeof scaleInv !== 'number');
   const out = empty(rt, src.shape, 'float32');
+  // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
-    'dequantize',
-    units,
-    0,
-    src.ptr,
-    idOf(src.dtype),
-    columns,
-    total,
-    typeof scaleInv === 'number' ? scaleInv : 1,
-    typeof scaleInv === 'number' ? 0 : scaleInv.rows,
-    out.ptr,
+    'dequantize', units, 0, src.ptr, idOf(src.dtype), columns, total,
+    typeof scaleInv === 'number' ? scaleInv : 1, typeof scaleInv === 'number' ? 0 : scaleInv.rows, out.ptr,
   );
   return out;
 }

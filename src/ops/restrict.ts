@@ -31,17 +31,10 @@ export function restrict(rt: Runtime, src: Tensor, options: RestrictOptions): Te
   const { columns, units, args } = sourceOf(src, options);
   const out = options.out ?? empty(rt, src.shape, dtype);
   real[0] = clip;
+  // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
-    'restrict',
-    units,
-    rowScratch(columns),
-    ...args,
-    out.ptr,
-    idOf(dtype),
-    bits[0],
-    format?.expBits ?? 0,
-    format?.manBits ?? 0,
-    rounding === 'tiesToEven' ? 1 : 0,
+    'restrict', units, rowScratch(columns), ...args, out.ptr, idOf(dtype),
+    bits[0], format?.expBits ?? 0, format?.manBits ?? 0, rounding === 'tiesToEven' ? 1 : 0,
   );
   return out;
 }
@@ -53,17 +46,10 @@ export function outlierBound(rt: Runtime, src: Tensor, share: number, rowFactor 
   const { columns, total, units } = rowsOf(src, rowFactor !== 0);
   return rt.scoped(() => {
     const out = rt.arena.alloc(units * MAGNITUDE_BINS * 4);
+    // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'magnitudes',
-      units,
-      rowScratch(columns),
-      src.ptr,
-      idOf(src.dtype),
-      tensorScale(src),
-      rowFactor,
-      columns,
-      total,
-      out,
+      'magnitudes', units, rowScratch(columns),
+      src.ptr, idOf(src.dtype), tensorScale(src), rowFactor, columns, total, out,
     );
     const counts = new Uint32Array(rt.arena.buffer, out, units * MAGNITUDE_BINS);
     let above = 0;

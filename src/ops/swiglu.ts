@@ -46,24 +46,12 @@ export function swigluForward(rt: Runtime, gateUp: Tensor, options: SwigluOption
   return rt.scoped(() => {
     const stats = rt.arena.alloc(units * 16);
     const peaks = channelAmax ? rt.arena.alloc(units * width * 4) : 0;
+    // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'swigluForward',
-      units,
-      8 * width + 64,
-      idOf(gateUp.dtype),
-      gateUp.ptr,
-      rows,
-      width,
-      rowScale?.ptr ?? 0,
-      channelInv?.ptr ?? 0,
-      peaks,
-      y.ptr,
-      idOf(first.dtype),
-      first.scale,
-      copy?.ptr ?? 0,
-      copy ? idOf(copy.dtype) : 0,
-      second?.scale ?? 1,
-      stats,
+      'swigluForward', units, 8 * width + 64,
+      idOf(gateUp.dtype), gateUp.ptr, rows, width, rowScale?.ptr ?? 0, channelInv?.ptr ?? 0, peaks,
+      y.ptr, idOf(first.dtype), first.scale,
+      copy?.ptr ?? 0, copy ? idOf(copy.dtype) : 0, second?.scale ?? 1, stats,
     );
     return {
       y,
