@@ -4,7 +4,7 @@ import type { Runtime } from '../engine/runtime.js';
 import { ADAMW_ELEMENTS } from '../engine/units.js';
 import { type DType, formatSpec, STOCHASTIC, TIES_TO_EVEN } from '../formats/index.js';
 import type { RandomPosition } from './quantize.js';
-import { floatOfBits, fullRangeScale, powerOfTwoScale } from './scale.js';
+import { fullRangeScale, largestAmax, powerOfTwoScale } from './scale.js';
 import { idOf, sizeOf, type Tensor } from './tensor.js';
 
 /** One parameter's stored state. Replaced, not mutated: an update gives new scales over the same memory. */
@@ -103,11 +103,7 @@ export function adamw(
       const out = rt.arena.alloc(units * 16);
       rt.parallel('adamwAmax', units, SCRATCH, ...common, out);
       const words = new Uint32Array(rt.arena.buffer, out, units * 4);
-      return tensors.map((_, i) => {
-        let largest = 0;
-        for (let j = i; j < words.length; j += 4) if (words[j] > largest) largest = words[j];
-        return floatOfBits(largest);
-      });
+      return tensors.map((_, i) => largestAmax(words, i, 4));
     });
     tensors.forEach((t, i) => {
       if (!wholes[i]) return;

@@ -3,7 +3,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import { TILE_COLUMNS } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
-import { floatOfBits } from './scale.js';
+import { largestAmax } from './scale.js';
 import { type BlockScales, idOf, matrixShape, type Tensor } from './tensor.js';
 
 export interface MatmulOptions {
@@ -107,9 +107,8 @@ export function prepack(rt: Runtime, w: Tensor): Tensor {
   return { dtype, shape, ptr, block: rt.arena.blockAt(ptr), scaleInv, prepacked: true };
 }
 
-/** Multiplies and returns the largest |value| of C before its own scale. Every element is summed over k in ascending order. */
-export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions): number {
-  const { transposeA = false, transposeB = false, out, addend } = options;
+/** Operands of formats the kernels multiply, prepacked ones where they may be, and none in the memory of `out`. */
+function checkOperands(a: Tensor, b: Tensor, out: Tensor, transposeB: boolean): void {
   for (const [name, { dtype }] of Object.entries({ A: a, B: b, out })) {
     if (!OPERANDS.has(dtype)) {
       throw new RangeError(`matmul: expected ${name} of dtype ${[...OPERANDS].join(', ')}, got ${dtype}`);
@@ -121,6 +120,12 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
   if (out.ptr === a.ptr || out.ptr === b.ptr) {
     throw new RangeError('matmul: expected out with memory of its own, got that of an operand');
   }
+}
+
+/** A product that may be computed: its sizes, and its factors as the kernels take them. */
+function checkedProduct(a: Tensor, b: Tensor, options: MatmulOptions) {
+  const { transposeA = false, transposeB = false, out, addend } = options;
+  checkOperands(a, b, out, transposeB);
   const [aRows, aColumns] = matrixShape(a);
   const [bRows, bColumns] = matrixShape(b);
   const [m, k] = transposeA ? [aColumns, aRows] : [aRows, aColumns];
@@ -134,60 +139,86 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
   if (typeof out.scaleInv !== 'number') throw new RangeError('matmul: expected out with one scale, got several');
   const scaleA = scalesOf('A', a, !transposeA);
   const scaleB = scalesOf('B', b, transposeB);
-  const rowScale = oneVector('row', scaleA.vector, options.rowFactor ?? 0);
-  const columnScale = oneVector('column', scaleB.vector, options.columnFactor ?? 0);
-  const alpha = Math.fround(scaleA.factor * scaleB.factor);
-  const exact = a.dtype !== 'float32' && b.dtype !== 'float32' ? 1 : 0;
+  return {
+    a,
+    b,
+    out,
+    transposeA,
+    transposeB,
+    m,
+    n,
+    k,
+    aColumns,
+    bColumns,
+    exact: a.dtype !== 'float32' && b.dtype !== 'float32' ? 1 : 0,
+    alpha: Math.fround(scaleA.factor * scaleB.factor),
+    rowScale: oneVector('row', scaleA.vector, options.rowFactor ?? 0),
+    columnScale: oneVector('column', scaleB.vector, options.columnFactor ?? 0),
+    aBlocks: scaleA.scaled,
+    bBlocks: scaleB.scaled,
+    addendAt: addend?.ptr ?? 0,
+    outScale: 1 / out.scaleInv,
+  };
+}
+
+type Product = ReturnType<typeof checkedProduct>;
+
+/** Multiplies and returns the largest |value| of C before its own scale. Every element is summed over k in ascending order. */
+export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions): number {
+  const product = checkedProduct(a, b, options);
+  return rt.scoped(() => (isOfFewRows(product) ? multiplyFewRows(rt, product) : multiplyPanels(rt, product)));
+}
+
+/** Whether B's weights are decoded in registers. One row of a transposed A lies as one row of A. */
+const isOfFewRows = ({ b, transposeA, transposeB, m, exact, aBlocks, bBlocks }: Product): boolean =>
+  transposeB && !aBlocks.blocks && !bBlocks.blocks && inRegisters(b.dtype, m, exact) && (m === 1 || !transposeA);
+
+function multiplyFewRows(rt: Runtime, product: Product): number {
+  const { a, b, out, m, n, k, exact, alpha, rowScale, columnScale, addendAt, outScale } = product;
+  const units = Math.ceil(n / VECTOR_COLUMNS);
+  const amax = rt.arena.alloc(units * 4);
+  // biome-ignore format: one line per group of the kernel's signature
+  rt.parallel(
+    'gemv', units, rt.kernels.gemvScratch(m, k, VECTOR_COLUMNS), m, n, k,
+    idOf(a.dtype), a.ptr, idOf(b.dtype), b.ptr, b.prepacked ? 1 : 0, exact, VECTOR_COLUMNS,
+    out.ptr, idOf(out.dtype), alpha, rowScale, columnScale, addendAt, outScale, amax,
+  );
+  return largestAmax(new Uint32Array(rt.arena.buffer, amax, units));
+}
+
+/** B as panels of float32, a range of columns at a time, then blocks of C. */
+function multiplyPanels(rt: Runtime, product: Product): number {
+  const { a, b, out, transposeA, transposeB, m, n, k, aColumns, bColumns, exact, aBlocks, bBlocks } = product;
+  const { alpha, rowScale, columnScale, addendAt, outScale } = product;
   const outBytes = formatSpec(out.dtype).bytes;
   const bBytes = formatSpec(b.dtype).bytes;
-  const addendAt = addend?.ptr ?? 0;
-  const outScale = 1 / out.scaleInv;
+  const range = Math.max(TILE_COLUMNS, Math.floor(MAX_PANEL_BYTES / (32 * k)) * TILE_COLUMNS);
+  const panels = rt.arena.alloc(roundUp(Math.min(n, range), TILE_COLUMNS) * k * 4);
   let largest = 0;
-  const gather = (amax: number, units: number) => {
-    for (const bits of new Uint32Array(rt.arena.buffer, amax, units)) if (bits > largest) largest = bits;
-  };
-  rt.scoped(() => {
-    // One row of a transposed A lies as one row of A.
-    const blocked = scaleA.scaled.blocks !== 0 || scaleB.scaled.blocks !== 0;
-    if (!blocked && transposeB && inRegisters(b.dtype, m, exact) && (m === 1 || !transposeA)) {
-      const units = Math.ceil(n / VECTOR_COLUMNS);
-      const amax = rt.arena.alloc(units * 4);
-      // biome-ignore format: one line per group of the kernel's signature
-      rt.parallel(
-        'gemv', units, rt.kernels.gemvScratch(m, k, VECTOR_COLUMNS), m, n, k,
-        idOf(a.dtype), a.ptr, idOf(b.dtype), b.ptr, b.prepacked ? 1 : 0, exact, VECTOR_COLUMNS,
-        out.ptr, idOf(out.dtype), alpha, rowScale, columnScale, addendAt, outScale, amax,
-      );
-      gather(amax, units);
-      return;
-    }
-    const range = Math.max(TILE_COLUMNS, Math.floor(MAX_PANEL_BYTES / (32 * k)) * TILE_COLUMNS);
-    const panels = rt.arena.alloc(roundUp(Math.min(n, range), TILE_COLUMNS) * k * 4);
-    for (let first = 0; first < n; first += range) {
-      const columns = Math.min(range, n - first);
-      const from =
-        b.ptr + (b.prepacked ? rt.kernels.prepackedBytes(first, k) : first * (transposeB ? bColumns : 1) * bBytes);
-      // biome-ignore format: one line per group of the kernel's signature
-      rt.parallel(
-        'packB', Math.ceil(columns / TILE_COLUMNS), 0,
-        idOf(b.dtype), from, bColumns, b.prepacked || !transposeB ? 1 : 0, b.prepacked ? 1 : 0,
-        columns, k, panels, first, scaleB.scaled.blocks, ...scaleB.scaled.block,
-      );
-      const { rowBlock, columnBlock } = blocksFor(m, columns, rt.kernels.tileRows(exact), rt.info.threads);
-      const units = Math.ceil(m / rowBlock) * Math.ceil(columns / columnBlock);
-      const amax = rt.arena.alloc(units * 4);
-      // biome-ignore format: one line per group of the kernel's signature
-      rt.parallel(
-        'gemm', units, rt.kernels.gemmScratch(rowBlock, columnBlock, exact), m, columns, k,
-        idOf(a.dtype), a.ptr, aColumns, transposeA ? 1 : 0, panels, exact, rowBlock, columnBlock,
-        out.ptr + first * outBytes, idOf(out.dtype), n, alpha, rowScale, columnScale && columnScale + 4 * first,
-        addendAt && addendAt + first * outBytes, outScale, amax,
-        scaleA.scaled.blocks, ...scaleA.scaled.block,
-      );
-      gather(amax, units);
-    }
-  });
-  return floatOfBits(largest);
+  for (let first = 0; first < n; first += range) {
+    const columns = Math.min(range, n - first);
+    const from =
+      b.ptr + (b.prepacked ? rt.kernels.prepackedBytes(first, k) : first * (transposeB ? bColumns : 1) * bBytes);
+    // biome-ignore format: one line per group of the kernel's signature
+    rt.parallel(
+      'packB', Math.ceil(columns / TILE_COLUMNS), 0,
+      idOf(b.dtype), from, bColumns, b.prepacked || !transposeB ? 1 : 0, b.prepacked ? 1 : 0,
+      columns, k, panels, first, bBlocks.blocks, ...bBlocks.block,
+    );
+    const { rowBlock, columnBlock } = blocksFor(m, columns, rt.kernels.tileRows(exact), rt.info.threads);
+    const units = Math.ceil(m / rowBlock) * Math.ceil(columns / columnBlock);
+    const amax = rt.arena.alloc(units * 4);
+    // biome-ignore format: one line per group of the kernel's signature
+    rt.parallel(
+      'gemm', units, rt.kernels.gemmScratch(rowBlock, columnBlock, exact), m, columns, k,
+      idOf(a.dtype), a.ptr, aColumns, transposeA ? 1 : 0, panels, exact, rowBlock, columnBlock,
+      out.ptr + first * outBytes, idOf(out.dtype), n, alpha, rowScale, columnScale && columnScale + 4 * first,
+      addendAt && addendAt + first * outBytes, outScale, amax,
+      aBlocks.blocks, ...aBlocks.block,
+    );
+    largest = Math.max(largest, largestAmax(new Uint32Array(rt.arena.buffer, amax, units)));
+  }
+  return largest;
 }
 
 /** Blocks of C: large ones for reuse, smaller ones where there would be too few for the threads. Any choice gives the same bits. */

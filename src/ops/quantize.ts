@@ -4,7 +4,7 @@ import type { Runtime } from '../engine/runtime.js';
 import { QUANTIZE_ROWS } from '../engine/units.js';
 import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
 import { dequantizeBlocks } from './blocks.js';
-import { floatOfBits, powerOfTwoScale } from './scale.js';
+import { floatOfBits, largestAmax, powerOfTwoScale } from './scale.js';
 import { empty, floatsAt, idOf, sizeOf, type Tensor } from './tensor.js';
 
 /** Where random words come from: a position in the counter space of Philox, so that nothing but numbers is ever saved. */
@@ -97,7 +97,7 @@ export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0, columnFactor = 0
   return rt.scoped(() => {
     const out = rt.arena.alloc(units * 4);
     rt.parallel('amax', units, rowScratch(columns), ...args, out);
-    return floatOfBits(new Uint32Array(rt.arena.buffer, out, units).reduce((a, b) => Math.max(a, b), 0));
+    return largestAmax(new Uint32Array(rt.arena.buffer, out, units));
   });
 }
 

@@ -11,6 +11,13 @@ export function floatOfBits(bits: number): number {
   return real[0];
 }
 
+/** The largest of the amaxes that a kernel's units left, `stride` words apart from word `first` on. */
+export function largestAmax(words: Uint32Array, first = 0, stride = 1): number {
+  let largest = 0;
+  for (let i = first; i < words.length; i += stride) if (words[i] > largest) largest = words[i];
+  return floatOfBits(largest);
+}
+
 /**
  * 2^floor(log2(max / amax)): the power of two of the recipe ("Scaling FP8 training", authors' code), by truncating the float32 quotient
  * to its exponent. 1 where amax is 0, infinite or NaN, or the quotient leaves the normal range.
