@@ -7,22 +7,26 @@
 
 import * as C from './constants.js';
 
-/** A number format, by its torch name (ml_dtypes' where torch has none). The order of this union is the order of the ids. */
-export type DType =
-  | 'float32'
-  | 'bfloat16'
-  | 'float16'
-  | 'float8_e4m3fn'
-  | 'float8_e5m2'
-  | 'float8_e4m3'
-  | 'float8_e4m3fnuz'
-  | 'float8_e5m2fnuz'
-  | 'float8_e3m4'
-  | 'float8_e4m3b11fnuz'
-  | 'float8_e8m0fnu'
-  | 'float6_e2m3fn'
-  | 'float6_e3m2fn'
-  | 'float4_e2m1fn';
+/** Torch's names of the formats (ml_dtypes' where torch has none), at the index of their id: `DTYPES[formatSpec(d).id] === d`. */
+export const DTYPES = /* @__PURE__ */ Object.freeze([
+  'float32',
+  'bfloat16',
+  'float16',
+  'float8_e4m3fn',
+  'float8_e5m2',
+  'float8_e4m3',
+  'float8_e4m3fnuz',
+  'float8_e5m2fnuz',
+  'float8_e3m4',
+  'float8_e4m3b11fnuz',
+  'float8_e8m0fnu',
+  'float6_e2m3fn',
+  'float6_e3m2fn',
+  'float4_e2m1fn',
+] as const);
+
+/** A number format, by its name. */
+export type DType = (typeof DTYPES)[number];
 
 /** Everything there is to know about a format. Codes are unsigned integers; the sign bit is not set in `maxCode` and `infCode`. */
 export interface FormatSpec {
@@ -149,24 +153,6 @@ function derive(name: DType): FormatSpec {
     saturates: bits <= 8,
   });
 }
-
-/** The names, at the index of their id: `DTYPES[formatSpec(d).id] === d`. */
-export const DTYPES: readonly DType[] = /* @__PURE__ */ Object.freeze([
-  'float32',
-  'bfloat16',
-  'float16',
-  'float8_e4m3fn',
-  'float8_e5m2',
-  'float8_e4m3',
-  'float8_e4m3fnuz',
-  'float8_e5m2fnuz',
-  'float8_e3m4',
-  'float8_e4m3b11fnuz',
-  'float8_e8m0fnu',
-  'float6_e2m3fn',
-  'float6_e3m2fn',
-  'float4_e2m1fn',
-] as const);
 
 const SPECS: ReadonlyMap<string, FormatSpec> = /* @__PURE__ */ new Map(DTYPES.map((name) => [name, derive(name)]));
 
