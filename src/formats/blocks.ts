@@ -141,7 +141,7 @@ export function encodeBlocks(
   const chosen = Float64Array.from(largest, (amax) => {
     if (scale === 'float32') return Math.fround(amax / spec.max) || 1;
     if (scale === 'float8_e4m3fn') return amax / spec.max / tensorScale;
-    return powerOfTwoScale(amax, spec, mode);
+    return blockScale(amax, spec, mode);
   });
   if (scale !== 'float8_e8m0fnu' && !(tensorScale < Infinity && chosen.every((s) => s < Infinity))) {
     throw new RangeError(`values: expected magnitudes that a float32 times ${spec.max} reaches, got ${tensorLargest}`);
@@ -204,7 +204,7 @@ export function decodeBlocks({
 }
 
 /** A power of two for a block, from 2^-127 to 2^127; NaN for NaN. */
-export function powerOfTwoScale(amax: number, spec: FormatSpec, mode: ScaleMode): number {
+export function blockScale(amax: number, spec: FormatSpec, mode: ScaleMode): number {
   if (Number.isNaN(amax)) return amax;
   return powerOfTwo(Math.max(-127, Math.min(127, scaleExponent(amax, spec, mode))));
 }

@@ -4,7 +4,7 @@
  */
 
 import type { Runtime } from '../engine/runtime.js';
-import { powerOfTwoScale as blockScale } from '../formats/blocks.js';
+import { blockScale } from '../formats/blocks.js';
 import { type DType, formatSpec, type Rounding } from '../formats/index.js';
 import { powerOfTwo } from '../formats/spec.js';
 import { amaxOf, type Factors, type Health, type QuantizeOptions, quantize } from '../ops/quantize.js';
