@@ -285,7 +285,7 @@ describe('wrong arguments', () => {
       'matmul: a format without products',
       () => engine.matmul(engine.tensor([1, 2], [2, 1], 'float8_e4m3fnuz'), t()),
       RangeError,
-      /^matmul: expected A of dtype float32, .*, got float8_e4m3fnuz$/,
+      /^matmul: expected A of dtype float8_e4m3fn, .*, got float8_e4m3fnuz$/,
     ],
     ['matmul: inner sizes', () => engine.matmul(t(), t()), RangeError, /inner dimensions, got A with 3 and B with 2/],
     [

@@ -32,15 +32,15 @@ const MAX_PANEL_BYTES = 1 << 25;
 const FEW_ROWS = 16;
 const VECTOR_COLUMNS = 64;
 
-/** Formats the kernels multiply; the others are for storage and exchange. */
-const OPERANDS: ReadonlySet<DType> = new Set([
-  'float32',
-  'bfloat16',
-  'float16',
+/** Formats of products, and of what is stored between steps; the others are for exchange. */
+export const OPERANDS: readonly DType[] = [
   'float8_e4m3fn',
   'float8_e5m2',
   'float8_e4m3',
-]);
+  'bfloat16',
+  'float16',
+  'float32',
+];
 
 /** Whether the kernel for a few rows takes weights (N, K) of this format: wider ones for one row alone. */
 const inRegisters = (dtype: DType, rows: number, exact: number): boolean =>
@@ -85,11 +85,11 @@ function checkAddend(addend: Tensor, dtype: DType, m: number, n: number): void {
   if (addend.scaleInv !== 1) throw new RangeError('matmul: expected an addend without a scale, got one with a scale');
 }
 
-/** Of those, the ones that `prepack` takes. */
-const PREPACKED: ReadonlySet<DType> = new Set(['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3']);
+/** Of the operands, those that `prepack` takes. */
+const PREPACKED: readonly DType[] = /* @__PURE__ */ OPERANDS.filter((dtype) => formatSpec(dtype).bytes === 1);
 
 export const canPrepack = ({ dtype, scaleInv }: Tensor): boolean =>
-  PREPACKED.has(dtype) && typeof scaleInv === 'number';
+  PREPACKED.includes(dtype) && typeof scaleInv === 'number';
 
 /**
  * A copy of a weight (N, K), of one byte an element and without block scales, laid out for products with one row or a few: as the transposed
@@ -97,8 +97,8 @@ export const canPrepack = ({ dtype, scaleInv }: Tensor): boolean =>
  */
 export function prepack(rt: Runtime, w: Tensor): Tensor {
   const { dtype, shape, scaleInv } = w;
-  if (!PREPACKED.has(dtype))
-    throw new RangeError(`prepack: expected a weight of ${[...PREPACKED].join(', ')}, got ${dtype}`);
+  if (!PREPACKED.includes(dtype))
+    throw new RangeError(`prepack: expected a weight of ${PREPACKED.join(', ')}, got ${dtype}`);
   if (typeof scaleInv !== 'number')
     throw new RangeError('prepack: expected a weight with one scale, got one with several');
   const [rows, depth] = matrixShape(w);
@@ -110,8 +110,8 @@ export function prepack(rt: Runtime, w: Tensor): Tensor {
 /** Operands of formats the kernels multiply, prepacked ones where they may be, and none in the memory of `out`. */
 function checkOperands(a: Tensor, b: Tensor, out: Tensor, transposeB: boolean): void {
   for (const [name, { dtype }] of Object.entries({ A: a, B: b, out })) {
-    if (!OPERANDS.has(dtype)) {
-      throw new RangeError(`matmul: expected ${name} of dtype ${[...OPERANDS].join(', ')}, got ${dtype}`);
+    if (!OPERANDS.includes(dtype)) {
+      throw new RangeError(`matmul: expected ${name} of dtype ${OPERANDS.join(', ')}, got ${dtype}`);
     }
   }
   if (a.prepacked || out.prepacked || (b.prepacked && !transposeB)) {

@@ -1,6 +1,7 @@
 /** Which format and which scale each tensor role has: a record, so that another recipe is other data and not other code. docs/recipes.md says what each field is for. */
 import { type DType, formatSpec } from '../formats/index.js';
 import { type MomentScaling, scaled } from './adamw.js';
+import { OPERANDS } from './matmul.js';
 
 /** How the input of the last linear of a feed-forward block is smoothed; see assembly/swiglu.ts. */
 export type SwigluMode = 'plain' | 'smooth-token' | 'smooth-channel';
@@ -180,8 +181,6 @@ export function frozen<T extends object>(record: T): T {
   return Object.freeze(Object.fromEntries(entries));
 }
 
-/** What products take, and what is stored between steps. */
-const OPERANDS: readonly DType[] = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'bfloat16', 'float16', 'float32'];
 const MOMENT_SCALINGS: readonly MomentScaling[] = ['tensor', 'power-of-two', 'block-256', 'group-128-expanded'];
 const ROUNDINGS = ['tiesToEven', 'stochastic'];
 
