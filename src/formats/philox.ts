@@ -15,7 +15,8 @@ const MULTIPLIER_1 = 0xcd9e8d57;
 const WEYL_0 = 0x9e3779b9;
 const WEYL_1 = 0xbb67ae85;
 
-const TWO_32 = 0x100000000;
+/** How many values a word has. */
+export const TWO_32 = 0x100000000;
 
 /** Four unsigned 32-bit words. */
 export type Words4 = [number, number, number, number];

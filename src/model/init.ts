@@ -1,5 +1,6 @@
 /** Initial values: normal, from Philox by position, through our own log and cosine (Box-Muller), so the same on every engine. */
 import { philox4x32, philoxKey } from '../formats/index.js';
+import { TWO_32 } from '../formats/philox.js';
 import { cos, log, sin } from '../ops/math.js';
 import { countOf, type Parameter } from './params.js';
 
@@ -9,8 +10,6 @@ export const SAMPLE_STREAM = 0xffff0001;
 const INIT_STREAM = 0xfff00000;
 /** The optimizer's roundings: ADAMW_STREAMS for each parameter of the table from here on. */
 export const OPTIMIZER_STREAM = 0xffe00000;
-
-const TWO_32 = 4294967296;
 
 /** Float32 initial values of parameter number `index` of the table. */
 export function initialValues(parameter: Parameter, index: number, seed: number): Float32Array {

@@ -2,7 +2,7 @@
 
 import type { Runtime } from '../engine/runtime.js';
 import { ADAMW_ELEMENTS } from '../engine/units.js';
-import { type DType, formatSpec, STOCHASTIC, TIES_TO_EVEN } from '../formats/index.js';
+import { type DType, formatSpec, philoxKey, STOCHASTIC, TIES_TO_EVEN } from '../formats/index.js';
 import type { RandomPosition } from './quantize.js';
 import { fullRangeScale, largestAmax, powerOfTwoScale } from './scale.js';
 import { idOf, sizeOf, type Tensor } from './tensor.js';
@@ -117,7 +117,7 @@ export function adamw(
   // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
     'adamwUpdate', units, SCRATCH, ...common, m.scale, v.scale, w.scale,
-    mode(random?.moments), mode(random?.master), stream, time, seed >>> 0, Math.floor(seed / 0x100000000),
+    mode(random?.moments), mode(random?.master), stream, time, ...philoxKey(seed),
   );
   return {
     ...state,

@@ -2,7 +2,7 @@
 
 import type { Runtime } from '../engine/runtime.js';
 import { QUANTIZE_ROWS } from '../engine/units.js';
-import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
+import { type DType, formatSpec, philoxKey, type Rounding, roundingId } from '../formats/index.js';
 import { dequantizeBlocks } from './blocks.js';
 import { floatOfBits, largestAmax, powerOfTwoScale } from './scale.js';
 import { empty, floatsAt, idOf, sizeOf, type Tensor } from './tensor.js';
@@ -81,7 +81,7 @@ export function randomArgs(
     }
   }
   const { seed, stream, step } = random ?? { seed: 0, stream: 0, step: 0 };
-  return [stream, step, seed >>> 0, Math.floor(seed / 0x100000000)];
+  return [stream, step, ...philoxKey(seed)];
 }
 
 export function tensorScale(src: Tensor): number {

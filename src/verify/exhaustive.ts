@@ -5,13 +5,13 @@
  */
 import { DIGEST_BYTES, VERIFY_ELEMENTS } from '../engine/units.js';
 import { encodeValue, formatSpec, roundingId } from '../formats/index.js';
+import { TWO_32 } from '../formats/philox.js';
 import type { Engine } from '../ops/engine.js';
 import { digestOfBytes } from '../ops/reduce.js';
 import type { Finding, Row } from './rows.js';
 
 /** The random word of stochastic rounding: its upper half counts, 0x5555 x 2^-16. */
 const WORD = 0x55550000;
-const TWO_32 = 0x100000000;
 /** Inputs compared at a time: codes and expected codes stay in a core's cache. */
 export const CHUNK = 1 << 20;
 export const CHUNKS = TWO_32 / CHUNK;
