@@ -55,6 +55,8 @@ export interface AdamwStep {
 
 /** The three states in float32, and random words for one of them, filled by 64. */
 const SCRATCH = 4 * ADAMW_ELEMENTS * 4 + 256;
+/** Words a unit leaves of its amaxes: one for each state, and 0. */
+const AMAX_WORDS = 4;
 
 /** Whether a stored format needs a scale. */
 export const scaled = (dtype: DType): boolean => formatSpec(dtype).bits < 32 && dtype !== 'bfloat16';
@@ -100,10 +102,10 @@ export function adamw(
   const wholes = tensors.map(({ dtype }, i) => scaled(dtype) && !beside[i]);
   if (wholes.some(Boolean)) {
     const amax = rt.scoped(() => {
-      const out = rt.arena.alloc(units * 16);
+      const out = rt.arena.alloc(units * AMAX_WORDS * 4);
       rt.parallel('adamwAmax', units, SCRATCH, ...common, out);
-      const words = new Uint32Array(rt.arena.buffer, out, units * 4);
-      return tensors.map((_, i) => largestAmax(words, i, 4));
+      const words = new Uint32Array(rt.arena.buffer, out, units * AMAX_WORDS);
+      return tensors.map((_, i) => largestAmax(words, i, AMAX_WORDS));
     });
     tensors.forEach((t, i) => {
       if (!wholes[i]) return;

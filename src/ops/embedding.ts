@@ -1,6 +1,7 @@
 /** Token embedding. Kernels: assembly/embedding.ts. */
 import type { Runtime } from '../engine/runtime.js';
 import { EMBEDDING_CHANNELS } from '../engine/units.js';
+import { rowScratch } from './quantize.js';
 import { checkIds, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /** table (V, C), ids: address of `rows` int32 -> (rows, C) in dtype. */
@@ -14,17 +15,8 @@ export function embeddingForward(
   const [vocabulary, channels] = table.shape;
   checkIds(rt, 'ids', ids, rows, vocabulary);
   const out = empty(rt, [rows, channels], dtype);
-  rt.parallel(
-    'embeddingForward',
-    rows,
-    4 * channels + 64,
-    table.ptr,
-    idOf(table.dtype),
-    ids,
-    out.ptr,
-    idOf(dtype),
-    channels,
-  );
+  const scratch = rowScratch(channels);
+  rt.parallel('embeddingForward', rows, scratch, table.ptr, idOf(table.dtype), ids, out.ptr, idOf(dtype), channels);
   return out;
 }
 
@@ -33,5 +25,6 @@ export function embeddingBackward(rt: Runtime, dy: Tensor, ids: number, dTable: 
   const [rows, channels] = matrixShape(dy);
   checkIds(rt, 'ids', ids, rows, dTable.shape[0]);
   const units = Math.ceil(channels / EMBEDDING_CHANNELS);
-  rt.parallel('embeddingBackward', units, 4 * channels + 64, dy.ptr, idOf(dy.dtype), ids, dTable.ptr, rows, channels);
+  const scratch = rowScratch(channels);
+  rt.parallel('embeddingBackward', units, scratch, dy.ptr, idOf(dy.dtype), ids, dTable.ptr, rows, channels);
 }

@@ -1,5 +1,6 @@
 /** Cross-entropy. Kernel: assembly/loss.ts. */
 import type { Runtime } from '../engine/runtime.js';
+import { rowScratch } from './quantize.js';
 import { checkIds, floatsAt, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /**
@@ -11,17 +12,8 @@ export function crossEntropy(rt: Runtime, logits: Tensor, targets: number, gradS
   checkIds(rt, 'targets', targets, rows, vocabulary);
   return rt.scoped(() => {
     const losses = rt.arena.alloc(rows * 4);
-    rt.parallel(
-      'crossEntropy',
-      rows,
-      4 * vocabulary + 64,
-      idOf(logits.dtype),
-      logits.ptr,
-      targets,
-      losses,
-      vocabulary,
-      gradScale,
-    );
+    const scratch = rowScratch(vocabulary);
+    rt.parallel('crossEntropy', rows, scratch, idOf(logits.dtype), logits.ptr, targets, losses, vocabulary, gradScale);
     return floatsAt(rt, losses, rows).reduce((sum, loss) => sum + loss, 0);
   });
 }

@@ -1,6 +1,7 @@
 /** RMSNorm. Kernels: assembly/norm.ts. */
 import type { Runtime } from '../engine/runtime.js';
 import { NORM_ROWS, REDUCE_ELEMENTS } from '../engine/units.js';
+import { rowScratch } from './quantize.js';
 import { checkMultipleOf4, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /** x (rows, C), gain (C) float32 -> y like x, rstd (rows) float32 cached for the backward pass. */
@@ -9,7 +10,8 @@ export function normForward(rt: Runtime, x: Tensor, gain: Tensor, eps: number): 
   checkMultipleOf4('channels', channels);
   const y = empty(rt, x.shape, x.dtype);
   const rstd = empty(rt, [rows], 'float32');
-  rt.parallel('normForward', rows, 4 * channels + 64, idOf(x.dtype), x.ptr, gain.ptr, y.ptr, rstd.ptr, channels, eps);
+  const scratch = rowScratch(channels);
+  rt.parallel('normForward', rows, scratch, idOf(x.dtype), x.ptr, gain.ptr, y.ptr, rstd.ptr, channels, eps);
   return { y, rstd };
 }
 
@@ -30,7 +32,7 @@ export function normBackward(
     const partial = rt.arena.alloc(units * channels * 4);
     // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'normBackward', units, 12 * channels + 64, idOf(x.dtype),
+      'normBackward', units, rowScratch(3 * channels), idOf(x.dtype),
       dy.ptr, x.ptr, gain.ptr, rstd.ptr, dres.ptr, dx.ptr, partial, rows, channels,
     );
     rt.parallel('sumRows', Math.ceil(channels / REDUCE_ELEMENTS), 0, partial, units, channels, dGain.ptr);

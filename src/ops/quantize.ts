@@ -65,7 +65,7 @@ export function sourceOf(src: Tensor, { rowFactor = 0, columnFactor = 0 }: Facto
   return { columns, total, units, args };
 }
 
-/** Bytes of scratch of a kernel that decodes row by row. */
+/** Bytes of scratch of a kernel that decodes row by row, `columns` numbers at a time. */
 export const rowScratch = (columns: number): number => 4 * (columns + 16);
 
 /** The random words of a cast, as the kernels take them: four at a time. */

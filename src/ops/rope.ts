@@ -1,6 +1,7 @@
 /** Rotary position embedding. Kernel: assembly/rope.ts. */
 import type { Runtime } from '../engine/runtime.js';
 import { cos, power, sin } from './math.js';
+import { rowScratch } from './quantize.js';
 import { empty, floats, idOf, matrixShape, type Tensor } from './tensor.js';
 
 export interface RopeTable {
@@ -35,6 +36,6 @@ export function rope(
   const [rows, stride] = matrixShape(x);
   const [cosines, sines] = [table.cosines.ptr, table.sines.ptr];
   const sign = direction === 'forward' ? 1 : -1;
-  const scratch = 4 * heads * headDim + 64;
+  const scratch = rowScratch(heads * headDim);
   rt.parallel('rope', rows, scratch, idOf(x.dtype), x.ptr, stride, heads, headDim, time, offset, cosines, sines, sign);
 }

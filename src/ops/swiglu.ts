@@ -3,7 +3,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import { SWIGLU_ROWS } from '../engine/units.js';
 import type { DType } from '../formats/index.js';
-import { type Health, readHealth } from './quantize.js';
+import { type Health, readHealth, rowScratch, STATS_BYTES } from './quantize.js';
 import { floatOfBits } from './scale.js';
 import { checkMultipleOf4, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
@@ -44,11 +44,11 @@ export function swigluForward(rt: Runtime, gateUp: Tensor, options: SwigluOption
   const rowScale = perToken ? empty(rt, [rows], 'float32') : undefined;
   const units = Math.ceil(rows / SWIGLU_ROWS);
   return rt.scoped(() => {
-    const stats = rt.arena.alloc(units * 16);
+    const stats = rt.arena.alloc(units * STATS_BYTES);
     const peaks = channelAmax ? rt.arena.alloc(units * width * 4) : 0;
     // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'swigluForward', units, 8 * width + 64,
+      'swigluForward', units, rowScratch(2 * width),
       idOf(gateUp.dtype), gateUp.ptr, rows, width, rowScale?.ptr ?? 0, channelInv?.ptr ?? 0, peaks,
       y.ptr, idOf(first.dtype), first.scale,
       copy?.ptr ?? 0, copy ? idOf(copy.dtype) : 0, second?.scale ?? 1, stats,
@@ -81,7 +81,7 @@ export function swigluBackward(
   const [rows, width] = matrixShape(dy);
   const row = smoothing.rowScale?.ptr ?? 0;
   const channel = smoothing.channelInv?.ptr ?? 0;
-  const scratch = 12 * width + 64;
+  const scratch = rowScratch(3 * width);
   const id = idOf(gateUp.dtype);
   rt.parallel('swigluBackward', rows, scratch, id, dy.ptr, gateUp.ptr, width, row, channel, gateUp.ptr);
   return gateUp;
