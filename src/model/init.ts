@@ -2,7 +2,8 @@
 import { philox4x32, philoxKey } from '../formats/index.js';
 import { TWO_32 } from '../formats/philox.js';
 import { cos, log, sin } from '../ops/math.js';
-import { countOf, type Parameter } from './params.js';
+import { sizeOf } from '../ops/tensor.js';
+import type { Parameter } from './params.js';
 
 /** Stream numbers of everything random that is not a rounding; each parameter's initial values have a stream of their own from here on. */
 export const DATA_STREAM = 0xffff0000;
@@ -13,7 +14,7 @@ export const OPTIMIZER_STREAM = 0xffe00000;
 
 /** Float32 initial values of parameter number `index` of the table. */
 export function initialValues(parameter: Parameter, index: number, seed: number): Float32Array {
-  const values = new Float32Array(countOf(parameter));
+  const values = new Float32Array(sizeOf(parameter.shape));
   if (parameter.role === 'norm') return values.fill(1);
   const key = philoxKey(seed);
   for (let i = 0; i < values.length; i += 4) {

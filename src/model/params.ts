@@ -3,6 +3,7 @@
  * Sizes, optimizer groups, digests and file order all follow it. Q, K and V are one matrix, and so are gate and up: one GEMM and one
  * FP8 scale each, as in the recipe ("Scaling FP8 training": QKV, projection, FC1, FC2).
  */
+import { sizeOf } from '../ops/tensor.js';
 import type { LlamaConfig } from './config.js';
 
 export type Role = 'embedding' | 'linear' | 'norm' | 'head';
@@ -64,8 +65,7 @@ function norm(name: string, part: string, channels: number): Parameter {
   return { name, role: 'norm', std: 0, shape: [channels], decay: false, parts: [{ name: part, shape: [channels] }] };
 }
 
-export const countOf = (p: Parameter): number => p.shape.reduce((a, b) => a * b, 1);
 export const parameterCount = (config: LlamaConfig): number =>
-  parametersOf(config).reduce((sum, p) => sum + countOf(p), 0);
+  parametersOf(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 /** Name of the parameter whose rows give the logits. */
 export const headName = (config: LlamaConfig): string => (config.tieWordEmbeddings ? 'embed' : 'head');

@@ -1,5 +1,6 @@
 /** Where two runs part, or two checkpoints differ: the first step, the first tensor, and how far. */
 import { FileError } from '../interop/errors.js';
+import { sizeOf } from '../ops/tensor.js';
 import { settingsThatDiffer } from './checkpoint.js';
 import type { MetricsLine, StepLine } from './events.js';
 import { type ScaledTensor, valuesOf } from './file-tensors.js';
@@ -93,7 +94,7 @@ function distanceOf(
   a: ScaledTensor | undefined,
   b: ScaledTensor | undefined,
 ): TensorDifference | undefined {
-  const elements = ((a ?? b) as ScaledTensor).shape.reduce((x, y) => x * y, 1);
+  const elements = sizeOf(((a ?? b) as ScaledTensor).shape);
   if (!a || !b || a.shape.join() !== b.shape.join()) {
     return { name, elements, differing: elements, distance: Number.NaN, amax: Number.NaN };
   }

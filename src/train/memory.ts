@@ -1,10 +1,10 @@
 /** What a training run needs of the engine's memory, from its settings alone. */
 import { formatSpec } from '../formats/index.js';
-import { countOf, parametersOf } from '../model/params.js';
+import { parametersOf } from '../model/params.js';
 import { usesFloat8 } from '../ops/recipe.js';
 import { sizeOf } from '../ops/tensor.js';
 import type { TrainSettings } from './options.js';
-import { stateLayout } from './state.js';
+import { storedBytes } from './state.js';
 
 const FLOAT32 = 4;
 
@@ -20,20 +20,15 @@ export function trainingBytes({ config, recipe, batchSize, blockSize }: TrainSet
 
   let parameters = 2 * FLOAT32 * maxPositions * (D / 2);
   for (const parameter of parametersOf(config)) {
-    const layout = stateLayout(parameter, recipe);
-    const state = Object.values(layout).reduce(
-      (sum, { dtype, shape }) => sum + formatSpec(dtype).bytes * sizeOf(shape),
-      0,
-    );
     // A copy for each format of the products; none where the master is in it already.
     const linear = float8 ? 2 : storage;
     const copy =
-      layout.master?.dtype === recipe.storage || parameter.role === 'norm'
+      recipe.masterWeight === recipe.storage || parameter.role === 'norm'
         ? 0
         : parameter.role === 'linear'
           ? linear
           : storage;
-    parameters += state + countOf(parameter) * (FLOAT32 + copy);
+    parameters += storedBytes(parameter, recipe) + sizeOf(parameter.shape) * (FLOAT32 + copy);
   }
 
   // An operand of FP8 is kept in both its formats; another one is the activation itself.

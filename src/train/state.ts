@@ -65,6 +65,12 @@ export function stateLayout(
   };
 }
 
+/** Bytes of a parameter's stored state. */
+export function storedBytes(parameter: Pick<Parameter, 'role' | 'shape'>, recipe: Recipe): number {
+  const layout = Object.values(stateLayout(parameter, recipe));
+  return layout.reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * formatSpec(dtype).bytes, 0);
+}
+
 export function initialState(rt: Runtime, settings: TrainSettings): TrainingState {
   const { config, recipe, seed } = settings;
   const parameters = new Map<string, ParameterState>();
@@ -261,8 +267,7 @@ export function nonFiniteParameter(rt: Runtime, state: TrainingState): string | 
 /** Bytes a recipe stores for each element of a matrix of `elements`, between steps: what a large model comes to. */
 export function matrixStateBytes(recipe: Recipe, elements: number): number {
   const matrix = { role: 'linear', shape: [elements] } as const;
-  const layout = Object.values(stateLayout(matrix, recipe));
-  return layout.reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * formatSpec(dtype).bytes, 0) / elements;
+  return storedBytes(matrix, recipe) / elements;
 }
 
 /** Bytes of master weights and both moments, with their scales, per parameter. */
