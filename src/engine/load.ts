@@ -5,7 +5,7 @@ import type { Features } from './features.js';
 
 /** The exported kernels, as asc describes them: numbers in, numbers out, the same in every build. */
 export type Kernels = Awaited<ReturnType<typeof instantiate>>;
-export type KernelName = keyof Kernels;
+type KernelName = keyof Kernels;
 /** Kernels that take (begin, end, scratch, ...) and can be split over threads. */
 export type ParallelKernel = {
   [Name in KernelName]: Parameters<Kernels[Name]> extends [begin: number, end: number, scratch: number, ...number[]]

@@ -37,12 +37,6 @@ export {
   type ScaleMode,
 } from './blocks.js';
 export {
-  BFLOAT16,
-  FLOAT8_E4M3,
-  FLOAT8_E4M3FN,
-  FLOAT8_E5M2,
-  FLOAT16,
-  FLOAT32,
   STOCHASTIC,
   TIES_TO_AWAY,
   TIES_TO_EVEN,

@@ -232,7 +232,7 @@ class Reader {
  * @param what - what the bytes are, the first words of every message, e.g. `config.json`.
  * @throws FileError for anything that is not exactly one JSON value within the limits.
  */
-export function parseJson(bytes: Uint8Array, what: string, options: JsonOptions = {}): JsonValue {
+function parseJson(bytes: Uint8Array, what: string, options: JsonOptions = {}): JsonValue {
   const { maxBytes = 64 << 20, maxDepth = 16, maxValues = 1_000_000, numbers = 'any' } = options;
   if (bytes.length > maxBytes) throw new FileError(`${what}: expected at most ${maxBytes} bytes, got ${bytes.length}`);
   let text: string;

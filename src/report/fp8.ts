@@ -8,7 +8,7 @@ import { count, escapeHtml, formatters } from './text.js';
  * Where the table draws the eye: hints, not verdicts. Delayed scaling clips a few values now and then by design, and a gradient loses its
  * smallest values without harm; one value in a hundred clipped, or one in four lost, is worth a look at the scale.
  */
-export const CUES = {
+const CUES = {
   saturated: { watch: 0.001, high: 0.01 },
   underflowed: { watch: 0.05, high: 0.25 },
 } as const;

@@ -2,7 +2,7 @@
 import { cos, sin } from '../ops/math.js';
 
 /** Probability that an interval covers what it is for. */
-export const CONFIDENCE = 0.95;
+const CONFIDENCE = 0.95;
 
 export interface Estimate {
   readonly n: number;

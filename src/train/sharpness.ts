@@ -16,7 +16,7 @@ import type { TrainSettings } from './options.js';
 import { type TrainingState, withTrainingPass } from './state.js';
 
 /** Half the side of the box, in |z| + 1. */
-export const SHARPNESS_EPS = 1e-3;
+const SHARPNESS_EPS = 1e-3;
 /** Last tokens that a measurement is a mean over: end to end from the start of the held-out text, as many as it has of them. */
 const WINDOWS = 32;
 

@@ -1,7 +1,7 @@
 /** Fewer points of a curve than were recorded, so that drawing takes no longer with time. */
 
 /** More than there are pixels. */
-export const MOST_POINTS = 1500;
+const MOST_POINTS = 1500;
 
 /** Every n-th entry, and the last. */
 export function thinned<T>(list: readonly T[], most = MOST_POINTS): readonly T[] {

@@ -3,7 +3,7 @@ import cliProgress from 'cli-progress';
 import { nameOf, type PlannedRun } from '../../study/index.js';
 import type { MetricsLine } from '../../train/events.js';
 import { printJson } from '../options.js';
-import { duration, layOut, number, painter, printable } from '../progress.js';
+import { duration, layOut, number, painter } from '../progress.js';
 
 /** How a run stands when a study is done with it. */
 export type RunEnd = 'finished' | 'cached' | 'anomaly' | 'interrupted';
@@ -13,7 +13,6 @@ export interface StudyProgress {
   line(lane: number, run: PlannedRun, line: MetricsLine): void;
   /** Runs from the cache end without having begun. */
   end(run: PlannedRun, state: RunEnd, loss: number | undefined, lane?: number): void;
-  note(text: string): void;
   stop(): void;
 }
 
@@ -42,7 +41,6 @@ function jsonProgress(): StudyProgress {
       if (line.type === 'eval') printJson({ type: 'progress', digest, step: line.step, val_loss: line.val_loss });
     },
     end: (run, state, loss) => printJson({ type: 'run', state, ...of(run), val_loss: loss }),
-    note: (text) => printJson({ type: 'note', text }),
     stop: () => undefined,
   };
 }
@@ -104,7 +102,6 @@ function lineProgress({ stream, runs }: StudyProgressOptions): StudyProgress {
       clock.end(run);
       stream.write(`${[titleOf(run), state, `validation loss ${lossOf(loss)}`, ...clock.describe()].join('  ')}\n`);
     },
-    note: (text) => void stream.write(`${printable(text)}\n`),
     stop: () => undefined,
   };
 }
@@ -141,7 +138,6 @@ function barProgress({ stream, runs, lanes }: StudyProgressOptions): StudyProgre
       bars.log(`${titleOf(run)}: ${state}, validation loss ${lossOf(loss)}\n`);
       update();
     },
-    note: (text) => bars.log(`${printable(text)}\n`),
     stop() {
       // What was logged since the last drawing is written by the next.
       bars.update();
