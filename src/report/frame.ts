@@ -13,7 +13,6 @@ export interface Page {
   readonly links: readonly (readonly [id: string, name: string])[];
   /** The sections' HTML. */
   readonly main: string;
-  readonly footer: string;
   /** Embedded as JSON for the script. */
   readonly data: unknown;
   /** Sent to the browser as its source text, and called with uPlot, the data, the formatters and `createChart`. */
@@ -33,7 +32,7 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsaf
 const MARK =
   '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true"><path d="M3 4.5h18v15H3zM7.5 4.5v15M12 4.5v15M16.5 4.5v15M3 12h18"/></svg>';
 
-export function renderPage({ title, lead, links, main, footer, data, script }: Page, uplot: ReportAssets): string {
+export function renderPage({ title, lead, links, main, data, script }: Page, uplot: ReportAssets): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -56,7 +55,7 @@ export function renderPage({ title, lead, links, main, footer, data, script }: P
 <noscript><p class="alert">Charts need JavaScript; the figures and tables do not.</p></noscript>
 ${main}
 </main>
-<footer>${escapeHtml(footer)} This file is complete in itself and loads nothing.</footer>
+<footer>Drag across a chart to zoom into those steps in every chart; double-click to go back. This file is complete in itself and loads nothing.</footer>
 <script type="application/json" id="octavo-data">${scriptJson(data)}</script>
 <script>${scriptSource(uplot.script)}</script>
 <script>${scriptSource(started(script))}</script>

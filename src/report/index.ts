@@ -48,7 +48,6 @@ export function reportPage({ config, summary, metrics }: ReportInput, uplot: Rep
       evaluationsHtml(run),
       configurationHtml(config, summary),
     ].join('\n'),
-    footer: 'Drag across a chart to zoom into those steps in every chart; double-click to go back.',
     data: run.chart,
     script: startPage,
   };

@@ -34,7 +34,6 @@ export function studyPage(results: Results, uplot: ReportAssets): string {
       runsHtml(results),
       experimentHtml(results),
     ].join('\n'),
-    footer: 'Drag across a chart to zoom into those steps in every chart; double-click to go back.',
     data: studyData(results),
     script: startStudy,
   };

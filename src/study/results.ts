@@ -110,9 +110,9 @@ export function resultsOf(
   runs: readonly RunRecord[],
 ): Results {
   const cells = cellsOf(experiment).map(({ cell, values }): CellRecord => {
-    const own = runs.filter((run) => sameCell(run.cell, cell));
+    const own = runsOf(cell, runs);
     const other = Object.keys(experiment.baseline).length > 0 ? baselineOf(cell, experiment.baseline) : undefined;
-    const base = other && runs.filter((run) => sameCell(run.cell, other));
+    const base = other && runsOf(other, runs);
     const measures = experiment.measures.map((name) => {
       const within = MEASURES[name].bounded && boundOf(values, experiment.within);
       return [
@@ -134,7 +134,9 @@ export function resultsOf(
   return { study, size, text, experiment, runs, cells };
 }
 
-const sameCell = (a: Cell, b: Cell): boolean => Object.keys(a).every((axis) => a[axis] === b[axis]);
+/** The runs of a cell. */
+export const runsOf = (cell: Cell, runs: readonly RunRecord[]): RunRecord[] =>
+  runs.filter((run) => Object.keys(cell).every((axis) => run.cell[axis] === cell[axis]));
 
 /** The last axis value that has one. */
 const boundOf = (values: readonly AxisValue[], common: number | undefined): number | undefined =>

@@ -5,11 +5,10 @@
 import type uPlot from 'uplot';
 
 export interface ChartSpec {
-  /** For those who cannot see the chart. */
-  label: string;
   data: uPlot.AlignedData;
   series: SeriesSpec[];
   tick: (value: number) => string;
+  /** Of a chart that is not a tall one. */
   height: number;
   /** Start the axis at zero, and span at least this much. */
   fromZero?: number;
@@ -35,6 +34,12 @@ export interface SeriesSpec {
 }
 
 export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSpec): uPlot {
+  const height = host.classList.contains('tall') ? (innerWidth < 600 ? 260 : 360) : spec.height;
+  /** Heading and sentence, which are also what a screen reader says of the picture; the sentence may change with the data. */
+  const describe = (u: uPlot) => {
+    const parts = [...(host.parentElement?.querySelectorAll('figcaption > *') ?? [])].map((part) => part.textContent);
+    u.root.querySelector('.u-wrap')?.setAttribute('aria-label', parts.join('. '));
+  };
   const css = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const lastOf = (values: ArrayLike<number | null | undefined>) => {
     for (let i = values.length - 1; i >= 0; i--) if (values[i] != null) return values[i] as number;
@@ -75,7 +80,7 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
   const plot = new Plot(
     {
       width: Math.max(200, host.clientWidth),
-      height: spec.height,
+      height,
       padding: [10, 22, 0, 0],
       // One cursor and one zoom for all charts: the steps are the same everywhere.
       cursor: {
@@ -136,16 +141,14 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
         series: between,
         fill: () => `color-mix(in srgb, ${css(color)} 16%, transparent)`,
       })),
-      hooks: { draw: [drawMarks] },
+      hooks: { draw: [drawMarks], setData: [describe] },
     },
     spec.data,
     host,
   );
   plot.setLegend({ idx: null as unknown as number });
 
-  const picture = plot.root.querySelector('.u-wrap');
-  picture?.setAttribute('role', 'img');
-  picture?.setAttribute('aria-label', spec.label);
+  plot.root.querySelector('.u-wrap')?.setAttribute('role', 'img');
   // uPlot's legend hides a series by mouse only.
   plot.root.querySelectorAll<HTMLElement>('.u-series th').forEach((entry, i) => {
     if (i === 0) return;
@@ -158,7 +161,7 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
       plot.setSeries(i, { show: !plot.series[i].show });
     });
   });
-  new ResizeObserver(() => plot.setSize({ width: Math.max(200, host.clientWidth), height: spec.height })).observe(host);
+  new ResizeObserver(() => plot.setSize({ width: Math.max(200, host.clientWidth), height })).observe(host);
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plot.redraw());
   return plot;
 }

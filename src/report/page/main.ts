@@ -12,10 +12,6 @@ export function startPage(Plot: typeof uPlot, data: ChartData, format: Formatter
   const blue = { color: '--blue', width: 1.75 };
 
   const host = (id: string) => document.querySelector<HTMLElement>(`[data-chart="${id}"]`);
-  /** Heading and sentence, which are also what a screen reader says of the picture. */
-  const caption = (place: HTMLElement) =>
-    [...(place.parentElement?.querySelectorAll('figcaption > *') ?? [])].map((part) => part.textContent).join('. ');
-  const height = (place: HTMLElement) => (place.classList.contains('tall') ? (innerWidth < 600 ? 260 : 360) : 210);
 
   const draw = (
     id: string,
@@ -25,14 +21,7 @@ export function startPage(Plot: typeof uPlot, data: ChartData, format: Formatter
   ) => {
     const place = host(id);
     if (!place) return undefined;
-    return chart(Plot, place, {
-      label: caption(place),
-      height: height(place),
-      tick: format.plain,
-      data: columns,
-      series,
-      ...options,
-    });
+    return chart(Plot, place, { height: 210, tick: format.plain, data: columns, series, ...options });
   };
 
   if (host('loss')) {
@@ -141,7 +130,6 @@ export function startPage(Plot: typeof uPlot, data: ChartData, format: Formatter
         } else {
           field.plot.setData(rows);
           field.plot.setLegend({ idx: null as unknown as number });
-          field.plot.root.querySelector('.u-wrap')?.setAttribute('aria-label', caption(place));
         }
       }
       for (const button of document.querySelectorAll<HTMLElement>('.health button')) {

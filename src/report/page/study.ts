@@ -38,17 +38,7 @@ export function startStudy(Plot: typeof uPlot, data: StudyData, format: Formatte
   const plots = data.measures.map((name, measure) => {
     const place = document.querySelector<HTMLElement>(`[data-chart="${name}"]`);
     if (!place) return undefined;
-    const caption = [...(place.parentElement?.querySelectorAll('figcaption > *') ?? [])].map(
-      (part) => part.textContent,
-    );
-    return chart(Plot, place, {
-      label: caption.join('. '),
-      height: place.classList.contains('tall') ? (innerWidth < 600 ? 260 : 360) : 240,
-      tick: format.tick,
-      data: columns(measure),
-      series,
-      bands,
-    });
+    return chart(Plot, place, { height: 240, tick: format.tick, data: columns(measure), series, bands });
   });
   for (const select of selects) {
     select?.addEventListener('change', () => {

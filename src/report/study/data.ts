@@ -1,7 +1,7 @@
 /** What the page of a study embeds: for each cell and measure, a curve over its seeds. */
 
 import type { MeasureName } from '../../study/measures.js';
-import type { CellRecord, Results, RunRecord } from '../../study/results.js';
+import { type Results, type RunRecord, runsOf } from '../../study/results.js';
 
 /** Over the seeds that have the step: mean, lowest and highest. */
 export interface Band {
@@ -28,7 +28,7 @@ export function studyData({ experiment, cells, runs }: Results): StudyData {
     axes,
     measures: [...experiment.measures],
     cells: cells.map((cell) => {
-      const own = runsOf(cell, runs);
+      const own = runsOf(cell.cell, runs);
       return {
         at: axes.map(({ name }) => cell.cell[name]),
         bands: experiment.measures.map((name) => bandOf(own, name)),
@@ -37,9 +37,6 @@ export function studyData({ experiment, cells, runs }: Results): StudyData {
     }),
   };
 }
-
-export const runsOf = ({ cell }: Pick<CellRecord, 'cell'>, runs: readonly RunRecord[]): RunRecord[] =>
-  runs.filter((run) => Object.keys(cell).every((axis) => run.cell[axis] === cell[axis]));
 
 function bandOf(runs: readonly RunRecord[], name: MeasureName): Band {
   const values = new Map<number, number[]>();

@@ -1,9 +1,8 @@
 /** The parts of a study's report that are text: the comparison of each measure, the map of divergence, the runs, the experiment. */
 import { MEASURES, type MeasureName } from '../../study/measures.js';
 import { nameOf } from '../../study/plan.js';
-import type { CellRecord, Results, RunRecord } from '../../study/results.js';
+import { type CellRecord, type Results, type RunRecord, runsOf } from '../../study/results.js';
 import { count, escapeHtml } from '../text.js';
-import { runsOf } from './data.js';
 import { differenceText, value } from './numbers.js';
 
 const scroll = (label: string, table: string) =>
@@ -60,7 +59,7 @@ export function divergenceHtml({ experiment, cells, runs }: Results): string {
   }
   const measure = experiment.measures[0];
   const tables = [...maps].map(([rest, some]) => {
-    const columns = some.map((cell) => ({ name: cell.cell[across], runs: runsOf(cell, runs) }));
+    const columns = some.map((cell) => ({ name: cell.cell[across], runs: runsOf(cell.cell, runs) }));
     const seeds = Array.from({ length: experiment.seeds }, (_, i) => experiment.firstSeed + i);
     const rows = seeds.map(
       (seed) =>
