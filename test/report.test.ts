@@ -2,25 +2,37 @@ import { Script } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { renderReport } from '../src/cli/report.js';
 import { type ChartData, collect } from '../src/report/data.js';
-import type { Fp8Health, MetricsLine, StepLine } from '../src/train/events.js';
+import {
+  type Fp8Health,
+  type MetricsLine,
+  recipeOf,
+  type StepLine,
+  type Summary,
+  trainSettings,
+} from '../src/train/index.js';
 
 const MAX_BYTES = 1.5e6;
 const LINEARS = ['qkv', 'o', 'gate_up', 'down'];
 const ROLES = ['input', 'weight', 'grad_output'];
 
-const config = { recipe: 'fp8', seed: 1337, model: { n_layer: 5, n_embd: 192 }, betas: [0.9, 0.95] };
-const summary = {
+const sizes = { vocabSize: 256, hiddenSize: 192, layers: 5, heads: 6 };
+const config = trainSettings({ config: sizes, recipe: 'fp8', steps: 1000, blockSize: 256 });
+/** Every figure is another than the metrics and the settings below would give. */
+const summary: Summary = {
+  recipe: 'fp8-plain',
+  parameters: 2_434_240,
+  steps: 1001,
+  tokens: 4_096_001,
+  train_loss: 1.40316,
   val_loss: 1.50421,
   val_bits_per_byte: 2.17013,
-  tokens_per_sec: 9762.4,
-  parameters: 2_434_240,
-  recipe: 'fp8',
-  build: 'relaxed-threads',
+  tokens_per_second: 9762.4,
+  elapsed_seconds: 421.7,
+  peak_memory_bytes: 123_456_789,
+  state_bytes_per_parameter: 4.003,
+  build: 'relaxed',
   threads: 2,
   runtime: 'node 20.20.2',
-  steps: 1000,
-  tokens: 4_096_000,
-  elapsed_s: 421.7,
   digest: '5fa09b3c77de11aa',
 };
 
@@ -81,6 +93,10 @@ const visible = (html: string) =>
     .replace(/<[^>]*>/g, ' ')
     .replace(/\s+/g, ' ');
 
+/** The headline's figures by their labels. */
+const figuresOf = (html: string) =>
+  Object.fromEntries([...html.matchAll(/<dt>([^<]*)<\/dt><dd>([^<]*)/g)].map(([, label, value]) => [label, value]));
+
 const page = renderReport({ config, summary, metrics: run(1000) });
 
 describe('self-contained', () => {
@@ -123,22 +139,41 @@ describe('self-contained', () => {
 
 describe('contents', () => {
   test('all figures given, in the headline and in full in the summary', () => {
+    expect(figuresOf(page)).toEqual({
+      'Validation loss': '1.5042',
+      'Bits per byte': '2.1701',
+      'Tokens per second': '9,762',
+      Parameters: '2.43M',
+      Recipe: 'fp8-plain',
+      Build: 'relaxed',
+      Threads: '2',
+      Runtime: 'node 20.20.2',
+      Steps: '1,001',
+      Tokens: '4,096,001',
+      Time: '7 min 2 s',
+      Digest: '5fa09b3c77de11aa',
+    });
     const text = visible(page);
-    for (const figure of ['1.5042', '2.1701', '9,762', '2.43M', '2,434,240', '4,096,000', '7 min 2 s'])
-      expect(text).toContain(figure);
-    for (const value of Object.values(summary)) expect(text).toContain(String(value));
-    for (const [name, value] of [
-      ['seed', '1337'],
-      ['model.n_embd', '192'],
-      ['betas', '[0.9,0.95]'],
-    ])
-      expect(text).toContain(`${name} ${value}`);
+    expect(text).toContain('1,001 steps of recipe fp8-plain, 4,096,001 tokens, in 7 min 2 s.');
+    for (const [name, value] of Object.entries(summary)) expect(text).toContain(`${name} ${value}`);
+    for (const name of ['seed', 'blockSize', 'beta1'] as const) expect(text).toContain(`${name} ${config[name]}`);
+    for (const [name, value] of Object.entries(sizes)) expect(text).toContain(`config.${name} ${value}`);
   });
 
   test('without a summary the metrics give the figures', () => {
-    const text = visible(renderReport({ config, summary: {}, metrics: run(1000) }));
-    for (const figure of ['1.6040', '2.3050', '1,000 steps of recipe fp8, 4,096,000 tokens', 'd1000'])
-      expect(text).toContain(figure);
+    const html = renderReport({ config, summary: {}, metrics: run(1000) });
+    expect(figuresOf(html)).toEqual({
+      'Validation loss': '1.6040',
+      'Bits per byte': '2.3050',
+      'Tokens per second': expect.stringMatching(/^9,8\d\d$/),
+      Parameters: '–',
+      Recipe: 'fp8',
+      Steps: '1,000',
+      Tokens: '4,096,000',
+      Time: '7 min 0 s',
+      Digest: 'd1000',
+    });
+    expect(visible(html)).toContain('1,000 steps of recipe fp8, 4,096,000 tokens, in 7 min 0 s.');
   });
 
   test('the embedded JSON is the data, to the last digit', () => {
@@ -195,8 +230,9 @@ describe('contents', () => {
 
 describe('hostile text', () => {
   const attack = `</script><script>alert(1)</script><!--<script><img src=x onerror="alert(2)">'"&amp;\u0000\u001b[2J\u2028`;
+  const settings = { recipe: { ...config.recipe, name: attack }, [attack]: attack, nested: { [attack]: [attack] } };
   const html = renderReport({
-    config: { recipe: attack, [attack]: attack, nested: { [attack]: [attack] } },
+    config: settings,
     summary: { build: attack, runtime: attack, digest: attack },
     metrics: [
       stepLine(1, {
@@ -227,7 +263,7 @@ describe('hostile text', () => {
 
 describe('odd runs', () => {
   test('a recipe without FP8 says so and draws none', () => {
-    const html = renderReport({ config: { recipe: 'bf16' }, summary: {}, metrics: run(30, { layers: 0 }) });
+    const html = renderReport({ config: { recipe: recipeOf('bf16') }, summary: {}, metrics: run(30, { layers: 0 }) });
     expect(visible(html)).toContain('Recipe bf16 keeps no tensor in FP8');
     expect(html).not.toContain('data-chart="saturated"');
     expect(html).not.toContain('class="health"');

@@ -1,4 +1,5 @@
-/** The headline: what a run came to, taken from the summary first, then the configuration, then the metrics. */
+/** The headline: what a run came to, taken from the summary where there is one, and from the settings and the metrics where not. */
+import type { Summary, TrainSettings } from '../train/index.js';
 import { cell, type RunData } from './data.js';
 import { compact, count, duration, escapeHtml, formatters } from './text.js';
 
@@ -19,21 +20,19 @@ export interface Headline {
   lead: string;
 }
 
-export function headline(config: object, summary: object, run: RunData): Headline {
-  const find = (...names: string[]) => lookup(summary, names) ?? lookup(config, names);
-  const number = (...names: string[]) => cell(lookup(summary, names));
+export function headline(config: Partial<TrainSettings>, summary: Partial<Summary>, run: RunData): Headline {
   const last = run.steps.at(-1);
   const lastEval = run.evals.at(-1);
 
-  const valLoss = number('val_loss') ?? cell(lastEval?.val_loss);
-  const bits = number('val_bits_per_byte', 'bits_per_byte') ?? cell(lastEval?.val_bits_per_byte);
-  const given = number('tokens_per_sec', 'tokens_per_second');
+  const valLoss = cell(summary.val_loss) ?? cell(lastEval?.val_loss);
+  const bits = cell(summary.val_bits_per_byte) ?? cell(lastEval?.val_bits_per_byte);
+  const given = cell(summary.tokens_per_second);
   const speed = given ?? median(run.steps.map((line) => line.tokens_per_sec).filter(Number.isFinite));
-  const parameters = cell(find('parameters', 'n_params', 'params'));
-  const steps = number('steps', 'step') ?? last?.step ?? 0;
-  const tokens = number('tokens') ?? cell(last?.tokens);
-  const elapsed = number('elapsed_s') ?? cell(last?.elapsed_s);
-  const recipe = text(find('recipe'));
+  const parameters = cell(summary.parameters);
+  const steps = summary.steps ?? last?.step ?? 0;
+  const tokens = cell(summary.tokens) ?? cell(last?.tokens);
+  const elapsed = cell(summary.elapsed_seconds) ?? cell(last?.elapsed_s);
+  const recipe = summary.recipe ?? config.recipe?.name;
   const best = lowest(run);
 
   const main: (Figure | undefined)[] = [
@@ -49,13 +48,13 @@ export function headline(config: object, summary: object, run: RunData): Headlin
   ];
   const facts: (Figure | undefined)[] = [
     fact('Recipe', recipe),
-    fact('Build', text(find('build'))),
-    fact('Threads', text(find('threads'))),
-    fact('Runtime', text(find('runtime'))),
+    fact('Build', summary.build),
+    fact('Threads', summary.threads?.toString()),
+    fact('Runtime', summary.runtime),
     fact('Steps', count(steps)),
     fact('Tokens', tokens === null ? undefined : count(tokens)),
     fact('Time', elapsed === null ? undefined : duration(elapsed)),
-    fact('Digest', text(find('digest')) ?? last?.digest, true),
+    fact('Digest', summary.digest ?? last?.digest, true),
   ];
   const present = (item?: Figure) => item !== undefined;
   return {
@@ -89,25 +88,6 @@ function figure(label: string, value: number | null, format: (x: number) => stri
 
 function fact(label: string, value: string | undefined, wide = false): Figure | undefined {
   return value === undefined || value === '' ? undefined : { label, value, wide };
-}
-
-/** The first of these names that `record` or one of the records in it has. */
-function lookup(record: object, names: string[]): unknown {
-  const nested = Object.values(record).filter((value) => typeof value === 'object' && value !== null);
-  for (const place of [record, ...nested]) {
-    for (const name of names) {
-      const value = (place as Record<string, unknown>)[name];
-      if (Object.hasOwn(place, name) && value !== null && value !== undefined) return value;
-    }
-  }
-  return undefined;
-}
-
-/** A value as a word; a record (a recipe, say) goes by its name. */
-function text(value: unknown): string | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value === 'object') return 'name' in value ? String(value.name) : undefined;
-  return String(value);
 }
 
 function lowest(run: RunData): { value: number; note: string } | undefined {

@@ -3,7 +3,7 @@
  * forbids it). Figures, sentences and tables are written here; only the charts need the page's script, which draws them with uPlot.
  * Test: `test/report.test.ts`.
  */
-import type { MetricsLine } from '../train/events.js';
+import type { MetricsLine, Summary, TrainSettings } from '../train/index.js';
 import { trainingHtml } from './charts.js';
 import { collect } from './data.js';
 import { figuresHtml, headline } from './figures.js';
@@ -13,13 +13,10 @@ import { startPage } from './page/main.js';
 import { anomaliesHtml, configurationHtml, evaluationsHtml, samplesHtml } from './tables.js';
 
 export interface ReportInput {
-  /** What the run was asked to do. */
-  config: object;
-  /**
-   * What it came to. Read for the headline, where present: `val_loss`, `val_bits_per_byte`, `tokens_per_sec`, `parameters`, `recipe`, `build`,
-   * `threads`, `runtime`, `steps`, `tokens`, `elapsed_s`, `digest`; the configuration and the metrics fill in. All of it is listed.
-   */
-  summary: object;
+  /** What the run was asked to do; listed in full. */
+  config: Partial<TrainSettings>;
+  /** What it came to, where it has ended; listed in full. */
+  summary: Partial<Summary>;
   metrics: MetricsLine[];
 }
 

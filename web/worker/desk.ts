@@ -3,7 +3,7 @@ import { unzipSync, zipSync } from 'fflate';
 import { byteTokenizer } from '../../src/interop/tokenizer.js';
 import { draws, probabilities } from '../../src/model/sample.js';
 import { Engine } from '../../src/ops/engine.js';
-import { loadModel, SUMMARY_FILE, trainSettings } from '../../src/train/index.js';
+import { loadModel, SUMMARY_FILE, type Summary, trainSettings } from '../../src/train/index.js';
 import { readLog } from '../../src/train/log.js';
 import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../../src/train/model-files.js';
 import type { RunEntry, RunFile } from '../run/record.js';
@@ -148,7 +148,7 @@ const answers = (piece: (piece: Pieces[keyof Pieces]) => void): Answers => ({
     const store = await openRun(id);
     const [{ settings }, metrics, summary] = await Promise.all([fileOf(id), readLog(store), store.read(SUMMARY_FILE)]);
     if (!settings || metrics.length === 0) throw new Error('this model has no run here to report on');
-    const what = summary ? (JSON.parse(new TextDecoder().decode(summary)) as object) : {};
+    const what = summary ? (JSON.parse(new TextDecoder().decode(summary)) as Summary) : {};
     return { config: trainSettings(settings), summary: what, metrics };
   },
   async upload(name, zip) {
