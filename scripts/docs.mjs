@@ -1,15 +1,16 @@
 /**
- * The parts of the documents that come from the code: everything between `<!-- NAME:begin -->` and `<!-- NAME:end -->`.
+ * The parts of the documents that come from the code (marks.mjs).
  *
  *     node scripts/docs.mjs            # write them; reads dist, so after npm run build
  *     node scripts/docs.mjs --check    # write nothing, name what is not current, exit code 1
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { charts, stepSpeeds, tables } from '../bench/report.mjs';
+import { replaceMarked } from './marks.mjs';
+import { filesBelow, ROOT } from './setup.mjs';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const read = (path) => readFileSync(join(ROOT, path), 'utf8');
 
 const table = (rows) => {
@@ -195,15 +196,6 @@ const FOLDERS = [
   ['scripts', /\.(mjs|py)$/],
 ];
 
-function filesBelow(folder) {
-  return readdirSync(join(ROOT, folder))
-    .sort()
-    .flatMap((name) => {
-      const path = `${folder}/${name}`;
-      return statSync(join(ROOT, path)).isDirectory() ? filesBelow(path) : [path];
-    });
-}
-
 /** The first sentence of a file's head comment. */
 function purpose(path) {
   const text = read(path);
@@ -257,10 +249,7 @@ export async function rendered(path) {
   if (WHOLE.has(path)) return WHOLE.get(path);
   let text = read(path);
   for (const [name, make] of Object.entries(PARTS[path])) {
-    const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
-    const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-    if (!(from >= 0 && to > from)) throw new Error(`${path}: expected ${begin} and ${end}, got no such pair`);
-    text = `${text.slice(0, from + begin.length)}\n\n${await make()}\n\n${text.slice(to)}`;
+    text = replaceMarked(path, text, name, await make());
   }
   return text;
 }

@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceMarked } from './marks.mjs';
 import { ROOT, setup, setupRuntimes } from './setup.mjs';
 
 const STEPS = 50;
@@ -39,8 +40,5 @@ for (const line of wrong) console.log(line);
 console.log(wrong.length === 0 ? 'OK: all rows are equal' : `${wrong.length} differences`);
 if (wrong.length > 0) process.exitCode = 1;
 else if (process.argv.includes('--write')) {
-  const text = readFileSync(DOCUMENT, 'utf8');
-  const [begin, end] = ['<!-- runtimes:begin -->', '<!-- runtimes:end -->'];
-  const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
-  writeFileSync(DOCUMENT, `${text.slice(0, from)}\n\n${table}\n\n${text.slice(to)}`);
+  writeFileSync(DOCUMENT, replaceMarked(DOCUMENT, readFileSync(DOCUMENT, 'utf8'), 'runtimes', table));
 }

@@ -31,18 +31,19 @@ export const BROWSERS = { chromium: '/usr/bin/chromium', 'firefox-esr': '/usr/bi
 const at = (...parts) => join(ROOT, ...parts);
 const say = (text) => process.stderr.write(`${text}\n`);
 
-function filesBelow(path) {
-  if (!existsSync(path)) return [];
-  if (statSync(path).isFile()) return [path];
-  return readdirSync(path)
+/** Every file of a folder, or the file itself, by paths from the root; none where there is nothing. */
+export function filesBelow(path) {
+  if (!existsSync(at(path))) return [];
+  if (statSync(at(path)).isFile()) return [path];
+  return readdirSync(at(path))
     .sort()
-    .flatMap((name) => filesBelow(join(path, name)));
+    .flatMap((name) => filesBelow(`${path}/${name}`));
 }
 
 /** Runs `make` unless `stamp` was written for just these inputs. A hash, since a checkout gives every file a new time. */
 async function unlessCurrent(stamp, inputs, make) {
   const hash = createHash('sha256');
-  for (const file of inputs.flatMap((input) => filesBelow(at(input)))) hash.update(file).update(readFileSync(file));
+  for (const file of inputs.flatMap(filesBelow)) hash.update(at(file)).update(readFileSync(at(file)));
   const digest = hash.digest('hex');
   if (existsSync(at(stamp)) && readFileSync(at(stamp), 'utf8') === digest) return;
   await make();

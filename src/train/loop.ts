@@ -13,7 +13,7 @@ import type { AnomalyLine, DoneLine, EvalLine, MetricsLine, SharpnessLine } from
 import { type Anomaly, AnomalyError, LOSS_WINDOW, MAX_FAILURES } from './guard.js';
 import { evalLine, sampleLine, stepLine, summaryOf } from './lines.js';
 import { METRICS_FILE, rewindLog } from './log.js';
-import { trainingBytes } from './memory.js';
+import { MEMORY_BYTES, trainingBytes } from './memory.js';
 import { fileDtype, modelFiles, storeOf } from './model-files.js';
 import {
   type Intervals,
@@ -48,9 +48,7 @@ export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
   readonly samplePrompt?: string;
 }
 
-/** All that 32-bit addresses reach. */
 const GIBIBYTE = 1024 * 1024 * 1024;
-const MEMORY_BYTES = 4 * GIBIBYTE;
 const gibibytes = (bytes: number) => Number((bytes / GIBIBYTE).toFixed(1));
 
 /** Lets signals, messages and timers of the host in between two steps. Browsers make timers wait, in hidden pages for long; not messages. */

@@ -6,6 +6,9 @@ import { sizeOf } from '../ops/tensor.js';
 import type { TrainSettings } from './options.js';
 import { storedBytes } from './state.js';
 
+/** All that 32-bit addresses reach. */
+export const MEMORY_BYTES = 0x100000000;
+
 const FLOAT32 = 4;
 
 /**

@@ -5,6 +5,7 @@ import { formatSpec } from '../../src/formats/index.js';
 import type { MonitorLine, SwigluMonitor, TensorMonitor } from '../../src/train/events.js';
 import { brief } from '../formats/decimal.js';
 import { hexOf } from '../formats/explore.js';
+import { Figures } from '../ui/figures.js';
 import { Table } from '../ui/table.js';
 import { alignment, channelsOf, cosineBars, dots, mostAligned, PLOT } from './channels.js';
 import { nameOf } from './collect.js';
@@ -35,7 +36,7 @@ export function Panel({ name, tensor, monitor }: Props) {
   );
 }
 
-function Figures({ seen }: { seen: TensorMonitor }) {
+function figuresOf(seen: TensorMonitor): [name: string, value: string][] {
   const figures: [string, string][] = [
     ['amax', brief(seen.amax)],
     ['SQNR', seen.sqnr_db === null ? 'nothing lost' : `${seen.sqnr_db.toFixed(1)} dB`],
@@ -44,16 +45,7 @@ function Figures({ seen }: { seen: TensorMonitor }) {
   if (seen.scale !== undefined) figures.push(['Scale', `2^${Math.log2(seen.scale)}`]);
   if (seen.saturated !== undefined) figures.push(['Saturated', percent(seen.saturated)]);
   if (seen.underflowed !== undefined) figures.push(['Underflowed', percent(seen.underflowed)]);
-  return (
-    <dl class="figures">
-      {figures.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return figures;
 }
 
 function Codes({ run, tensor, seen }: { run: string; tensor: string; seen: TensorMonitor }) {
@@ -62,7 +54,7 @@ function Codes({ run, tensor, seen }: { run: string; tensor: string; seen: Tenso
       <h3>
         {tensor} as {seen.dtype}
       </h3>
-      <Figures seen={seen} />
+      <Figures figures={figuresOf(seen)} />
       {seen.codes ? (
         <Histogram codes={seen.codes} run={run} tensor={tensor} seen={seen} />
       ) : (

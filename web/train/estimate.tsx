@@ -1,12 +1,9 @@
 /** What a run will take of this machine, or why it cannot start. */
 import { parameterCount } from '../../src/model/params.js';
-import { trainingBytes } from '../../src/train/memory.js';
+import { MEMORY_BYTES, trainingBytes } from '../../src/train/memory.js';
 import type { TrainSettings } from '../../src/train/options.js';
 import { count, duration, size } from '../ui/words.js';
 import type { Probe } from './probe.js';
-
-/** What 32-bit addresses reach. */
-const MEMORY_BYTES = 2 ** 32;
 
 export const fits = (settings: TrainSettings): boolean => trainingBytes(settings) <= MEMORY_BYTES;
 

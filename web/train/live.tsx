@@ -6,6 +6,7 @@ import type { RunEntry, RunRecord } from '../run/record.js';
 import { isActive, leave, open, type Phase, pause, resume, type Session, savedStep, useRuns } from '../run/runs.js';
 import { ReportLink } from '../runs/report-link.js';
 import { Chart, type ChartSeries } from '../ui/chart.js';
+import { Figures } from '../ui/figures.js';
 import { availableThreads } from '../ui/threads.js';
 import { count, duration } from '../ui/words.js';
 import { keepRun } from './draft.js';
@@ -119,7 +120,7 @@ export function Live({ session }: { session: Session }) {
     if (entry) await keepRun(entry);
     await leave();
   };
-  const figures = [
+  const figures: [name: string, value: string][] = [
     ['Step', `${count(step)} of ${count(steps)}`],
     ['Training loss', last ? last.loss.toFixed(3) : '–'],
     ['Validation loss', columns.evalLosses.at(-1)?.toFixed(3) ?? '–'],
@@ -166,14 +167,7 @@ export function Live({ session }: { session: Session }) {
       </div>
       <section class="card" aria-label="Progress">
         <progress max={steps} value={step} aria-label="Steps done" />
-        <dl class="figures">
-          {figures.map(([name, value]) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-        </dl>
+        <Figures figures={figures} />
         {last && (
           <p class="small muted">
             Digest of the state after step {last.step}: <code id="digest">{last.digest}</code>
