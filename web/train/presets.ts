@@ -24,7 +24,7 @@ const preset = (
 export const PRESETS: readonly Preset[] = [
   preset(['Tiny', 'words appear within a minute'], [64, 2, 4], { steps: 1000, batchSize: 4, blockSize: 128 }),
   preset(['Small', 'spelling and some grammar'], [128, 3, 4], { steps: 1500, batchSize: 4, blockSize: 192 }),
-  preset(['Medium', 'the model that npm start trains'], [160, 4, 5], { steps: 2000, batchSize: 4, blockSize: 256 }),
+  preset(['Medium', 'the default of octavo train'], [160, 4, 5], { steps: 2000, batchSize: 4, blockSize: 256 }),
   preset(['Large', 'hours; sentences that hold together'], [320, 6, 8], { steps: 4000, batchSize: 8, blockSize: 256 }),
 ];
 
