@@ -203,7 +203,7 @@ describe('contents', () => {
       fp8: {
         'layers.10.qkv.input': { amax: 3, scale: 4, saturated: 0.02, underflowed: 0 },
         'layers.2.qkv.input': { amax: 3, scale: 3, saturated: 0.0009, underflowed: 0.06 },
-        'lm_head.input': { amax: 0, scale: Number.NaN, saturated: 0, underflowed: 0 },
+        'layers.11.qkv.input': { amax: 0, scale: Number.NaN, saturated: 0, underflowed: 0 },
       },
     });
     const html = renderReport({ config, summary, metrics: [loud] });
@@ -213,7 +213,7 @@ describe('contents', () => {
     expect(rows).toEqual([
       '2 qkv 3.00 3.00 0.090 % ▲ watch: 6.00 %',
       '10 qkv 3.00 2² ▲▲ high: 2.00 % 0 %',
-      'lm_head 0 n/a 0 % 0 %',
+      '11 qkv 0 n/a 0 % 0 %',
     ]);
   });
 

@@ -198,12 +198,10 @@ function fp8Columns(steps: StepLine[]): { columns: Fp8Columns; group: number } |
   return { columns: { step: groups.map((lines) => lines[lines.length - 1].step), tensors }, group };
 }
 
-/** `layers.0.qkv.input` is layer 0, linear qkv, role input; `lm_head.input` has no layer. */
+/** `layers.0.qkv.input` is layer 0, linear qkv, role input. */
 function parseKey(key: string): Pick<Fp8Tensor, 'key' | 'layer' | 'linear' | 'role'> {
-  const parts = key.split('.');
-  const role = parts.pop() ?? '';
-  const linear = parts.pop() ?? '';
-  return { key, layer: parts.join('.').replace(/^layers\./, ''), linear, role };
+  const [, layer = '', linear = '', role = ''] = key.split('.');
+  return { key, layer, linear, role };
 }
 
 const LINEARS = ['qkv', 'o', 'gate_up', 'down'];
@@ -213,10 +211,8 @@ const ROLES = ['input', 'weight', 'grad_output'];
 function compareKeys(a: string, b: string): number {
   const [x, y] = [parseKey(a), parseKey(b)];
   const rank = (names: string[], name: string) => (names.includes(name) ? names.indexOf(name) : names.length);
-  const layer = (name: string) => (/^\d+$/.test(name) ? Number(name) : Number.MAX_SAFE_INTEGER);
   return (
-    layer(x.layer) - layer(y.layer) ||
-    x.layer.localeCompare(y.layer, 'en') ||
+    Number(x.layer) - Number(y.layer) ||
     rank(LINEARS, x.linear) - rank(LINEARS, y.linear) ||
     x.linear.localeCompare(y.linear, 'en') ||
     rank(ROLES, x.role) - rank(ROLES, y.role) ||

@@ -30,7 +30,7 @@ function absence(run: RunData, recipe: string | undefined): string {
 function healthHtml(run: RunData, fp8: Fp8Columns): string {
   const options = (field: 'layer' | 'linear') =>
     [...new Set(fp8.tensors.map((tensor) => tensor[field]))]
-      .map((name) => `<option value="${escapeHtml(name)}">${escapeHtml(name || 'outside the layers')}</option>`)
+      .map((name) => `<option value="${escapeHtml(name)}">${escapeHtml(name)}</option>`)
       .join('');
   const thinned =
     run.thinned.fp8 > 1
@@ -88,8 +88,7 @@ function tableHtml(run: RunData, fp8: Fp8Columns): string {
       const tensor = byRole.get(role);
       return tensor && Object.hasOwn(health, tensor.key) ? healthCells(health[tensor.key]) : '<td colspan="4">–</td>';
     });
-    const name = layer ? `${layer} ${linear}` : linear;
-    return `<tr><th scope="row"><button type="button" data-layer="${escapeHtml(layer)}" data-linear="${escapeHtml(linear)}" title="Draw this one above">${escapeHtml(name)}</button></th>${cells.join('')}</tr>`;
+    return `<tr><th scope="row"><button type="button" data-layer="${escapeHtml(layer)}" data-linear="${escapeHtml(linear)}" title="Draw this one above">${escapeHtml(`${layer} ${linear}`)}</button></th>${cells.join('')}</tr>`;
   });
   const percent = (x: number) => `${100 * x} %`;
   return `<h3 id="fp8-table">Every tensor at step ${count(last.step)}</h3>

@@ -27,7 +27,7 @@ export function estimate(values: readonly number[]): Estimate | undefined {
 
 /**
  * The t that |T| stays below with this probability, T with `freedom` >= 1 degrees: 12.7062 for 0.95 and 1, 2.7764 for 0.95 and 4.
- * By halving, to the last bits of the angle; relative error below 1e-11 (test/statistics.test.ts has tables).
+ * By halving, to the last bits of the angle; relative error below 1e-11 (test/study.test.ts has tables).
  */
 export function studentT(probability: number, freedom: number): number {
   let [low, high] = [0, Math.PI / 2];

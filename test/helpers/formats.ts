@@ -1,19 +1,7 @@
 /** What the suites of number formats share: the formats by kind, every rounding mode, and numbers to round. */
-import { philoxWord, type Rounding } from '../../src/formats/index.js';
+import { DTYPES, formatSpec, philoxWord, type Rounding } from '../../src/formats/index.js';
 
-export const ONE_BYTE = [
-  'float8_e4m3fn',
-  'float8_e5m2',
-  'float8_e4m3',
-  'float8_e4m3fnuz',
-  'float8_e5m2fnuz',
-  'float8_e3m4',
-  'float8_e4m3b11fnuz',
-  'float8_e8m0fnu',
-  'float6_e2m3fn',
-  'float6_e3m2fn',
-  'float4_e2m1fn',
-] as const;
+export const ONE_BYTE = DTYPES.filter((dtype) => formatSpec(dtype).bytes === 1);
 export const FLOAT16 = ['bfloat16', 'float16'] as const;
 export const SIGNED = [...ONE_BYTE, ...FLOAT16].filter((dtype) => dtype !== 'float8_e8m0fnu');
 
