@@ -1,7 +1,8 @@
 /** The recipe at work: delayed scales, second copies, streams of random bits, and smoothing. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { finfo, formatSpec } from '../src/formats/index.js';
-import { InferenceCasts, Scales, TrainingCasts } from '../src/model/casts.js';
+import { InferenceCasts, TrainingCasts } from '../src/model/casts.js';
+import { Scales } from '../src/model/scales.js';
 import { read } from '../src/ops/quantize.js';
 import { RECIPES, type Recipe } from '../src/ops/recipe.js';
 import { adapt, newHistory, observe, powerOfTwoScale } from '../src/ops/scale.js';

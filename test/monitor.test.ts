@@ -1,8 +1,9 @@
 /** Looks inside a training step: what they say against float64 arithmetic on the same numbers, and that looking changes nothing. */
 import { describe, expect, it } from 'vitest';
 import { type DType, encode, formatSpec } from '../src/formats/index.js';
-import { Scales, TrainingCasts } from '../src/model/casts.js';
+import { TrainingCasts } from '../src/model/casts.js';
 import { Monitor } from '../src/model/monitor.js';
+import { Scales } from '../src/model/scales.js';
 import { type CastMonitor, monitorCast } from '../src/ops/monitor.js';
 import { read } from '../src/ops/quantize.js';
 import { RECIPES, type Recipe } from '../src/ops/recipe.js';

@@ -11,19 +11,11 @@ import { amaxOf, type Factors, type Health, type QuantizeOptions, quantize } fro
 import { quantizeBlocks } from '../ops/quantize-blocks.js';
 import { isFloat8, MX_BLOCK, type OperandRole, type Recipe, reducedFormat } from '../ops/recipe.js';
 import { outlierBound, restrict } from '../ops/restrict.js';
-import {
-  type AmaxHistory,
-  adapt,
-  adapted,
-  advance,
-  discard,
-  newHistory,
-  observe,
-  powerOfTwoScale,
-} from '../ops/scale.js';
+import { adapted, observe, powerOfTwoScale } from '../ops/scale.js';
 import { swigluForward } from '../ops/swiglu.js';
-import { empty, floats, matrixShape, type Tensor } from '../ops/tensor.js';
+import { matrixShape, type Tensor } from '../ops/tensor.js';
 import type { Monitor } from './monitor.js';
+import { type ChannelScale, channelScale, GRAD_OUTPUT_KEY, type Scales } from './scales.js';
 
 /** A tensor as the forward product reads it, and as the backward product does. The same tensor where formats and scales agree. */
 export interface Operand {
@@ -41,13 +33,8 @@ export interface GradOutput {
 export interface SmoothOperand extends Operand {
   /** s per token (rows) float32: multiplied into the product with W, and into the gradient that comes back. */
   readonly rowScale?: Tensor;
-  /** s per channel and its inverse (F) float32: s is folded into the columns of W. */
+  /** Folded into the columns of W. */
   readonly channel?: ChannelScale;
-}
-
-export interface ChannelScale {
-  readonly scale: Tensor;
-  readonly inverse: Tensor;
 }
 
 /** Reads activations into operands: what a transformer block needs to know of a recipe. The tensors given stay as they are. */
@@ -71,56 +58,6 @@ function together(casts: readonly RoleHealth[]): RoleHealth {
   // Math.max, so that a NaN among them shows.
   const amax = Math.max(...casts.map((cast) => cast.amax));
   return { amax, saturated: mean('saturated'), underflowed: mean('underflowed'), scale: largest.scale };
-}
-
-/** What the key of a linear's dY ends with. */
-const GRAD_OUTPUT_KEY = '.grad_output';
-
-/** Everything delayed scaling remembers between steps. */
-export class Scales {
-  readonly histories = new Map<string, AmaxHistory>();
-  /** Per `down` linear, the largest |silu(gate) * up| of each channel in the previous global batch, for 'smooth-channel'. */
-  readonly channels = new Map<string, { previous: Float32Array; current: Float32Array }>();
-
-  history(key: string): AmaxHistory {
-    let history = this.histories.get(key);
-    if (!history) {
-      history = newHistory();
-      this.histories.set(key, history);
-    }
-    return history;
-  }
-
-  /** Ends the global batch of a step: what was seen in it sets the scales of later ones. */
-  advance({ scaling, gradOutputScale }: Recipe, step: number): void {
-    for (const [key, history] of this.histories) {
-      if (gradOutputScale === 'adaptive' && key.endsWith(GRAD_OUTPUT_KEY)) adapt(history);
-      else if (scaling.mode === 'delayed') advance(history, scaling, step);
-    }
-    for (const channel of this.channels.values()) {
-      channel.previous.set(channel.current);
-      channel.current.fill(0);
-    }
-  }
-
-  /** Forgets what was seen in a global batch whose step is not taken. */
-  discard(): void {
-    for (const history of this.histories.values()) discard(history);
-    for (const channel of this.channels.values()) channel.current.fill(0);
-  }
-}
-
-/** Powers of two not below the channels' largest values in the previous global batch; 1 where nothing was seen. */
-export function channelScale(rt: Runtime, largest: Float32Array): ChannelScale {
-  const scale = empty(rt, [largest.length], 'float32');
-  const inverse = empty(rt, [largest.length], 'float32');
-  const [s, inv] = [floats(rt, scale), floats(rt, inverse)];
-  for (let i = 0; i < largest.length; i++) {
-    // 2^-floor(log2(1 / amax)) is amax rounded up to a power of two.
-    inv[i] = powerOfTwoScale(largest[i], 1);
-    s[i] = 1 / inv[i];
-  }
-  return { scale, inverse };
 }
 
 /** Frees a tensor whose operand is all that is still needed, unless it is the operand. */
@@ -190,7 +127,7 @@ export class TrainingCasts implements Casts {
           }
         : { ...smoothing, first: { dtype: 'float32', scale: 1 } },
     );
-    if (channel && result.channelAmax) this.observeChannels(key, result.channelAmax);
+    if (channel && result.channelAmax) this.scales.observeChannels(key, result.channelAmax);
     const undo = { rowScale: result.rowScale, channel };
     this.monitor?.swiglu(key, gateUp, undo);
     if (!scaleOf) {
@@ -208,15 +145,6 @@ export class TrainingCasts implements Casts {
 
   channelScale(key: string, width: number): ChannelScale {
     return channelScale(this.rt, this.scales.channels.get(key)?.previous ?? new Float32Array(width));
-  }
-
-  private observeChannels(key: string, amax: Float32Array): void {
-    let seen = this.scales.channels.get(key);
-    if (!seen) {
-      seen = { previous: new Float32Array(amax.length), current: new Float32Array(amax.length) };
-      this.scales.channels.set(key, seen);
-    }
-    for (let i = 0; i < amax.length; i++) if (seen.current[i] < amax[i]) seen.current[i] = amax[i];
   }
 
   private operand(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): Operand {

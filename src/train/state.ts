@@ -1,17 +1,10 @@
 /** The state of a run: stored optimizer state per parameter, delayed scales, and the step. Everything else follows from the settings. */
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, formatSpec } from '../formats/index.js';
-import {
-  type Casts,
-  type ChannelScale,
-  channelScale,
-  InferenceCasts,
-  type Operand,
-  Scales,
-  TrainingCasts,
-} from '../model/casts.js';
+import { type Casts, InferenceCasts, type Operand, TrainingCasts } from '../model/casts.js';
 import { initialValues } from '../model/init.js';
 import { type Parameter, parametersOf } from '../model/params.js';
+import { type ChannelScale, channelScale, Scales } from '../model/scales.js';
 import type { Model } from '../model/transformer.js';
 import { momentScalesShape, type ParameterState } from '../ops/adamw.js';
 import { amaxOf, quantize } from '../ops/quantize.js';
