@@ -1,5 +1,5 @@
 /** A running set of kernels: memory, threads, and the one way to call into wasm. */
-import { describe } from '../formats/spec.js';
+import { describe } from '../formats/check.js';
 import { Arena } from './arena.js';
 import { compileKernels, type WasmSource } from './bytes.js';
 import type { Kernel } from './command.js';

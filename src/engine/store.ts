@@ -1,5 +1,5 @@
 /** Files by name in one place: a directory here, another kind of storage elsewhere. A file is replaced whole or not at all. */
-import { describe } from '../formats/spec.js';
+import { describe } from '../formats/check.js';
 import { hasNodeModules } from './features.js';
 
 export interface Store {

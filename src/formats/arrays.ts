@@ -6,8 +6,9 @@
  * convenient and slow; `encode` and `decode` work on whole arrays of codes.
  */
 
+import { describe } from './check.js';
 import { decodeValue, encodeValue } from './reference.js';
-import { type DType, describe, type FormatSpec, formatSpec } from './spec.js';
+import { type DType, type FormatSpec, formatSpec } from './spec.js';
 
 /** Formats that have a typed array. */
 export type ArrayDType = 'bfloat16' | Extract<DType, `float8_${string}`>;

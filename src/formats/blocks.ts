@@ -18,17 +18,9 @@
  * exponent; with the others what is not finite is refused.
  */
 
+import { checkOptions, describe, namesOf } from './check.js';
 import { checkArray, decodeValue, encodeValue } from './reference.js';
-import {
-  checkOptions,
-  type DType,
-  describe,
-  exponentOf,
-  type FormatSpec,
-  formatSpec,
-  namesOf,
-  powerOfTwo,
-} from './spec.js';
+import { type DType, exponentOf, type FormatSpec, formatSpec, powerOfTwo } from './spec.js';
 
 export const SCALE_MODES = Object.freeze(['floor', 'ceil', 'rceil', 'even'] as const);
 export type ScaleMode = (typeof SCALE_MODES)[number];

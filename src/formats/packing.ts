@@ -3,7 +3,8 @@
  * `float4_e2m1fn_x2` and the F4 and F6 tensors of safetensors: a row is one little-endian number.
  */
 
-import { describe, type FormatSpec, formatSpec } from './spec.js';
+import { describe } from './check.js';
+import { type FormatSpec, formatSpec } from './spec.js';
 
 /** Codes that fill whole bytes, and how many bytes: 2 in 1, 4 in 3. */
 function groupOf(dtype: string): { spec: FormatSpec; codes: number; bytes: number } {

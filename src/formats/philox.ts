@@ -6,7 +6,7 @@
  * the known answers in the tests are Random123's. The kernels compute the same words.
  */
 
-import { describe } from './spec.js';
+import { describe } from './check.js';
 
 const ROUNDS = 10;
 const MULTIPLIER_0 = 0xd2511f53;

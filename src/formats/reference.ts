@@ -28,19 +28,10 @@
  * for ml_dtypes and for us; every NaN code decodes. ml_dtypes 0.6.0 rounds a float64 twice (1.0625 + 2^-30 becomes 1, not 1.125).
  */
 
+import { checkOptions, describe, namesOf } from './check.js';
 import { STOCHASTIC, TIES_TO_AWAY, TIES_TO_EVEN, TOWARD_ZERO } from './constants.js';
 import { halfOf, philox4x32, philoxKey, type Words4 } from './philox.js';
-import {
-  checkOptions,
-  type DType,
-  describe,
-  exponentOf,
-  type FormatSpec,
-  finiteValue,
-  formatSpec,
-  namesOf,
-  powerOfTwo,
-} from './spec.js';
+import { type DType, exponentOf, type FormatSpec, finiteValue, formatSpec, powerOfTwo } from './spec.js';
 
 /** Rounding modes and the integers the kernels know them by. */
 export const ROUNDING_IDS = Object.freeze({

@@ -9,7 +9,7 @@
  * `__metadata__` holds string -> string. Source: README, "Format", of github.com/huggingface/safetensors, and its `validate()`.
  * Not here, because they share bytes between elements or are not numbers we hold: F4, F6_*, C64.
  */
-import { checkObject } from '../formats/spec.js';
+import { checkObject } from '../formats/check.js';
 import { FileError, quote } from './errors.js';
 import { describeJson, type JsonValue, parseJsonObject } from './json.js';
 

@@ -3,7 +3,7 @@
  * Every size used by the model comes from this record; `interop/config.ts` reads and writes it as a Hugging Face `config.json`.
  */
 
-import { checkObject } from '../formats/spec.js';
+import { checkObject } from '../formats/check.js';
 
 /** In the letters of docs/architecture.md: V = vocabSize, C = hiddenSize, F = intermediateSize, H = heads, D = headDim. */
 export interface LlamaConfig {

@@ -1,8 +1,8 @@
 /** Autoregressive generation: one token at a time over a cache of keys and values, drawn by a seeded position and not by a state. */
 
 import type { Runtime } from '../engine/runtime.js';
+import { describe, namesOf } from '../formats/check.js';
 import { philoxWord } from '../formats/index.js';
-import { describe, namesOf } from '../formats/spec.js';
 import { exp } from '../ops/math.js';
 import { canPrepack, prepack } from '../ops/matmul.js';
 import { read } from '../ops/quantize.js';

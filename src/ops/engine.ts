@@ -2,9 +2,9 @@
 
 import { type InitOptions, Runtime } from '../engine/runtime.js';
 import { prepareTurbo } from '../engine/turbo.js';
+import { checkOptions, describe, namesOf } from '../formats/check.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
 import { checkArray, checkCodes, checkSaturate } from '../formats/reference.js';
-import { checkOptions, describe, namesOf } from '../formats/spec.js';
 import { type MatmulOptions, matmul, prepack } from './matmul.js';
 import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
 import { type BlockScaling, quantizeValues } from './quantize-blocks.js';

@@ -2,7 +2,7 @@
 
 import { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
-import { checkObject, checkOptions, describe } from '../formats/spec.js';
+import { checkObject, checkOptions, describe } from '../formats/check.js';
 import { SAMPLE_OPTIONS, type SampleOptions, sample } from '../model/sample.js';
 import { type LoadedModel, loadModelFrom, storeOf } from './model-files.js';
 

@@ -1,7 +1,7 @@
 /** A training run as a stream of events. It prints nothing; with an output directory it keeps checkpoints and a log there. */
 import { hasNodeModules } from '../engine/features.js';
 import type { Store } from '../engine/store.js';
-import { checkOptions, describe, namesOf } from '../formats/spec.js';
+import { checkOptions, describe, namesOf } from '../formats/check.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';

@@ -1,8 +1,8 @@
 /** A model as a Hugging Face directory: config.json, model.safetensors, tokenizer.json. FP8 linears carry `<name>_scale_inv`. */
 import type { Runtime } from '../engine/runtime.js';
 import { openDirectory, type Store } from '../engine/store.js';
+import { describe } from '../formats/check.js';
 import { type DType, formatSpec } from '../formats/index.js';
-import { describe } from '../formats/spec.js';
 import { fromHuggingFaceConfig, toHuggingFaceConfig } from '../interop/config.js';
 import { FileError, quote } from '../interop/errors.js';
 import {

@@ -1,5 +1,5 @@
 /** Everything that determines a run, checked and complete. Two runs with equal settings, data and seed have equal bits. */
-import { checkObject } from '../formats/spec.js';
+import { checkObject } from '../formats/check.js';
 import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/config.js';
 import { parametersOf } from '../model/params.js';
 import { frozen, MX_BLOCK, type Recipe, recipeOf } from '../ops/recipe.js';

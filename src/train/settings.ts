@@ -2,7 +2,7 @@
  * The settings of a run, one row each: what it is called, what it does, what it may be. The refusals, the flags of `octavo train` with their
  * help and their table in docs/training.md, and the form of the web page are all made of these rows.
  */
-import { describe } from '../formats/spec.js';
+import { describe } from '../formats/check.js';
 import type { LlamaConfig } from '../model/config.js';
 import { ANOMALY_POLICIES } from './guard.js';
 import type { Intervals, TrainSettings } from './options.js';

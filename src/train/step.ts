@@ -1,6 +1,6 @@
 /** One optimizer step: weights to operands, forward and backward over the batches, clip, update, new scales. */
 import type { Runtime } from '../engine/runtime.js';
-import { describe } from '../formats/spec.js';
+import { describe } from '../formats/check.js';
 import { type Casts, type RoleHealth, TrainingCasts } from '../model/casts.js';
 import { OPTIMIZER_STREAM } from '../model/init.js';
 import { Monitor } from '../model/monitor.js';
