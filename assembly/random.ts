@@ -1,12 +1,13 @@
 /** Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random bits as a pure function of a position. */
+import { quad } from './lanes';
 
-/** The two multipliers, four times each, and the lanes' numbers. Loaded, since V8 builds a v128 constant anew at every use. */
+/** Constants of the loops, four lanes each. Loaded, since V8 builds a v128 constant anew at every use. */
 const CONSTANTS = memory.data<u32>([
-  0xd2511f53, 0xd2511f53, 0xd2511f53, 0xd2511f53,
-  0xcd9e8d57, 0xcd9e8d57, 0xcd9e8d57, 0xcd9e8d57,
-  0, 1, 2, 3,
-  4, 4, 4, 4,
-  0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000,
+  0xd2511f53, 0xd2511f53, 0xd2511f53, 0xd2511f53, // the multiplier of word 0
+  0xcd9e8d57, 0xcd9e8d57, 0xcd9e8d57, 0xcd9e8d57, // and of word 2
+  0, 1, 2, 3, // the lanes' numbers
+  4, 4, 4, 4, // from four counters to the next
+  0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000, // the upper half of a word
 ], 16);
 
 abstract class philox {
@@ -20,14 +21,14 @@ abstract class philox {
   /** The 32 halves of the words of four counters, in order, as they are or each as the upper half of a word. Lane j of c0 is word 0 of counter j. */
   @inline static store(p: usize, packed: bool, c0: v128, c1: v128, c2: v128, c3: v128): void {
     // Four counters of four words each, transposed into word order.
-    const a = i8x16.shuffle(c0, c1, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-    const b = i8x16.shuffle(c0, c1, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-    const c = i8x16.shuffle(c2, c3, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-    const d = i8x16.shuffle(c2, c3, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-    const first = i8x16.shuffle(a, c, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-    const second = i8x16.shuffle(a, c, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-    const third = i8x16.shuffle(b, d, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-    const fourth = i8x16.shuffle(b, d, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+    const a = quad.lo(c0, c1);
+    const b = quad.hi(c0, c1);
+    const c = quad.lo(c2, c3);
+    const d = quad.hi(c2, c3);
+    const first = quad.evenHalves(a, c);
+    const second = quad.oddHalves(a, c);
+    const third = quad.evenHalves(b, d);
+    const fourth = quad.oddHalves(b, d);
     if (packed) {
       v128.store(p, first);
       v128.store(p, second, 16);
@@ -44,8 +45,8 @@ abstract class philox {
   @inline static storeHalves(p: usize, words: v128): void {
     const even = i32x4.shl(words, 16);
     const odd = v128.and(words, v128.load(CONSTANTS, 64));
-    v128.store(p, i8x16.shuffle(even, odd, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23));
-    v128.store(p, i8x16.shuffle(even, odd, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31), 16);
+    v128.store(p, quad.lo(even, odd));
+    v128.store(p, quad.hi(even, odd), 16);
   }
 }
 
