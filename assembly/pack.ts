@@ -1,8 +1,8 @@
 /**
  * Matrix codes to float32 panels: each element is decoded once, then the tile reads only float32.
  *
- *   A panel: for each k, TILE_ROWS = 6 consecutive floats (one per row of the tile)
- *   B panel: for each k, TILE_COLUMNS = 8 consecutive floats (one per column of the tile)
+ *   A panel: for each k, TILE_ROWS consecutive floats (one per row of the tile)
+ *   B panel: for each k, TILE_COLUMNS consecutive floats (one per column of the tile)
  *
  * `along`: k runs along the memory rows of the operand (A is M x K, B is N x K). `across`: k selects the memory row (A is K x M, B is K x N).
  * Rows and columns past the edge are packed from whatever lies there (a clamped row, or bytes behind the matrix, which the allocator pads):

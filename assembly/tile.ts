@@ -10,10 +10,12 @@
  * sixes, takes two halves of 3 x 8, unrolled by 2: 94 / 95 %, but in a GEMM 64 % in many a run. Refused: 6x8 unrolled by 2 81 / 85 %, 3x8 unrolled
  * by 4 62 / 69 %, 4x12 51 / 52 %.
  */
+
+import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { lanes } from './lanes';
 
 /** Floats in a tile of C, stored row by row. */
-export const TILE = 48;
+export const TILE = TILE_ROWS * TILE_COLUMNS;
 
 /**
  * c[6][8] (+)= sum over k < kc of a[k][6] * b[k][8]. `resume` continues from the sums in c, so that splitting K changes no bit.
