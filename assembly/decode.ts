@@ -104,7 +104,7 @@ export abstract class decode {
     const magnitudes = i32x4.splat((1 << magnitudeBits) - 1);
     const firstNormal = i32x4.splat(1 << manBits);
     const rebias = i32x4.splat((127 - bias) << 23);
-    const quantum = f32x4.splat(reinterpret<f32>((128 - bias - manBits) << 23));
+    const quantum = f32x4.splat(format.quantum(dtype));
     const maxCode = i32x4.splat(format.maxCode(dtype));
     const infCode = i32x4.splat(format.infCode(dtype));
     const nanCode = i32x4.splat(format.nanCode(dtype));
@@ -168,8 +168,9 @@ export abstract class decode {
     const rebiasLow = i8x16.splat(<i8>rebias);
     const rebiasHigh = i8x16.splat(<i8>(rebias >> 8));
     const isSubnormal = i8x16.lt_s(i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), i8x16.splat(<i8>subnormals));
-    const first = decode.corrections(i32x4(0, 1, 2, 3), i32x4(4, 5, 6, 7), manBits, bias);
-    const second = decode.corrections(i32x4(8, 9, 10, 11), i32x4(12, 13, 14, 15), manBits, bias);
+    const quantum = f32x4.splat(format.quantum(dtype));
+    const first = decode.corrections(i32x4(0, 1, 2, 3), i32x4(4, 5, 6, 7), manBits, quantum);
+    const second = decode.corrections(i32x4(8, 9, 10, 11), i32x4(12, 13, 14, 15), manBits, quantum);
     const lowBytes = i8x16.narrow_i16x8_u(v128.and(first, i16x8.splat(255)), v128.and(second, i16x8.splat(255)));
     const highBytes = i8x16.narrow_i16x8_u(i16x8.shr_u(first, 8), i16x8.shr_u(second, 8));
     // rebias is added to both bytes in the loop, without a carry: so it is taken off them without one.
@@ -194,8 +195,7 @@ export abstract class decode {
   }
 
   /** For eight magnitudes, were they subnormal: BF16 bits of the value less what every code contributes, (m << (7 - manBits)). */
-  @inline private static corrections(low: v128, high: v128, manBits: i32, bias: i32): v128 {
-    const quantum = f32x4.splat(reinterpret<f32>((128 - bias - manBits) << 23));
+  @inline private static corrections(low: v128, high: v128, manBits: i32, quantum: v128): v128 {
     const a = i32x4.sub(i32x4.shr_u(f32x4.mul(f32x4.convert_i32x4_s(low), quantum), 16), i32x4.shl(low, 7 - manBits));
     const b = i32x4.sub(i32x4.shr_u(f32x4.mul(f32x4.convert_i32x4_s(high), quantum), 16), i32x4.shl(high, 7 - manBits));
     return i16x8.narrow_i32x4_u(v128.and(a, i32x4.splat(0xffff)), v128.and(b, i32x4.splat(0xffff)));

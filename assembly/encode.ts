@@ -138,17 +138,16 @@ abstract class encode {
     how: i32, dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, counting: bool, stats: usize,
   ): void {
     const manBits = format.manBits(dtype);
-    const bias = format.bias(dtype);
     const infCode = format.infCode(dtype);
     const maxCode = format.maxCode(dtype);
     const nanCode = format.nanCode(dtype);
     const signCode = format.signBits(dtype) << (format.expBits(dtype) + manBits);
     const bytes = how === kind.whole ? 4 : how === kind.upper ? 2 : how === kind.powers ? 1 : format.bytes(dtype);
     const shift = 23 - manBits;
-    // Largest finite value as float32; one binade above it all overflow.
-    const maxBits = (maxCode << shift) + ((127 - bias) << 23);
+    const maxBits = format.maxBits(dtype);
+    // One binade above the largest value all overflow.
     const limit = i32x4.splat(saturate ? maxBits : (maxBits & 0x7f800000) + (1 << 23));
-    const minNormal = i32x4.splat((128 - bias) << 23);
+    const minNormal = i32x4.splat((128 - format.bias(dtype)) << 23);
     const unit = i32x4.splat((mode === rounding.tiesToEven ? shift : 254 + manBits) << 23);
     const max = i32x4.splat(maxBits);
     const maxCodes = i32x4.splat(maxCode);

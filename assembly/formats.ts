@@ -35,6 +35,12 @@ export abstract class format {
   @inline static maxCode(dtype: i32): i32 { return load<i32>(TABLE + (<usize>dtype << 5), 16); }
   @inline static infCode(dtype: i32): i32 { return load<i32>(TABLE + (<usize>dtype << 5), 20); }
   @inline static nanCode(dtype: i32): i32 { return load<i32>(TABLE + (<usize>dtype << 5), 24); }
+  /** The largest finite value, as bits of a float32. */
+  @inline static maxBits(dtype: i32): i32 {
+    return (format.maxCode(dtype) << (23 - format.manBits(dtype))) + ((127 - format.bias(dtype)) << 23);
+  }
+  /** The smallest subnormal of a narrow format. */
+  @inline static quantum(dtype: i32): f32 { return reinterpret<f32>((128 - format.bias(dtype) - format.manBits(dtype)) << 23); }
 }
 
 /** How a format lies to the bits of a float32. */

@@ -76,9 +76,8 @@ export abstract class moments {
       encodeRow(dtype, row, dst, n, scale, words, mode, true, 0);
       return;
     }
-    const maxBits = (format.maxCode(dtype) << (23 - format.manBits(dtype))) + ((127 - format.bias(dtype)) << 23);
-    const most = reinterpret<f32>(maxBits);
-    const smallest = reinterpret<f32>((128 - format.bias(dtype) - format.manBits(dtype)) << 23);
+    const most = reinterpret<f32>(format.maxBits(dtype));
+    const smallest = format.quantum(dtype);
     for (let i = 0; i < n; i += group) {
       const count = min(group, n - i);
       const from = row + (<usize>i << 2);

@@ -143,6 +143,7 @@ export abstract class nearest {
     const signCode: i32 = 1 << (format.expBits(dtype) + manBits);
     const least: i32 = (151 - bias - manBits) << 7;
     const unit: i32 = 1 << (7 - manBits);
+    const limit = sixteen.limit(dtype, stats);
     const whole = n & ~15;
     const exponents = sixteen.exponents;
     const minNormal = i32x4.splat((128 - bias) << 23);
@@ -169,7 +170,6 @@ export abstract class nearest {
     let largest = nearest.scaled(
       manBits, src, dst, whole, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, stats,
     );
-    const limit = sixteen.limit(manBits, bias, maxCode, stats);
     if (largest > limit) {
       if (stats) store<i32>(stats, before, 4);
       return 0;

@@ -81,7 +81,7 @@ export function quantizeBlocks(
   const strips = (columns + strip - 1) / strip;
   const band = blockRows === 1 ? QUANTIZE_ROWS : blockRows;
   const ld = (columns + blockColumns - 1) / blockColumns;
-  const maxBits = (format.maxCode(dtype) << (23 - format.manBits(dtype))) + ((127 - format.bias(dtype)) << 23);
+  const maxBits = format.maxBits(dtype);
   const emax = (maxBits >> 23) - 127;
   const inverseMax: f32 = <f32>1 / reinterpret<f32>(maxBits);
   for (let unit = begin; unit < end; unit++) {

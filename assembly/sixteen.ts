@@ -1,4 +1,5 @@
 /** What rounding sixteen numbers at a time shares, nearest or stochastic: four vectors of numbers, one of bytes. */
+import { format } from './formats';
 
 /** Vectors of the loops, which V8 14 would make anew at every use were they literals: all but the sign, and the exponent. */
 const VECTORS = memory.data<u32>([
@@ -29,7 +30,8 @@ export abstract class sixteen {
   }
 
   /** The largest |x * scale| of a row, as bits, that the loops do right: they know no NaN, and do not count what saturates. */
-  @inline static limit(manBits: i32, bias: i32, maxCode: i32, stats: usize): u32 {
-    return stats ? (maxCode << (23 - manBits)) + ((127 - bias) << 23) : 0x7f800000;
+  @inline static limit(dtype: i32, stats: usize): u32 {
+    const maxBits = format.maxBits(dtype);
+    return stats ? maxBits : 0x7f800000;
   }
 }

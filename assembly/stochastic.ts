@@ -84,6 +84,7 @@ export abstract class stochastic {
     const firstCode: i32 = (135 - bias - manBits) << manBits;
     const between: i32 = 128 - (1 << manBits);
     const whole = n & ~15;
+    const limit = sixteen.limit(dtype, stats);
     const before = stats ? load<i32>(stats, 4) : 0;
     const largest = stochastic.bytes(
       src, dst, whole, f32x4.splat(scale), words, i32x4.splat((128 - bias) << 23), i32x4.splat((134 - manBits) << 23), i16x8.splat(1),
@@ -91,7 +92,7 @@ export abstract class stochastic {
       // Without a -0, a code must exceed 0 to take a sign.
       i8x16.splat(format.nanCode(dtype) === signCode ? 0 : -1), stats,
     );
-    if (largest <= sixteen.limit(manBits, bias, maxCode, stats)) return whole;
+    if (largest <= limit) return whole;
     if (stats) store<i32>(stats, before, 4);
     return 0;
   }
