@@ -14,7 +14,7 @@
 import { ADAMW_ELEMENTS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { encodeRow } from './encode';
-import { bytesOf, rounding } from './formats';
+import { format, rounding } from './formats';
 import { lanes } from './lanes';
 import { moments } from './moments';
 import { fillRandom } from './random';
@@ -33,9 +33,9 @@ abstract class update {
     const ws = vs + ADAMW_ELEMENTS * 4;
     const gs = grad + (<usize>first << 2);
     const number = group ? <usize>(first / group) * moments.bytes(expanded) : 0;
-    moments.load(mDtype, m + <usize>first * bytesOf(mDtype), scratch, n, mInv, mScales ? mScales + number : 0, group, expanded);
-    moments.load(vDtype, v + <usize>first * bytesOf(vDtype), vs, n, vInv, vScales ? vScales + number : 0, group, expanded);
-    loadRow(wDtype, w + <usize>first * bytesOf(wDtype), ws, n, wInv);
+    moments.load(mDtype, m + <usize>first * format.bytes(mDtype), scratch, n, mInv, mScales ? mScales + number : 0, group, expanded);
+    moments.load(vDtype, v + <usize>first * format.bytes(vDtype), vs, n, vInv, vScales ? vScales + number : 0, group, expanded);
+    loadRow(wDtype, w + <usize>first * format.bytes(wDtype), ws, n, wInv);
     const k = f32x4.splat(gradScale);
     const b1 = f32x4.splat(beta1);
     const b2 = f32x4.splat(beta2);
@@ -118,13 +118,13 @@ export function adamwUpdate(
     const number = group ? <usize>(first / group) * moments.bytes(expanded) : 0;
     if (random) fillRandom(words, first, n, false, stream, time, seedLow, seedHigh);
     moments.store(
-      mDtype, scratch, m + <usize>first * bytesOf(mDtype), n, mScale, mScales ? mScales + number : 0, group, expanded, words, mode,
+      mDtype, scratch, m + <usize>first * format.bytes(mDtype), n, mScale, mScales ? mScales + number : 0, group, expanded, words, mode,
     );
     if (random) fillRandom(words, first, n, false, stream + 1, time, seedLow, seedHigh);
     moments.store(
-      vDtype, vs, v + <usize>first * bytesOf(vDtype), n, vScale, vScales ? vScales + number : 0, group, expanded, words, mode,
+      vDtype, vs, v + <usize>first * format.bytes(vDtype), n, vScale, vScales ? vScales + number : 0, group, expanded, words, mode,
     );
     if (wMode === rounding.stochastic) fillRandom(words, first, n, false, stream + 2, time, seedLow, seedHigh);
-    encodeRow(wDtype, ws, w + <usize>first * bytesOf(wDtype), n, wScale, words, wMode, true, 0);
+    encodeRow(wDtype, ws, w + <usize>first * format.bytes(wDtype), n, wScale, words, wMode, true, 0);
   }
 }

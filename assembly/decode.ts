@@ -156,7 +156,7 @@ export abstract class decode {
   }
 
   /** As much of a row as `sixteens` does right, from its start; the rest is for `loop`. */
-  private static bytesRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): i32 {
+  static bytesRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): i32 {
     const manBits = format.manBits(dtype);
     const bias = format.bias(dtype);
     const rebias = (127 - bias) << 7;
@@ -202,7 +202,7 @@ export abstract class decode {
   }
 
   /** BF16, eight at a time; n is a multiple of 8. */
-  private static eights(src: usize, dst: usize, n: i32, factor: f32): void {
+  static eights(src: usize, dst: usize, n: i32, factor: f32): void {
     const zero = i32x4.splat(0);
     const k = f32x4.splat(factor);
     const end = src + (<usize>n << 1);
@@ -215,7 +215,7 @@ export abstract class decode {
     }
   }
 
-  private static halvesLoop(src: usize, dst: usize, n: i32, factor: f32): void {
+  static halvesLoop(src: usize, dst: usize, n: i32, factor: f32): void {
     decode.loop(kind.narrow, 2, facts.about<F16>().id, src, dst, n, factor);
   }
 
@@ -224,7 +224,7 @@ export abstract class decode {
    * of a subnormal would not be, and those of infinity would be a number: such numbers, and zeros, go the way of `loop` with those that
    * follow. 2.5 times as fast, and AdamW on float16 masters 1.2 to 1.3 times.
    */
-  private static halves(src: usize, dst: usize, n: i32, factor: f32): void {
+  static halves(src: usize, dst: usize, n: i32, factor: f32): void {
     const magnitudes = i16x8.splat(0x7fff);
     const least = i16x8.splat(0x400);
     const range = i16x8.splat(0x7bff - 0x400);
@@ -247,34 +247,30 @@ export abstract class decode {
     }
     if (n > 0) decode.halvesLoop(src, dst, n, factor);
   }
-
-  static row(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): void {
-    const how = kind.of(dtype);
-    const bytes = format.bytes(dtype);
-    let done = 0;
-    if (how === kind.upper) {
-      done = n & ~7;
-      decode.eights(src, dst, done, factor);
-    } else if (how === kind.narrow && bytes === 1) {
-      done = decode.bytesRow(dtype, src, dst, n, factor);
-    } else if (how === kind.narrow) {
-      // Beyond, 2^112 times the factor is infinite.
-      if (abs(factor) < 32768) decode.halves(src, dst, n, factor);
-      else decode.halvesLoop(src, dst, n, factor);
-      return;
-    }
-    if (done === n) return;
-    src += done * bytes;
-    dst += <usize>done << 2;
-    n -= done;
-    if (how === kind.whole) decode.loop(kind.whole, 4, dtype, src, dst, n, factor);
-    else if (how === kind.upper) decode.loop(kind.upper, 2, dtype, src, dst, n, factor);
-    else if (how === kind.powers) decode.loop(kind.powers, 1, dtype, src, dst, n, factor);
-    else decode.loop(kind.narrow, 1, dtype, src, dst, n, factor);
-  }
 }
 
 /** A row of any format to float32, times `factor` (exactly 1 keeps the decoded value). */
 export function loadRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): void {
-  decode.row(dtype, src, dst, n, factor);
+  const how = kind.of(dtype);
+  const bytes = format.bytes(dtype);
+  let done = 0;
+  if (how === kind.upper) {
+    done = n & ~7;
+    decode.eights(src, dst, done, factor);
+  } else if (how === kind.narrow && bytes === 1) {
+    done = decode.bytesRow(dtype, src, dst, n, factor);
+  } else if (how === kind.narrow) {
+    // Beyond, 2^112 times the factor is infinite.
+    if (abs(factor) < 32768) decode.halves(src, dst, n, factor);
+    else decode.halvesLoop(src, dst, n, factor);
+    return;
+  }
+  if (done === n) return;
+  src += done * bytes;
+  dst += <usize>done << 2;
+  n -= done;
+  if (how === kind.whole) decode.loop(kind.whole, 4, dtype, src, dst, n, factor);
+  else if (how === kind.upper) decode.loop(kind.upper, 2, dtype, src, dst, n, factor);
+  else if (how === kind.powers) decode.loop(kind.powers, 1, dtype, src, dst, n, factor);
+  else decode.loop(kind.narrow, 1, dtype, src, dst, n, factor);
 }

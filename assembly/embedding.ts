@@ -3,7 +3,7 @@
 import { EMBEDDING_CHANNELS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { storeRow } from './encode';
-import { bytesOf } from './formats';
+import { format } from './formats';
 
 /** Units: rows. out[row] = table[ids[row]]; table (V, C) of tableDtype, ids i32, out (rows, C) of outDtype. */
 export function embeddingForward(
@@ -12,8 +12,8 @@ export function embeddingForward(
 ): void {
   for (let row = begin; row < end; row++) {
     const id = load<i32>(ids + (row << 2));
-    loadRow(tableDtype, table + <usize>id * channels * bytesOf(tableDtype), scratch, channels, 1);
-    storeRow(outDtype, scratch, out + <usize>row * channels * bytesOf(outDtype), channels);
+    loadRow(tableDtype, table + <usize>id * channels * format.bytes(tableDtype), scratch, channels, 1);
+    storeRow(outDtype, scratch, out + <usize>row * channels * format.bytes(outDtype), channels);
   }
 }
 
@@ -28,7 +28,7 @@ export function embeddingBackward(
   const first = begin * EMBEDDING_CHANNELS;
   const n = min(channels, end * EMBEDDING_CHANNELS) - first;
   for (let row = 0; row < rows; row++) {
-    loadRow(dtype, dy + <usize>(row * channels + first) * bytesOf(dtype), scratch, n, 1);
+    loadRow(dtype, dy + <usize>(row * channels + first) * format.bytes(dtype), scratch, n, 1);
     const to = dTable + (<usize>(load<i32>(ids + (row << 2)) * channels + first) << 2);
     for (let i = 0; i < n; i++) {
       const at = to + (i << 2);

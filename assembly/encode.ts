@@ -217,7 +217,7 @@ abstract class encode {
     else encode.row(how, dtype, src, dst, n, scale, words, rounding.tiesToAway, saturate, stats);
   }
 
-  private static narrowRow(
+  static narrowRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
     // Without NaN and infinity there is nothing but saturation.
@@ -225,27 +225,27 @@ abstract class encode {
     else encode.rowIn(kind.narrow, dtype, src, dst, n, scale, words, mode, false, stats);
   }
 
-  private static upperRow(
+  static upperRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
     if (saturate) encode.rowIn(kind.upper, dtype, src, dst, n, scale, words, mode, true, stats);
     else encode.rowIn(kind.upper, dtype, src, dst, n, scale, words, mode, false, stats);
   }
 
-  private static powersRow(
+  static powersRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
     if (saturate) encode.rowIn(kind.powers, dtype, src, dst, n, scale, words, mode, true, stats);
     else encode.rowIn(kind.powers, dtype, src, dst, n, scale, words, mode, false, stats);
   }
 
-  private static wholeRow(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool, stats: usize): void {
+  static wholeRow(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool, stats: usize): void {
     if (saturate) encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, true, stats);
     else encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, false, stats);
   }
 
   /** float16 to nearest-even, uncounted: eights by `nearest.halves`, and where one has what it does not know, 64 numbers by the loop. */
-  private static halves(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool): void {
+  static halves(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool): void {
     const k = f32x4.splat(scale);
     while (n > 0) {
       let count = 8;
@@ -258,38 +258,32 @@ abstract class encode {
       n -= count;
     }
   }
-
-  static anyRow(
-    dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
-  ): void {
-    const how = kind.of(dtype);
-    let done = 0;
-    if (mode === rounding.stochastic) {
-      if (saturate || format.nanCode(dtype) < 0) done = stochastic.row(dtype, src, dst, n, scale, words, stats);
-    } else if (mode === rounding.tiesToEven) {
-      if (how === kind.narrow && format.bytes(dtype) === 2 && !stats) {
-        encode.halves(dtype, src, dst, n, scale, saturate);
-        return;
-      }
-      done = nearest.row(dtype, src, dst, n, scale, saturate || format.nanCode(dtype) < 0, stats);
-    }
-    if (done === n) return;
-    src += <usize>done << 2;
-    dst += <usize>done * format.bytes(dtype);
-    words += <usize>done << 2;
-    n -= done;
-    if (how === kind.narrow) encode.narrowRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
-    else if (how === kind.upper) encode.upperRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
-    else if (how === kind.whole) encode.wholeRow(dtype, src, dst, n, scale, saturate, stats);
-    else encode.powersRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
-  }
 }
 
 /** A float32 row, times `scale`, to any format. */
 export function encodeRow(
   dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
 ): void {
-  encode.anyRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
+  const how = kind.of(dtype);
+  let done = 0;
+  if (mode === rounding.stochastic) {
+    if (saturate || format.nanCode(dtype) < 0) done = stochastic.row(dtype, src, dst, n, scale, words, stats);
+  } else if (mode === rounding.tiesToEven) {
+    if (how === kind.narrow && format.bytes(dtype) === 2 && !stats) {
+      encode.halves(dtype, src, dst, n, scale, saturate);
+      return;
+    }
+    done = nearest.row(dtype, src, dst, n, scale, saturate || format.nanCode(dtype) < 0, stats);
+  }
+  if (done === n) return;
+  src += <usize>done << 2;
+  dst += <usize>done * format.bytes(dtype);
+  words += <usize>done << 2;
+  n -= done;
+  if (how === kind.narrow) encode.narrowRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
+  else if (how === kind.upper) encode.upperRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
+  else if (how === kind.whole) encode.wholeRow(dtype, src, dst, n, scale, saturate, stats);
+  else encode.powersRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
 }
 
 /** A float32 row to a storage format (float32, or BF16 by nearest-even). */

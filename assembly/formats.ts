@@ -25,6 +25,7 @@ const TABLE = memory.data<i32>([
 /** The record of a format, by its id, and what follows from it. */
 export abstract class format {
   @inline static bits(dtype: i32): i32 { return format.signBits(dtype) + format.expBits(dtype) + format.manBits(dtype); }
+  /** Bytes of one element. */
   @inline static bytes(dtype: i32): i32 { return (format.bits(dtype) + 7) >> 3; }
   /** Whether casts to storage saturate: formats of up to 8 bits do. */
   @inline static saturates(dtype: i32): bool { return format.bits(dtype) <= 8; }
@@ -143,9 +144,4 @@ export abstract class rounding {
   @inline static get stochastic(): i32 { return C.STOCHASTIC; }
   @inline static get towardZero(): i32 { return C.TOWARD_ZERO; }
   @inline static get tiesToAway(): i32 { return C.TIES_TO_AWAY; }
-}
-
-/** Bytes of one element of the format with this id. */
-export function bytesOf(dtype: i32): i32 {
-  return format.bytes(dtype);
 }

@@ -10,7 +10,7 @@ import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { blocks } from './blocks';
 import { encodeRow } from './encode';
 import { finishRow, writeTile } from './finish';
-import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, rounding } from './formats';
+import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts, format, rounding } from './formats';
 import { lanes } from './lanes';
 import { pack } from './pack';
 import { pair } from './pair';
@@ -50,7 +50,7 @@ export function packB(
   begin: i32, end: i32, _scratch: usize,
   dtype: i32, src: usize, ld: i32, across: i32, prepacked: i32, columns: i32, depth: i32, dst: usize, from: i32, scales: usize, blockRows: i32, blockColumns: i32,
 ): void {
-  const bytes = bytesOf(dtype);
+  const bytes = format.bytes(dtype);
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
     const valid = min(TILE_COLUMNS, columns - first);
@@ -120,7 +120,7 @@ export function gemm(
   alpha: f32, rowScale: usize, columnScale: usize, addend: usize, outScale: f32, amax: usize,
   scales: usize, blockRows: i32, blockColumns: i32,
 ): void {
-  const aBytes = bytesOf(aDtype);
+  const aBytes = format.bytes(aDtype);
   const slice = blocking.sliceOf(depth);
   const high = tileRows(exact);
   const packed = rowBlock / high * TILE_ROWS;
@@ -181,7 +181,7 @@ export function gemm(
     if (!direct) {
       for (let i = 0; i < m; i++) {
         const row = firstRow + i;
-        const at = out + <usize>(row * ldOut + firstColumn) * bytesOf(outDtype);
+        const at = out + <usize>(row * ldOut + firstColumn) * format.bytes(outDtype);
         const more = addend ? addend + (at - out) : 0;
         largest = max(largest, finishRow(cTiles, mPanels, high, i, n, line, columnBlock, alpha * (rowScale ? load<f32>(rowScale + (row << 2)) : 1),
           columnScale ? columnScale + (firstColumn << 2) : 0, more, at, outDtype, outScale));

@@ -8,7 +8,7 @@
 
 import { TILE_COLUMNS } from '../src/engine/units';
 import { finishRow } from './finish';
-import { BF16, bytesOf, E4M3FN, E5M2, F32, facts } from './formats';
+import { BF16, E4M3FN, E5M2, F32, facts, format } from './formats';
 import { coded } from './gemv-codes';
 import { wide } from './gemv-wide';
 import { TILE } from './tile';
@@ -42,14 +42,14 @@ export function gemv(
   const panels = line + (<usize>columnBlock << 3);
   const words = panels + PANELS * <usize>turned.bytes(depth);
   for (let row = 0; row < rows; row++) {
-    vector.of(x + <usize>row * xBytes, a + <usize>(row * depth) * bytesOf(aDtype), aDtype, depth, bDtype);
+    vector.of(x + <usize>row * xBytes, a + <usize>(row * depth) * format.bytes(aDtype), aDtype, depth, bDtype);
   }
   for (let unit = begin; unit < end; unit++) {
     const first = unit * columnBlock;
     const n = min(columnBlock, columns - first);
     for (let j = 0; j < n; j += PANELS * TILE_COLUMNS) {
       const c = sums + <usize>(j / TILE_COLUMNS) * (TILE << 2);
-      const row = b + <usize>((first + j) * depth * bytesOf(bDtype));
+      const row = b + <usize>((first + j) * depth * format.bytes(bDtype));
       const from = prepacked ? b + <usize>((first + j) / TILE_COLUMNS) * turned.bytes(depth) : row;
       const to = prepacked ? 0 : panels;
       if (bDtype === facts.about<BF16>().id) wide.product<BF16>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
@@ -58,7 +58,7 @@ export function gemv(
     }
     let largest: u32 = 0;
     for (let row = 0; row < rows; row++) {
-      const at = <usize>(row * columns + first) * bytesOf(outDtype);
+      const at = <usize>(row * columns + first) * format.bytes(outDtype);
       vector.restore(x + <usize>row * xBytes, depth, sums + <usize>row * sumsBytes, n);
       const scale = alpha * (rowScale ? load<f32>(rowScale + (row << 2)) : 1);
       largest = max(largest, finishRow(sums + <usize>row * sumsBytes, 1, 1, 0, n, line, columnBlock, scale,

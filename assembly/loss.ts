@@ -1,7 +1,7 @@
 /** Cross-entropy of logits against token ids, and its gradient in the logits' own memory. */
 import { loadRow } from './decode';
 import { storeRow } from './encode';
-import { bytesOf } from './formats';
+import { format } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
 
@@ -13,7 +13,7 @@ export function crossEntropy(
   begin: i32, end: i32, scratch: usize,
   dtype: i32, logits: usize, targets: usize, losses: usize, vocabulary: i32, gradScale: f32,
 ): void {
-  const stride = <usize>vocabulary * bytesOf(dtype);
+  const stride = <usize>vocabulary * format.bytes(dtype);
   const padded = (vocabulary + 3) & ~3;
   for (let row = begin; row < end; row++) {
     const at = logits + <usize>row * stride;

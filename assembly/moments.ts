@@ -11,7 +11,7 @@
 
 import { loadRow } from './decode';
 import { encodeRow } from './encode';
-import { bytesOf, format } from './formats';
+import { format } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
 
@@ -62,7 +62,7 @@ export abstract class moments {
     for (let i = 0; i < n; i += group) {
       const count = min(group, n - i);
       const to = dst + (<usize>i << 2);
-      loadRow(dtype, src + <usize>i * bytesOf(dtype), to, count, load<f32>(scales));
+      loadRow(dtype, src + <usize>i * format.bytes(dtype), to, count, load<f32>(scales));
       if (expanded) powerRow(to, count, 1, 1 / load<f32>(scales, 4), load<f32>(scales, 8));
       scales += moments.bytes(expanded);
     }
@@ -112,7 +112,7 @@ export abstract class moments {
         factor = most / amax;
         store<f32>(scales, amax / most);
       }
-      encodeRow(dtype, from, dst + <usize>i * bytesOf(dtype), count, factor, words + (<usize>i << 2), mode, true, 0);
+      encodeRow(dtype, from, dst + <usize>i * format.bytes(dtype), count, factor, words + (<usize>i << 2), mode, true, 0);
       scales += moments.bytes(expanded);
     }
   }

@@ -3,7 +3,7 @@
 import { QUANTIZE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow } from './encode';
-import { bytesOf } from './formats';
+import { format } from './formats';
 import { loadFactored } from './quantize';
 
 /** Bytes of one unit's results before its counts: three float64 sums, a word, and a word of padding. */
@@ -51,7 +51,7 @@ export function monitorCast(
 ): void {
   const rows = (total + columns - 1) / columns;
   const decoded = scratch + (<usize>(columns + 16) << 2);
-  const oneByte = bytesOf(dtype) === 1;
+  const oneByte = format.bytes(dtype) === 1;
   const size = SUMS + (oneByte ? 1024 : 0);
   for (let unit = begin; unit < end; unit++) {
     const slot = out + <usize>unit * size;
@@ -60,8 +60,8 @@ export function monitorCast(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      loadFactored(src + <usize>first * bytesOf(srcDtype), srcDtype, srcScale, rowFactor, columnFactor, row, n, scratch);
-      const from = codes + <usize>first * bytesOf(dtype);
+      loadFactored(src + <usize>first * format.bytes(srcDtype), srcDtype, srcScale, rowFactor, columnFactor, row, n, scratch);
+      const from = codes + <usize>first * format.bytes(dtype);
       if (!values) loadRow(dtype, from, decoded, n, scaleInv);
       addSums(scratch, values ? values + (<usize>first << 2) : decoded, n, slot);
       store<u32>(slot, max(load<u32>(slot, 24), amaxRow(scratch, n)), 24);

@@ -3,7 +3,7 @@
 import { NORM_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { storeRow } from './encode';
-import { bytesOf } from './formats';
+import { format } from './formats';
 import { lanes } from './lanes';
 
 /** Units: rows. x, y (rows, C) in dtype, C a multiple of 4; gain (C) float32; rstd (rows) float32, cached for the backward pass. */
@@ -12,7 +12,7 @@ export function normForward(
   dtype: i32, x: usize, gain: usize, y: usize, rstd: usize, channels: i32, eps: f32,
 ): void {
   const size = channels << 2;
-  const stride = <usize>channels * bytesOf(dtype);
+  const stride = <usize>channels * format.bytes(dtype);
   for (let row = begin; row < end; row++) {
     loadRow(dtype, x + <usize>row * stride, scratch, channels, 1);
     let squares = f32x4.splat(0);
@@ -39,7 +39,7 @@ export function normBackward(
   dtype: i32, dy: usize, x: usize, gain: usize, rstd: usize, dres: usize, dx: usize, dgain: usize, rows: i32, channels: i32,
 ): void {
   const size = channels << 2;
-  const stride = <usize>channels * bytesOf(dtype);
+  const stride = <usize>channels * format.bytes(dtype);
   const xs = scratch;
   const dys = scratch + size;
   const res = dys + size;

@@ -5,7 +5,7 @@
 
 import { QUANTIZE_ROWS } from '../src/engine/units';
 import { amaxRow, encodeRow } from './encode';
-import { bytesOf, format, rounding } from './formats';
+import { format, rounding } from './formats';
 import { lanes } from './lanes';
 import { loadFactored, multiplyRow } from './quantize';
 import { fillRandom } from './random';
@@ -77,7 +77,7 @@ export function quantizeBlocks(
   const size = <usize>(strip + 8) << 2;
   const largest = scratch + size;
   const words = largest + size;
-  const bytes = bytesOf(srcDtype);
+  const bytes = format.bytes(srcDtype);
   const strips = (columns + strip - 1) / strip;
   const band = blockRows === 1 ? QUANTIZE_ROWS : blockRows;
   const ld = (columns + blockColumns - 1) / blockColumns;

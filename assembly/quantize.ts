@@ -3,7 +3,7 @@
 import { QUANTIZE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
-import { bytesOf, F32, facts, rounding } from './formats';
+import { F32, facts, format, rounding } from './formats';
 import { fillRandom } from './random';
 import { upper } from './upper';
 
@@ -57,7 +57,7 @@ export function quantize(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      const from = src + <usize>first * bytesOf(srcDtype);
+      const from = src + <usize>first * format.bytes(srcDtype);
       if (direct) {
         const factor = rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale;
         if (mode === rounding.stochastic) fillRandom(words, first, n, true, stream, step, seedLow, seedHigh);
@@ -74,8 +74,8 @@ export function quantize(
         store<f32>(scaleInv + (row << 2), 1 / scale);
       }
       if (mode === rounding.stochastic) fillRandom(words, first, n, false, stream, step, seedLow, seedHigh);
-      encodeRow(format1, values, dst1 + <usize>first * bytesOf(format1), n, scale, words, mode, saturate !== 0, slot ? slot + 4 : 0);
-      if (dst2) encodeRow(format2, values, dst2 + <usize>first * bytesOf(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
+      encodeRow(format1, values, dst1 + <usize>first * format.bytes(format1), n, scale, words, mode, saturate !== 0, slot ? slot + 4 : 0);
+      if (dst2) encodeRow(format2, values, dst2 + <usize>first * format.bytes(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
     }
   }
 }
@@ -100,7 +100,7 @@ export function dequantize(
   for (let row = begin * QUANTIZE_ROWS; row < last; row++) {
     const first = row * columns;
     const factor = rowScaleInv ? scaleInv * load<f32>(rowScaleInv + (row << 2)) : scaleInv;
-    loadRow(dtype, src + <usize>first * bytesOf(dtype), dst + (<usize>first << 2), min(columns, total - first), factor);
+    loadRow(dtype, src + <usize>first * format.bytes(dtype), dst + (<usize>first << 2), min(columns, total - first), factor);
   }
 }
 
@@ -116,7 +116,7 @@ export function amax(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      loadFactored(src + <usize>first * bytesOf(dtype), dtype, srcScale, rowFactor, columnFactor, row, n, scratch);
+      loadFactored(src + <usize>first * format.bytes(dtype), dtype, srcScale, rowFactor, columnFactor, row, n, scratch);
       largest = max(largest, amaxRow(scratch, n));
     }
     store<u32>(out + (unit << 2), largest);

@@ -2,7 +2,7 @@
 
 import { MAGNITUDE_BINS, QUANTIZE_ROWS } from '../src/engine/units';
 import { storeRow } from './encode';
-import { bytesOf } from './formats';
+import { format } from './formats';
 import { lanes } from './lanes';
 import { loadFactored } from './quantize';
 
@@ -60,10 +60,10 @@ export function restrict(
   for (let row = begin * QUANTIZE_ROWS; row < last; row++) {
     const first = row * columns;
     const n = min(columns, total - first);
-    loadFactored(src + <usize>first * bytesOf(dtype), dtype, srcScale, rowFactor, columnFactor, row, n, scratch);
+    loadFactored(src + <usize>first * format.bytes(dtype), dtype, srcScale, rowFactor, columnFactor, row, n, scratch);
     if (clip) clipRow(scratch, n, clip);
     if (expBits) reduceRow(scratch, n, expBits, manBits, nearest !== 0);
-    storeRow(dstDtype, scratch, dst + <usize>first * bytesOf(dstDtype), n);
+    storeRow(dstDtype, scratch, dst + <usize>first * format.bytes(dstDtype), n);
   }
 }
 
@@ -80,7 +80,7 @@ export function magnitudes(
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
-      loadFactored(src + <usize>first * bytesOf(dtype), dtype, srcScale, rowFactor, 0, row, n, scratch);
+      loadFactored(src + <usize>first * format.bytes(dtype), dtype, srcScale, rowFactor, 0, row, n, scratch);
       for (let j = 0; j < n; j++) {
         const bin = bins + <usize>(((load<u32>(scratch + (j << 2)) & 0x7fffffff) >> 21) << 2);
         store<u32>(bin, load<u32>(bin) + 1);

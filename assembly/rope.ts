@@ -4,7 +4,7 @@
  */
 import { loadRow } from './decode';
 import { storeRow } from './encode';
-import { bytesOf } from './formats';
+import { format } from './formats';
 
 /**
  * Units: rows. x: rows of `stride` elements. Row r stands at position offset + r % time. cosines, sines: (positions, D/2) float32.
@@ -17,7 +17,7 @@ export function rope(
   const half = headDim >> 1;
   const width = heads * headDim;
   for (let row = begin; row < end; row++) {
-    const at = x + <usize>(row * stride) * bytesOf(dtype);
+    const at = x + <usize>(row * stride) * format.bytes(dtype);
     const table = <usize>((offset + (row % time)) * half) << 2;
     loadRow(dtype, at, scratch, width, 1);
     for (let head = 0; head < heads; head++) {

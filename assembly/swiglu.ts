@@ -11,7 +11,7 @@
 import { SWIGLU_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow, storeRow } from './encode';
-import { bytesOf, format, rounding } from './formats';
+import { format, rounding } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
 
@@ -34,7 +34,7 @@ export function swigluForward(
   dst1: usize, format1: i32, scale1: f32, dst2: usize, format2: i32, scale2: f32, stats: usize,
 ): void {
   const size = <usize>width << 2;
-  const bytes = bytesOf(dtype);
+  const bytes = format.bytes(dtype);
   const ups = scratch + size;
   for (let unit = begin; unit < end; unit++) {
     const slot = stats + (unit << 4);
@@ -62,8 +62,8 @@ export function swigluForward(
       }
       store<u32>(slot, max(load<u32>(slot), amaxRow(scratch, width)));
       const at = <usize>row * width;
-      encodeRow(format1, scratch, dst1 + at * bytesOf(format1), width, scale1, 0, rounding.tiesToEven, format.saturates(format1), slot + 4);
-      if (dst2) encodeRow(format2, scratch, dst2 + at * bytesOf(format2), width, scale2, 0, rounding.tiesToEven, format.saturates(format2), 0);
+      encodeRow(format1, scratch, dst1 + at * format.bytes(format1), width, scale1, 0, rounding.tiesToEven, format.saturates(format1), slot + 4);
+      if (dst2) encodeRow(format2, scratch, dst2 + at * format.bytes(format2), width, scale2, 0, rounding.tiesToEven, format.saturates(format2), 0);
     }
   }
 }
@@ -77,7 +77,7 @@ export function swigluBackward(
   dtype: i32, dy: usize, gateUp: usize, width: i32, rowScale: usize, channelInv: usize, dGateUp: usize,
 ): void {
   const size = <usize>width << 2;
-  const bytes = bytesOf(dtype);
+  const bytes = format.bytes(dtype);
   const ups = scratch + size;
   const dys = ups + size;
   const one = f32x4.splat(1);

@@ -6,7 +6,7 @@
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
-import { BF16, bytesOf, E4M3, E4M3FN, E5M2, F16, F32, facts, format } from './formats';
+import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts, format } from './formats';
 import { lanes } from './lanes';
 import { pack } from './pack';
 import { TILE } from './tile';
@@ -40,7 +40,7 @@ export abstract class vector {
     const again = vector.again(depth);
     v128.store(end, i32x4.splat(0));
     store<f32>(x + 2 * again, 0);
-    if (bytesOf(weights) > 1) return;
+    if (format.bytes(weights) > 1) return;
     let most = i32x4.splat(0);
     for (let p = x; p < end; p += 16) most = i32x4.max_u(most, lanes.abs(v128.load(p)));
     const up = 127 - format.bias(weights);

@@ -1,7 +1,7 @@
 /** What `octavo verify` runs beside the kernels it judges: every float32 in turn, and a count of what differs. */
 import { DIGEST_BYTES, VERIFY_ELEMENTS } from '../src/engine/units';
 import { encodeRow } from './encode';
-import { bytesOf, rounding } from './formats';
+import { format, rounding } from './formats';
 
 /**
  * Encodes the float32 with the bits `first`, `first` + 1, ..., VERIFY_ELEMENTS for each unit; stochastic rounding takes `word` for all of
@@ -20,7 +20,7 @@ export function encodeRange(
       v128.store(scratch + (i << 2), bits);
       bits = i32x4.add(bits, i32x4.splat(4));
     }
-    encodeRow(dtype, scratch, dst + <usize>(unit * VERIFY_ELEMENTS) * bytesOf(dtype), VERIFY_ELEMENTS, 1, words, mode, saturate !== 0, 0);
+    encodeRow(dtype, scratch, dst + <usize>(unit * VERIFY_ELEMENTS) * format.bytes(dtype), VERIFY_ELEMENTS, 1, words, mode, saturate !== 0, 0);
   }
 }
 
