@@ -4,6 +4,7 @@
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
+import { FLUSH_EXPONENT } from './decode';
 import { storeRow } from './encode';
 import { F32, facts } from './formats';
 import { lanes, quad } from './lanes';
@@ -20,14 +21,18 @@ export const TOGETHER = 2 * PANEL;
 /** Queries whose shares of dK and dV are summed in one product; whole pairs of panels. */
 export const BLOCK = 6 * PANEL;
 
+/** The largest magnitude that reads as zero as a BF16 operand, and the exponent of the next one: bits of float32. */
+const FLUSHED: u32 = ((127 + FLUSH_EXPONENT) << 23) - 1;
+const LEAST: u32 = reinterpret<u32>(<f32>FLUSH_EXPONENT);
+
 /** Constants of the loops over scores, four lanes each; see math.ts. */
 const CONSTANTS = memory.data<u32>([
   1, 1, 1, 1,
   0x7fff, 0x7fff, 0x7fff, 0x7fff,
   0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000,
   0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff,
-  0x217fffff, 0x217fffff, 0x217fffff, 0x217fffff, // the bits before those of 2^-60
-  0xc2700000, 0xc2700000, 0xc2700000, 0xc2700000, // -60
+  FLUSHED, FLUSHED, FLUSHED, FLUSHED,
+  LEAST, LEAST, LEAST, LEAST,
   0xc2fc0000, 0xc2fc0000, 0xc2fc0000, 0xc2fc0000, // -126
 ], 16);
 

@@ -2,6 +2,9 @@
 import { F16, facts, format, kind } from './formats';
 import { lanes, quad, splat } from './lanes';
 
+/** BF16 operands of a product read as zero below two to this power. Why: docs/numerics.md, "exact products". */
+export const FLUSH_EXPONENT = -60;
+
 export abstract class decode {
   /** Four codes, zero-extended to 32 bits, from p. Reads four codes whatever the caller keeps: buffers are padded for that. */
   @inline static load<F>(p: usize): v128 {
@@ -34,11 +37,11 @@ export abstract class decode {
   }
 
   /**
-   * BF16 values as operands of a product: magnitudes below 2^-60 read as zero. Then no product of two operands has a bit below 2^-134,
-   * every product is exact in float32 (docs/numerics.md, "exact products"), and fused equals unfused without a condition on the data.
+   * BF16 values as operands of a product. Of those that are left no two have a product with a bit below 2^-134: every product is exact in
+   * float32, and fused equals unfused without a condition on the data.
    */
   @inline static flushed(value: v128): v128 {
-    return v128.and(value, i32x4.gt_s(lanes.abs(value), i32x4.splat(((127 - 60) << 23) - 1)));
+    return v128.and(value, i32x4.gt_s(lanes.abs(value), i32x4.splat(((127 + FLUSH_EXPONENT) << 23) - 1)));
   }
 
   /** Four GEMM operands. */
@@ -55,7 +58,7 @@ export abstract class decode {
   }
   @inline static get absoluteEight(): v128 { return splat.pairs(0x7fff); }
   /** The largest magnitude that reads as zero. */
-  @inline static get flushedEight(): v128 { return splat.pairs(((127 - 60) << 7) - 1); }
+  @inline static get flushedEight(): v128 { return splat.pairs(((127 + FLUSH_EXPONENT) << 7) - 1); }
 
   /** The lower and the upper four of eight BF16 lanes as float32. */
   @inline static low(eight: v128): v128 {
