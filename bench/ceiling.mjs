@@ -1,6 +1,7 @@
 /** The machine's limits, measured: bench/assembly/ceiling.ts compiled like the kernels, in an engine of its own with as many threads. */
 import { fileURLToPath } from 'node:url';
 import { init } from '../dist/index.js';
+import { MAXIMUM_PAGES } from '../scripts/shared-memory.mjs';
 import { compile } from './compile.mjs';
 
 const FOLDER = fileURLToPath(new URL('assembly', import.meta.url));
@@ -11,7 +12,7 @@ export function compileLoops(build, threads) {
   const args = [
     '-O3', '--noAssert', '--runtime', 'stub', '--importMemory', '--noExportMemory', '--initialMemory', '1',
     ...features.flatMap((feature) => ['--enable', feature]),
-    ...(threads > 1 ? ['--sharedMemory', '--maximumMemory', '65536'] : []),
+    ...(threads > 1 ? ['--sharedMemory', '--maximumMemory', String(MAXIMUM_PAGES)] : []),
   ];
   return compile('ceiling.ts', args, FOLDER);
 }

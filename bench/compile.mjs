@@ -4,7 +4,6 @@ import asc from 'assemblyscript/asc';
 import { withSharedMemory } from '../scripts/shared-memory.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const MAXIMUM_PAGES = 65536;
 
 /** The module that these arguments of asc make of a source file, whose path is relative to the base directory. */
 export async function compile(source, args, baseDir = ROOT) {
@@ -23,5 +22,5 @@ export async function compile(source, args, baseDir = ROOT) {
 export async function compileKernels(build, threads, constants) {
   const use = Object.entries(constants).flatMap(([name, value]) => ['--use', `${name}=${value}`]);
   const wasm = await compile('assembly/index.ts', ['--config', 'asconfig.json', '--target', build, ...use]);
-  return threads > 1 ? withSharedMemory(wasm, MAXIMUM_PAGES) : wasm;
+  return threads > 1 ? withSharedMemory(wasm) : wasm;
 }

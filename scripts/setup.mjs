@@ -22,8 +22,6 @@ import { withSharedMemory } from './shared-memory.mjs';
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** The builds of asconfig.json, and what each exports. */
 const BUILDS = { simd: 'index', relaxed: 'index', turbo: 'turbo' };
-/** All that 32-bit addresses reach. */
-const MAXIMUM_PAGES = 65536;
 const MINIMUM_NODE = [20, 19];
 /** Browsers by the names of Debian's packages, and where these put them. */
 export const BROWSERS = { chromium: '/usr/bin/chromium', 'firefox-esr': '/usr/bin/firefox-esr' };
@@ -170,7 +168,7 @@ async function compileKernels(build, entry) {
   const asc = at('node_modules/assemblyscript/bin/asc.js');
   await run(process.execPath, [asc, `assembly/${entry}.ts`, '--target', build]);
   const wasm = readFileSync(at('build', `${build}.wasm`));
-  writeFileSync(at('build', `${build}-threads.wasm`), withSharedMemory(wasm, MAXIMUM_PAGES));
+  writeFileSync(at('build', `${build}-threads.wasm`), withSharedMemory(wasm));
 }
 
 /** `npx octavo` inside the repository: what an installed package gets from its `bin`. */

@@ -1,3 +1,8 @@
+/** Makes the memory that a build imports a shared one, for threads, by rewriting the import: the kernels are compiled once. */
+
+/** All that 32-bit addresses reach. */
+export const MAXIMUM_PAGES = 65536;
+
 /** Length of the unsigned LEB128 integer at `at`, and its value (WebAssembly specification, section 5.2.2). */
 function integer(bytes, at) {
   let value = 0;
@@ -19,10 +24,10 @@ const HEADER = 8;
 const MEMORY = [0x02, 0x00];
 
 /**
- * A module whose one import is a memory, made to take a shared one of at most `pages` pages: what asc would give with --sharedMemory, byte
- * for byte, without compiling all kernels again. They hold no synchronisation, so nothing else differs.
+ * A module whose one import is a memory, made to take a shared one: what asc would give with --sharedMemory and --maximumMemory, byte for
+ * byte. Kernels hold no synchronisation, so nothing else differs.
  */
-export function withSharedMemory(wasm, pages) {
+export function withSharedMemory(wasm) {
   let at = HEADER;
   while (at < wasm.length) {
     const { value: size, length } = integer(wasm, at + 1);
@@ -33,7 +38,7 @@ export function withSharedMemory(wasm, pages) {
       const limits = section.lastIndexOf(MEMORY[1]);
       const initial = section.subarray(limits + 1);
       if (section[0] !== 1 || section[limits - 1] !== MEMORY[0] || integer(initial, 0).length !== initial.length) break;
-      const shared = [...section.subarray(0, limits), 0x03, ...initial, ...leb128(pages)];
+      const shared = [...section.subarray(0, limits), 0x03, ...initial, ...leb128(MAXIMUM_PAGES)];
       return Uint8Array.from([
         ...wasm.subarray(0, at),
         IMPORTS,
