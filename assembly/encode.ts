@@ -217,11 +217,11 @@ abstract class encode {
     else encode.row(how, dtype, src, dst, n, scale, words, rounding.tiesToAway, saturate, stats);
   }
 
+  // Three times the same: called as one inlined function, one of them had `saturate` as a variable of its loops again.
   static narrowRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
-    // Without NaN and infinity there is nothing but saturation.
-    if (saturate || format.nanCode(dtype) < 0) encode.rowIn(kind.narrow, dtype, src, dst, n, scale, words, mode, true, stats);
+    if (saturate) encode.rowIn(kind.narrow, dtype, src, dst, n, scale, words, mode, true, stats);
     else encode.rowIn(kind.narrow, dtype, src, dst, n, scale, words, mode, false, stats);
   }
 
@@ -265,15 +265,17 @@ export function encodeRow(
   dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
 ): void {
   const how = kind.of(dtype);
+  // Without NaN and infinity there is nothing but saturation.
+  if (format.nanCode(dtype) < 0) saturate = true;
   let done = 0;
   if (mode === rounding.stochastic) {
-    if (saturate || format.nanCode(dtype) < 0) done = stochastic.row(dtype, src, dst, n, scale, words, stats);
+    if (saturate) done = stochastic.row(dtype, src, dst, n, scale, words, stats);
   } else if (mode === rounding.tiesToEven) {
     if (how === kind.narrow && format.bytes(dtype) === 2 && !stats) {
       encode.halves(dtype, src, dst, n, scale, saturate);
       return;
     }
-    done = nearest.row(dtype, src, dst, n, scale, saturate || format.nanCode(dtype) < 0, stats);
+    done = nearest.row(dtype, src, dst, n, scale, saturate, stats);
   }
   if (done === n) return;
   src += <usize>done << 2;
