@@ -1,4 +1,7 @@
-/** v128 helpers, and with them all that differs between the builds: the readers of ASC_FEATURE_RELAXED_SIMD. */
+/**
+ * v128 helpers, and with them how `relaxed` differs from `simd`: the readers of ASC_FEATURE_RELAXED_SIMD. What `turbo` does otherwise hangs on
+ * isDefined(TURBO) in gemm.ts and attention-block.ts.
+ */
 import { facts } from './formats';
 
 export abstract class lanes {
