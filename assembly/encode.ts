@@ -288,7 +288,7 @@ export function encodeRow(
   else encode.powersRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
 }
 
-/** A float32 row to a storage format (float32, or BF16 by nearest-even). */
+/** A float32 row to any format as it is stored: to nearest-even, and saturated where the format's casts to storage are. */
 export function storeRow(dtype: i32, src: usize, dst: usize, n: i32): void {
   encodeRow(dtype, src, dst, n, 1, 0, rounding.tiesToEven, format.saturates(dtype), 0);
 }
