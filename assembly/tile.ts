@@ -17,6 +17,71 @@ import { lanes } from './lanes';
 /** Floats in a tile of C, stored row by row. */
 export const TILE = TILE_ROWS * TILE_COLUMNS;
 
+abstract class rows {
+  /** Five rows of a tile, or, where `six`, all of them; a constant, so that either has a loop of its own. */
+  @inline static of<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool, six: bool): void {
+    let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
+    let c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
+    if (resume) {
+      if (six) {
+        c50 = v128.load(c, 160);
+        c51 = v128.load(c, 176);
+      }
+      c00 = v128.load(c);
+      c01 = v128.load(c, 16);
+      c10 = v128.load(c, 32);
+      c11 = v128.load(c, 48);
+      c20 = v128.load(c, 64);
+      c21 = v128.load(c, 80);
+      c30 = v128.load(c, 96);
+      c31 = v128.load(c, 112);
+      c40 = v128.load(c, 128);
+      c41 = v128.load(c, 144);
+    }
+    const end = b + (<usize>kc << 5);
+    while (b < end) {
+      const b0 = v128.load(b);
+      const b1 = v128.load(b, 16);
+      let x = v128.load32_splat(a);
+      c00 = lanes.madd<F>(x, b0, c00);
+      c01 = lanes.madd<F>(x, b1, c01);
+      x = v128.load32_splat(a, 4);
+      c10 = lanes.madd<F>(x, b0, c10);
+      c11 = lanes.madd<F>(x, b1, c11);
+      x = v128.load32_splat(a, 8);
+      c20 = lanes.madd<F>(x, b0, c20);
+      c21 = lanes.madd<F>(x, b1, c21);
+      x = v128.load32_splat(a, 12);
+      c30 = lanes.madd<F>(x, b0, c30);
+      c31 = lanes.madd<F>(x, b1, c31);
+      x = v128.load32_splat(a, 16);
+      c40 = lanes.madd<F>(x, b0, c40);
+      c41 = lanes.madd<F>(x, b1, c41);
+      if (six) {
+        x = v128.load32_splat(a, 20);
+        c50 = lanes.madd<F>(x, b0, c50);
+        c51 = lanes.madd<F>(x, b1, c51);
+      }
+      a += 24;
+      b += 32;
+    }
+    v128.store(c, c00);
+    v128.store(c, c01, 16);
+    v128.store(c, c10, 32);
+    v128.store(c, c11, 48);
+    v128.store(c, c20, 64);
+    v128.store(c, c21, 80);
+    v128.store(c, c30, 96);
+    v128.store(c, c31, 112);
+    v128.store(c, c40, 128);
+    v128.store(c, c41, 144);
+    if (six) {
+      v128.store(c, c50, 160);
+      v128.store(c, c51, 176);
+    }
+  }
+}
+
 /**
  * c[6][8] (+)= sum over k < kc of a[k][6] * b[k][8]. `resume` continues from the sums in c, so that splitting K changes no bit.
  * F tells whether the products are exact (lanes.madd).
@@ -38,51 +103,7 @@ export function tile<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): vo
  * rows all the same, the sixth of which is not read: packing is the other kernel's, and a sixth of it is done twice.
  */
 export function five<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
-  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00, c40 = c00, c41 = c00;
-  if (resume) {
-    c00 = v128.load(c);
-    c01 = v128.load(c, 16);
-    c10 = v128.load(c, 32);
-    c11 = v128.load(c, 48);
-    c20 = v128.load(c, 64);
-    c21 = v128.load(c, 80);
-    c30 = v128.load(c, 96);
-    c31 = v128.load(c, 112);
-    c40 = v128.load(c, 128);
-    c41 = v128.load(c, 144);
-  }
-  const end = b + (<usize>kc << 5);
-  while (b < end) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    let x = v128.load32_splat(a);
-    c00 = lanes.madd<F>(x, b0, c00);
-    c01 = lanes.madd<F>(x, b1, c01);
-    x = v128.load32_splat(a, 4);
-    c10 = lanes.madd<F>(x, b0, c10);
-    c11 = lanes.madd<F>(x, b1, c11);
-    x = v128.load32_splat(a, 8);
-    c20 = lanes.madd<F>(x, b0, c20);
-    c21 = lanes.madd<F>(x, b1, c21);
-    x = v128.load32_splat(a, 12);
-    c30 = lanes.madd<F>(x, b0, c30);
-    c31 = lanes.madd<F>(x, b1, c31);
-    x = v128.load32_splat(a, 16);
-    c40 = lanes.madd<F>(x, b0, c40);
-    c41 = lanes.madd<F>(x, b1, c41);
-    a += 24;
-    b += 32;
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(c, c10, 32);
-  v128.store(c, c11, 48);
-  v128.store(c, c20, 64);
-  v128.store(c, c21, 80);
-  v128.store(c, c30, 96);
-  v128.store(c, c31, 112);
-  v128.store(c, c40, 128);
-  v128.store(c, c41, 144);
+  rows.of<F>(a, b, kc, c, resume, false);
 }
 
 /** A tile of which only the first three rows count: 3 x 1024 x 1024 in 0.35 / 0.33 ms (fused / not), where whole tiles took 0.44 / 0.53. */
@@ -93,59 +114,7 @@ export function upperTile<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool
 }
 
 function whole<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
-  let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
-  let c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
-  if (resume) {
-    c00 = v128.load(c);
-    c01 = v128.load(c, 16);
-    c10 = v128.load(c, 32);
-    c11 = v128.load(c, 48);
-    c20 = v128.load(c, 64);
-    c21 = v128.load(c, 80);
-    c30 = v128.load(c, 96);
-    c31 = v128.load(c, 112);
-    c40 = v128.load(c, 128);
-    c41 = v128.load(c, 144);
-    c50 = v128.load(c, 160);
-    c51 = v128.load(c, 176);
-  }
-  const end = b + (<usize>kc << 5);
-  while (b < end) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
-    let x = v128.load32_splat(a);
-    c00 = lanes.madd<F>(x, b0, c00);
-    c01 = lanes.madd<F>(x, b1, c01);
-    x = v128.load32_splat(a, 4);
-    c10 = lanes.madd<F>(x, b0, c10);
-    c11 = lanes.madd<F>(x, b1, c11);
-    x = v128.load32_splat(a, 8);
-    c20 = lanes.madd<F>(x, b0, c20);
-    c21 = lanes.madd<F>(x, b1, c21);
-    x = v128.load32_splat(a, 12);
-    c30 = lanes.madd<F>(x, b0, c30);
-    c31 = lanes.madd<F>(x, b1, c31);
-    x = v128.load32_splat(a, 16);
-    c40 = lanes.madd<F>(x, b0, c40);
-    c41 = lanes.madd<F>(x, b1, c41);
-    x = v128.load32_splat(a, 20);
-    c50 = lanes.madd<F>(x, b0, c50);
-    c51 = lanes.madd<F>(x, b1, c51);
-    a += 24;
-    b += 32;
-  }
-  v128.store(c, c00);
-  v128.store(c, c01, 16);
-  v128.store(c, c10, 32);
-  v128.store(c, c11, 48);
-  v128.store(c, c20, 64);
-  v128.store(c, c21, 80);
-  v128.store(c, c30, 96);
-  v128.store(c, c31, 112);
-  v128.store(c, c40, 128);
-  v128.store(c, c41, 144);
-  v128.store(c, c50, 160);
-  v128.store(c, c51, 176);
+  rows.of<F>(a, b, kc, c, resume, true);
 }
 
 /** Rows 0 to 2 of the tile, or with a + 12 and c + 96 rows 3 to 5; kc is even. */
