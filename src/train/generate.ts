@@ -19,12 +19,12 @@ export async function loadModel(source: string | Store, options: { engine: Runti
 /** Yields text after the prompt as it is drawn; pieces end at whole characters. The same seed gives the same text everywhere. */
 export function* generate(loaded: LoadedModel, prompt: string, options: SampleOptions): Generator<string> {
   checkObject('model', loaded);
+  if (typeof prompt !== 'string') throw new TypeError(`prompt: expected text, got ${describe(prompt)}`);
+  checkOptions(options, SAMPLE_OPTIONS);
   if (!loaded.model?.weights.size) {
     const got = loaded.model ? 'one that was disposed' : describe(loaded);
     throw new TypeError(`model: expected one that loadModel() gave, got ${got}`);
   }
-  if (typeof prompt !== 'string') throw new TypeError(`prompt: expected text, got ${describe(prompt)}`);
-  checkOptions(options, SAMPLE_OPTIONS);
   const { model, casts, tokenizer } = loaded;
   const decoder = tokenizer.streamDecoder();
   for (const id of sample(model, casts, tokenizer.encode(prompt), options)) {
