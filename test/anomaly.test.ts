@@ -4,9 +4,10 @@ import { parseSafetensors } from '../src/interop/safetensors.js';
 import { PREVIOUS_STATE_FILE, readStateFile, STATE_FILE } from '../src/train/checkpoint.js';
 import { ANOMALY_POLICIES, type AnomalyPolicy, findAnomaly, MAX_FAILURES } from '../src/train/guard.js';
 import { METRICS_FILE } from '../src/train/log.js';
-import { type TrainOptions, train } from '../src/train/loop.js';
+import { train } from '../src/train/loop.js';
 import { trainSettings } from '../src/train/options.js';
 import { TrainingError } from '../src/train/output.js';
+import type { TrainOptions } from '../src/train/run-options.js';
 import {
   digestOf,
   doneOf,

@@ -5,9 +5,9 @@ import { digestOfContent } from '../src/ops/reduce.js';
 import { STATE_FILE } from '../src/train/checkpoint.js';
 import { difference, isDifferent } from '../src/train/diff.js';
 import { METRICS_FILE } from '../src/train/log.js';
-import type { TrainOptions } from '../src/train/loop.js';
 import { MODEL_FILE } from '../src/train/model-files.js';
 import { recorded } from '../src/train/recorded.js';
+import type { TrainOptions } from '../src/train/run-options.js';
 import {
   events,
   logOf,

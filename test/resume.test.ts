@@ -4,9 +4,10 @@ import { init } from '../src/index.js';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
 import type { MetricsLine } from '../src/train/events.js';
 import { METRICS_FILE } from '../src/train/log.js';
-import { type TrainOptions, train } from '../src/train/loop.js';
+import { train } from '../src/train/loop.js';
 import { MODEL_FILE } from '../src/train/model-files.js';
 import { SUMMARY_FILE } from '../src/train/output.js';
+import type { TrainOptions } from '../src/train/run-options.js';
 import { type BuildCase, nameOf } from './helpers/builds.js';
 import {
   digestOf,

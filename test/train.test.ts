@@ -1,8 +1,8 @@
 /** A training run learns, and gives one answer on every build. */
 import { describe, expect, it } from 'vitest';
 import { DataOrder } from '../src/train/data.js';
-import type { TrainOptions } from '../src/train/loop.js';
 import { trainSettings } from '../src/train/options.js';
+import type { TrainOptions } from '../src/train/run-options.js';
 import { initialState, stateDigest } from '../src/train/state.js';
 import { trainStep } from '../src/train/step.js';
 import { useBuilds } from './helpers/builds.js';

@@ -10,10 +10,11 @@ export { RECIPES, type Recipe, type RecipeName, recipeOf } from '../ops/recipe.j
 export type * from './events.js';
 export { generate, loadModel } from './generate.js';
 export { METRICS_FILE } from './log.js';
-export { type TrainOptions, train } from './loop.js';
+export { train } from './loop.js';
 export { trainingBytes } from './memory.js';
 export type { LoadedModel } from './model-files.js';
 export { type TrainSettings, trainSettings } from './options.js';
 export { SUMMARY_FILE, TrainingError } from './output.js';
+export type { TrainOptions } from './run-options.js';
 export { SETTINGS } from './settings.js';
 export { meanLoss } from './step.js';

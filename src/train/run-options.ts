@@ -1,0 +1,103 @@
+/** What `train` takes, and what it refuses before anything runs. */
+import type { Store } from '../engine/store.js';
+import { checkOptions, describe, namesOf } from '../formats/check.js';
+import { byteTokenizer } from '../interop/tokenizer.js';
+import { Engine } from '../ops/engine.js';
+import { MEMORY_BYTES, trainingBytes } from './memory.js';
+import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
+import { INTERVALS, type NumberName, SETTINGS } from './settings.js';
+
+export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
+  /** Text (UTF-8) or bytes; the tokens are its bytes. */
+  readonly data: string | Uint8Array;
+  /** Where checkpoints, the model and the log go: a directory, or a Store. Nothing is written without it. */
+  readonly outDir?: string | Store;
+  /** Continue the run in outDir instead of starting one. */
+  readonly resume?: boolean;
+  readonly engine?: Engine;
+  /** Finishes the step under way, saves, and ends. */
+  readonly signal?: AbortSignal;
+  /** Evaluations also give the loss in the precision of training. */
+  readonly evaluateTraining?: boolean;
+  /** Asked before each step: whether to look into it, whatever the interval. */
+  readonly monitorNext?: () => boolean;
+  /** What samples begin with; default a new line. */
+  readonly samplePrompt?: string;
+}
+
+/** The settings and intervals, complete, and the text as tokens. */
+export function checkedOptions(options: TrainOptions): {
+  settings: TrainSettings;
+  intervals: Intervals;
+  tokens: Uint8Array;
+} {
+  checkOptions(options, TRAIN_OPTIONS);
+  checkOwn(options);
+  const settings = trainSettings(options);
+  checkByteVocabulary(settings);
+  checkMemory(settings);
+  return { settings, intervals: runIntervals(options), tokens: tokensOf(options.data) };
+}
+
+const TRAIN_OPTIONS = [
+  ...namesOf<Omit<TrainOptions, NumberName | keyof Intervals>>({
+    data: true,
+    config: true,
+    recipe: true,
+    outDir: true,
+    resume: true,
+    engine: true,
+    signal: true,
+    onAnomaly: true,
+    alignment: true,
+    evaluateTraining: true,
+    monitorNext: true,
+    samplePrompt: true,
+  }),
+  ...Object.keys(SETTINGS),
+  ...Object.keys(INTERVALS),
+];
+
+/** What is not a setting. */
+function checkOwn(options: TrainOptions): void {
+  const { engine, signal, monitorNext, samplePrompt = '\n' } = options;
+  if (typeof samplePrompt !== 'string') {
+    throw new TypeError(`samplePrompt: expected text, got ${describe(samplePrompt)}`);
+  }
+  if (samplePrompt === '') throw new RangeError('samplePrompt: expected at least one character, got none');
+  if (engine !== undefined && !(engine instanceof Engine)) {
+    throw new TypeError(`engine: expected one that init() gave, got ${describe(engine)}`);
+  }
+  if (signal !== undefined && typeof signal?.aborted !== 'boolean') {
+    throw new TypeError(`signal: expected an AbortSignal, got ${describe(signal)}`);
+  }
+  if (monitorNext !== undefined && typeof monitorNext !== 'function') {
+    throw new TypeError(`monitorNext: expected a function, got ${describe(monitorNext)}`);
+  }
+}
+
+const GIBIBYTE = 1024 * 1024 * 1024;
+const gibibytes = (bytes: number) => Number((bytes / GIBIBYTE).toFixed(1));
+
+/** The estimate may be a fifth too large; what is refused here would fail when it has taken the memory there is. */
+function checkMemory(settings: TrainSettings): void {
+  const bytes = trainingBytes(settings);
+  if (bytes <= 1.2 * MEMORY_BYTES) return;
+  throw new RangeError(
+    `memory: expected a run that fits into ${gibibytes(MEMORY_BYTES)} GiB, got settings that need about ${gibibytes(bytes)} GiB`,
+  );
+}
+
+function tokensOf(data: string | Uint8Array): Uint8Array {
+  if (typeof data === 'string') return byteTokenizer.encode(data);
+  if (data instanceof Uint8Array) return data;
+  throw new TypeError(`data: expected text or a Uint8Array, got ${describe(data)}`);
+}
+
+function checkByteVocabulary({ config }: TrainSettings): void {
+  if (config.vocabSize !== byteTokenizer.vocabSize) {
+    throw new RangeError(
+      `vocabSize: expected ${byteTokenizer.vocabSize}, the byte tokenizer's, got ${config.vocabSize}`,
+    );
+  }
+}
