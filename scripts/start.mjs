@@ -34,10 +34,11 @@ if (extra.length === 0 && existsSync(join(OUT, 'summary.json'))) {
   console.log(`Next: npx octavo generate --model ${OUT} --prompt "Call me"   (or remove ${OUT} to train again)`);
   process.exit(0);
 }
+const elsewhere = extra.some((flag) => /^--out[-_]dir\b/.test(flag));
 const unfinished = existsSync(join(OUT, 'training_state.safetensors')) && !existsSync(join(OUT, 'summary.json'));
 const flags = Object.entries(FLAGS).flatMap(([name, value]) => [`--${name}`, String(value)]);
 const args = ['dist/cli/main.js', 'train', '--data', TEXT, '--out-dir', OUT, '--build', 'relaxed', ...flags];
-if (unfinished) args.push('--resume');
+if (unfinished && !elsewhere) args.push('--resume');
 // Ctrl-C goes to the training run as well, which saves before it ends; wait for that.
 process.on('SIGINT', () => {});
 const run = spawn(process.execPath, [...args, ...extra], { stdio: 'inherit' });

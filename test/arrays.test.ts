@@ -73,7 +73,11 @@ describe.each(CLASSES.map((Class) => [Class.dtype, Class] as const))('%s', (dtyp
       a[key] = 1;
       expect(a[key], String(key)).toBeUndefined();
     }
-    expect(() => a.with(3, 1)).toThrow(/^with: expected an index from -3 to 2, got 3$/);
+    expect(() => a.with(3, 1)).toThrow(/^with: expected the index of one of 3 elements, got 3$/);
+    for (const fix of [Object.freeze, Object.preventExtensions]) expect(() => fix(a)).toThrow(TypeError);
+    expect(() => Object.assign(a, { other: 1 })).toThrow(TypeError);
+    expect(() => Object.defineProperty(a, '0', { value: 1 })).toThrow(TypeError);
+    expect(Object.keys(a)).toEqual(['0', '1', '2']);
   });
 
   it('is made from lengths, lists, iterables, its like, buffers, and by from and of', () => {

@@ -191,13 +191,13 @@ it('what does not fit is refused by name', () => {
   expect(() => decodeBlocks({ ...t, scale: 'float8_e8m0' as never })).toThrow(
     /^scale: expected one of float8_e8m0fnu, /,
   );
-  for (const [dtype, scale, size] of [
-    ['fp8', 'float32', 1],
-    ['fp4', 'float8_e4m3fn', 16],
+  for (const [dtype, scale, size, most] of [
+    ['fp8', 'float32', 1, 448],
+    ['fp4', 'float8_e4m3fn', 16, 6 * 448],
   ] as const) {
     const beyond = [1e300, ...Array(15).fill(1)];
     expect(() => encodeBlocks(beyond, [1, 16], { dtype, block: [1, size], scale })).toThrow(
-      /^values: expected magnitudes that a float32 times \d+ reaches, got 1e\+300$/,
+      `values: expected magnitudes that a float32 times ${most} reaches, got 1e+300`,
     );
   }
 });

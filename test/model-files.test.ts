@@ -147,6 +147,14 @@ describe('the loaded model', () => {
       expect(() => meanLoss(model, casts, text.subarray(0, 8), 8)).toThrow(
         /^tokens: expected more than 8, a block, got 8$/,
       );
+      for (const limit of [0, 1.5, Number.NaN]) {
+        expect(() => meanLoss(model, casts, text, 8, limit)).toThrow(
+          /^limit: expected a number of windows, at least 1, got /,
+        );
+      }
+      expect(() => meanLoss({ model } as never, casts, text, 8)).toThrow(
+        /^model: expected that of a loaded one, got Object$/,
+      );
       expect(() => meanLoss(model, casts, 'text' as never, 8)).toThrow(/^tokens: expected a Uint8Array, got 'text'$/);
     });
   });
@@ -155,7 +163,10 @@ describe('the loaded model', () => {
     const before = engine().arena.bytesInUse;
     const loaded = await loadModel(memoryStore(directory(name)), { engine: engine() });
     expect(engine().arena.bytesInUse).toBeGreaterThan(before);
+    const begun = generate(loaded, 'x', { maxNewTokens: 9 });
+    begun.next();
     loaded.dispose();
+    expect(() => [...begun]).toThrow(/, got one that was disposed$/);
     loaded.dispose();
     expect(engine().arena.bytesInUse).toBe(before);
     expect(() => generate(loaded, 'x', { maxNewTokens: 1 }).next()).toThrow(

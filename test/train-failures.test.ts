@@ -235,7 +235,8 @@ describe('what cannot be', () => {
     for (const name of [STATE_FILE, MODEL_FILE, shard, 'config.json', 'summary.json', 'report.html', 'result.json']) {
       const store = memoryStore([[name, text(100)]]);
       const error = await refusalOf(events({ ...QUICK, engine: engine(), outDir: store }));
-      expect(error.message).toMatch(/^outDir: expected a directory without a run, got memory, which has /);
+      const expected = [STATE_FILE, MODEL_FILE].includes(name) ? 'a run' : 'files that a run would replace';
+      expect(error.message).toMatch(`outDir: expected a directory without ${expected}, got memory, which has `);
       expect(error.message).toContain(name);
       expect([...store.files]).toEqual([[name, text(100)]]);
     }

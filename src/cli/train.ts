@@ -225,6 +225,7 @@ async function finish(done: DoneLine, flags: TrainFlags, engine: Engine, store: 
   const config = (await savedSettings(engine, store)) ?? {};
   if (!flags.json) say(summary, metrics, flags);
   await store.write(REPORT_FILE, renderReport({ config, summary, metrics }));
+  if (!flags.json) process.stdout.write(`Report: ${join(flags.outDir, REPORT_FILE)}\n`);
 }
 
 function say(summary: Summary, metrics: readonly MetricsLine[], flags: TrainFlags): void {
@@ -238,7 +239,6 @@ function say(summary: Summary, metrics: readonly MetricsLine[], flags: TrainFlag
     `Sample: ${sample ? JSON.stringify(sample.prompt + sample.text) : 'none'}`,
     '',
     `Files:  ${flags.outDir} (model.safetensors, training_state.safetensors, metrics.jsonl, summary.json)`,
-    `Report: ${join(flags.outDir, REPORT_FILE)}`,
     `Next:   ${commandLine(['generate'], { model: flags.outDir, prompt: 'Call me' })}`,
     '',
   ];

@@ -103,7 +103,7 @@ const HANDLER: ProxyHandler<Base> = {
   },
   set: (target, key, value) => {
     const index = indexOf(key);
-    if (index < 0) return Reflect.set(target, key, value);
+    if (index < 0) return false;
     // As with every typed array, what lies beyond the ends is not stored.
     if (index < target.codes.length) target.codes[index] = encodeValue(Number(value), target.spec);
     return true;
@@ -113,6 +113,9 @@ const HANDLER: ProxyHandler<Base> = {
     return index < 0 ? Reflect.has(target, key) : index < target.codes.length;
   },
   ownKeys: ({ codes }) => Array.from(codes, (_, index) => String(index)),
+  // What is no element could not be listed, and elements cannot be fixed.
+  defineProperty: () => false,
+  preventExtensions: () => false,
   getOwnPropertyDescriptor: (target, key) => {
     const index = indexOf(key);
     if (!(index >= 0 && index < target.codes.length)) return undefined;
@@ -225,7 +228,7 @@ class Base {
     const at = Math.trunc(index) || 0;
     const element = at < 0 ? at + copy.length : at;
     if (!(element >= 0 && element < copy.length)) {
-      throw new RangeError(`with: expected an index from ${-copy.length} to ${copy.length - 1}, got ${index}`);
+      throw new RangeError(`with: expected the index of one of ${copy.length} elements, got ${index}`);
     }
     copy[element] = value;
     return copy;

@@ -77,7 +77,7 @@ function mx(dtype: DType): BlockOptions {
  * @param values rows x columns numbers, row by row.
  * @throws {TypeError} for the wrong kind of argument or element.
  * @throws {RangeError} for an unknown format, scale or mode, sizes that are no positive integers, a number of values that is not
- *   rows x columns, a matrix that is not whole blocks where it has to be, or numbers that are not finite, or beyond what a float32
+ *   rows x columns, a matrix that is not whole blocks where it has to be, or numbers that are not finite, or beyond what the largest
  *   scale reaches, without E8M0 scales.
  */
 export function encodeBlocks(
@@ -136,7 +136,8 @@ export function encodeBlocks(
     return blockScale(amax, spec, mode);
   });
   if (scale !== 'float8_e8m0fnu' && !(tensorScale < Infinity && chosen.every((s) => s < Infinity))) {
-    throw new RangeError(`values: expected magnitudes that a float32 times ${spec.max} reaches, got ${tensorLargest}`);
+    const most = spec.max * (scaleSpec?.max ?? 1);
+    throw new RangeError(`values: expected magnitudes that a float32 times ${most} reaches, got ${tensorLargest}`);
   }
   const scales = scaleSpec ? Uint8Array.from(chosen, (s) => encodeValue(s, scaleSpec)) : Float32Array.from(chosen);
   const stored = scaleSpec ? Float64Array.from(scales, (code) => decodeValue(code, scaleSpec) * tensorScale) : chosen;

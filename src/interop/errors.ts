@@ -13,12 +13,12 @@ const QUOTE_LIMIT = 96;
  * Foreign text made safe to print inside a one-line message: quoted, cut, and with control, bidirectional, separator and
  * unpaired surrogate characters escaped, so that a file can neither break the line nor drive the terminal.
  */
-export const quote = (text: string): string => `"${printable(text)}"`;
+export const quote = (text: string): string =>
+  `"${printable(text.length > QUOTE_LIMIT ? `${text.slice(0, QUOTE_LIMIT)}...` : text)}"`;
 
-/** The same without the quotes, for tables. */
+/** The same whole, and without the quotes: for tables. */
 export function printable(text: string): string {
-  const cut = text.length > QUOTE_LIMIT ? `${text.slice(0, QUOTE_LIMIT)}...` : text;
-  return JSON.stringify(cut)
+  return JSON.stringify(text)
     .slice(1, -1)
     .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0)?.toString(16).padStart(4, '0')}}`);
 }

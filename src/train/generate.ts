@@ -21,16 +21,21 @@ export function* generate(loaded: LoadedModel, prompt: string, options: SampleOp
   checkObject('model', loaded);
   if (typeof prompt !== 'string') throw new TypeError(`prompt: expected text, got ${describe(prompt)}`);
   checkOptions(options, SAMPLE_OPTIONS);
-  if (!loaded.model?.weights.size) {
-    const got = loaded.model ? 'one that was disposed' : describe(loaded);
-    throw new TypeError(`model: expected one that loadModel() gave, got ${got}`);
-  }
+  checkLoaded(loaded);
   const { model, casts, tokenizer } = loaded;
   const decoder = tokenizer.streamDecoder();
   for (const id of sample(model, casts, tokenizer.encode(prompt), options)) {
     const text = decoder.push(id);
     if (text) yield text;
+    // By now the caller may have disposed of it.
+    checkLoaded(loaded);
   }
   const rest = decoder.end();
   if (rest) yield rest;
+}
+
+function checkLoaded(loaded: LoadedModel): void {
+  if (loaded.model?.weights.size) return;
+  const got = loaded.model ? 'one that was disposed' : describe(loaded);
+  throw new TypeError(`model: expected one that loadModel() gave, got ${got}`);
 }

@@ -4,7 +4,7 @@ import type { Store } from '../engine/store.js';
 import { Engine } from '../ops/engine.js';
 import { usesFloat8 } from '../ops/recipe.js';
 import { digestOfContent } from '../ops/reduce.js';
-import { type RunIdentity, resumeState, stateFile } from './checkpoint.js';
+import { fileOfRun, type RunIdentity, resumeState, stateFile } from './checkpoint.js';
 import { Clock } from './clock.js';
 import { DataOrder, splitTokens } from './data.js';
 import type { AnomalyLine, DoneLine, EvalLine, MetricsLine, SharpnessLine } from './events.js';
@@ -41,12 +41,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
   if (options.resume && !store) throw new RangeError('outDir: expected the directory of the run to resume, got none');
   const unlock = await store?.lock();
   try {
-    const taken = store && !options.resume && (await fileInTheWay(store));
-    if (taken) {
-      throw new RangeError(
-        `outDir: expected a directory without a run, got ${store.path}, which has ${taken}; resume it or name another`,
-      );
-    }
+    if (store && !options.resume) await checkFree(store);
     const engine = options.engine ?? (await Engine.create());
     const identity = { settings, data: digestOfContent(engine, tokens) };
     const run = new Run(engine, settings, identity, { ...options, ...intervals }, store);
@@ -60,6 +55,18 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
   } finally {
     await unlock?.();
   }
+}
+
+async function checkFree(store: Store): Promise<void> {
+  const run = await fileOfRun(store);
+  const taken = run ?? (await fileInTheWay(store));
+  if (!taken) return;
+  const [expected, advice] = run
+    ? ['a run', 'resume it or name another']
+    : ['files that a run would replace', 'name another'];
+  throw new RangeError(
+    `outDir: expected a directory without ${expected}, got ${store.path}, which has ${taken}; ${advice}`,
+  );
 }
 
 /** One run's moving parts: the state, what it is held against, and where it can go back to. */

@@ -1,6 +1,6 @@
 /** What a run writes to its directory: log, checkpoints, model and summary. Without a directory, nothing. */
 import type { Store } from '../engine/store.js';
-import { fileOfRun, PREVIOUS_STATE_FILE, STATE_FILE } from './checkpoint.js';
+import { PREVIOUS_STATE_FILE, STATE_FILE } from './checkpoint.js';
 import type { MetricsLine, Summary } from './events.js';
 import { METRICS_FILE, rewindLog } from './log.js';
 import { CONFIG_FILE, TOKENIZER_FILE } from './model-files.js';
@@ -16,9 +16,7 @@ export const RESULT_FILE = 'result.json';
 /** Of the files in a directory, one that a new run there would replace, or be taken for. A log alone is of a run that never saved. */
 export async function fileInTheWay(store: Store): Promise<string | undefined> {
   const others = [CONFIG_FILE, TOKENIZER_FILE, SUMMARY_FILE, REPORT_FILE, RESULT_FILE];
-  const names = await store.list();
-  const found = names.find((name) => /\.safetensors(\.index\.json)?$/.test(name) || others.includes(name));
-  return (await fileOfRun(store)) ?? found;
+  return (await store.list()).find((name) => /\.safetensors(\.index\.json)?$/.test(name) || others.includes(name));
 }
 
 /** A run that could not go on: a number that is not finite, or files that cannot be written. What was saved before stays as it is. */

@@ -176,13 +176,19 @@ const EVAL_BATCH = 8;
  */
 const CONTEXT_SHARE = 1 / 4;
 
-function checkMeasured({ config: { maxPositions } }: Model, tokens: Uint8Array, blockSize: number): void {
+function checkMeasured(model: Model, tokens: Uint8Array, blockSize: number, limit: number): void {
+  if (typeof model?.config !== 'object')
+    throw new TypeError(`model: expected that of a loaded one, got ${describe(model)}`);
+  const { maxPositions } = model.config;
   if (!(tokens instanceof Uint8Array)) throw new TypeError(`tokens: expected a Uint8Array, got ${describe(tokens)}`);
   if (!(Number.isInteger(blockSize) && blockSize >= 1 && blockSize <= maxPositions)) {
     throw new RangeError(`blockSize: expected an integer from 1 to ${maxPositions}, got ${describe(blockSize)}`);
   }
   if (tokens.length <= blockSize) {
     throw new RangeError(`tokens: expected more than ${blockSize}, a block, got ${tokens.length}`);
+  }
+  if (!(limit >= 1 && (Number.isInteger(limit) || limit === Number.POSITIVE_INFINITY))) {
+    throw new RangeError(`limit: expected a number of windows, at least 1, got ${describe(limit)}`);
   }
 }
 
@@ -199,8 +205,8 @@ export function meanLoss(
   blockSize: number,
   limit = Number.POSITIVE_INFINITY,
 ): { loss: number; tokens: number } {
+  checkMeasured(model, tokens, blockSize, limit);
   const { rt } = model;
-  checkMeasured(model, tokens, blockSize);
   const context = Math.floor(blockSize * CONTEXT_SHARE);
   const stride = blockSize - context;
   const windows = Math.min(limit, 1 + Math.floor((tokens.length - 1 - blockSize) / stride));
