@@ -15,19 +15,19 @@ import { ADAMW_ELEMENTS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { format, rounding } from './formats';
-import { lanes } from './lanes';
+import { lanes, splat } from './lanes';
 import { moments } from './moments';
 import { fillRandom } from './random';
 
 abstract class update {
   /**
-   * New m, v, w of n elements from `first`, as three rows of scratch; or, where `out` is not 0, the bits of the largest of each magnitude as
-   * three words there.
+   * New m, v, w of n elements from `first`: where `peaks`, the bits of the largest of each magnitude as three words at `out`; else all of them, as
+   * three rows of scratch.
    */
   @inline static run(
     scratch: usize, first: i32, n: i32, grad: usize, gradScale: f32,
     m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
-    beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, mScales: usize, vScales: usize, group: i32, expanded: i32, out: usize,
+    beta1: f32, beta2: f32, rate: f32, eps: f32, decay: f32, mScales: usize, vScales: usize, group: i32, expanded: i32, peaks: bool, out: usize,
   ): void {
     const vs = scratch + ADAMW_ELEMENTS * 4;
     const ws = vs + ADAMW_ELEMENTS * 4;
@@ -44,6 +44,10 @@ abstract class update {
     const r4 = f32x4.splat(rate);
     const e4 = f32x4.splat(eps);
     const d4 = f32x4.splat(decay);
+    const whole = (n & ~3) << 2;
+    const absolute = splat.words(0x7fffffff);
+    // The last vector may reach past the end: bytes of the next row, or none of the tensor's.
+    const rest = v128.and(absolute, i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n & 3)));
     let mMost = i32x4.splat(0);
     let vMost = mMost;
     let wMost = mMost;
@@ -52,20 +56,18 @@ abstract class update {
       const mi = f32x4.add(f32x4.mul(v128.load(scratch + i), b1), f32x4.mul(g, c1));
       const vi = f32x4.add(f32x4.mul(v128.load(vs + i), b2), f32x4.mul(f32x4.mul(g, g), c2));
       const wi = f32x4.sub(f32x4.mul(v128.load(ws + i), d4), f32x4.div(f32x4.mul(mi, r4), f32x4.add(f32x4.sqrt(vi), e4)));
-      if (out) {
-        // The last vector may reach past the end: bytes of the next row, or none of the tensor's.
-        const left = n - (i >> 2);
-        const inside = left < 4 ? i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(left)) : i32x4.splat(-1);
-        mMost = i32x4.max_u(mMost, v128.and(lanes.abs(mi), inside));
-        vMost = i32x4.max_u(vMost, v128.and(lanes.abs(vi), inside));
-        wMost = i32x4.max_u(wMost, v128.and(lanes.abs(wi), inside));
+      if (peaks) {
+        const magnitudes = i < whole ? absolute : rest;
+        mMost = i32x4.max_u(mMost, v128.and(mi, magnitudes));
+        vMost = i32x4.max_u(vMost, v128.and(vi, magnitudes));
+        wMost = i32x4.max_u(wMost, v128.and(wi, magnitudes));
       } else {
         v128.store(scratch + i, mi);
         v128.store(vs + i, vi);
         v128.store(ws + i, wi);
       }
     }
-    if (out) {
+    if (peaks) {
       store<u32>(out, lanes.maxU32(mMost));
       store<u32>(out, lanes.maxU32(vMost), 4);
       store<u32>(out, lanes.maxU32(wMost), 8);
@@ -87,7 +89,7 @@ export function adamwAmax(
     store<u32>(slot, 0, 12);
     update.run(
       scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay,
-      mScales, vScales, group, expanded, slot,
+      mScales, vScales, group, expanded, true, slot,
     );
   }
 }
@@ -113,7 +115,7 @@ export function adamwUpdate(
     const n = min(ADAMW_ELEMENTS, total - first);
     update.run(
       scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay,
-      mScales, vScales, group, expanded, 0,
+      mScales, vScales, group, expanded, false, 0,
     );
     const number = group ? <usize>(first / group) * moments.bytes(expanded) : 0;
     if (random) fillRandom(words, first, n, false, stream, time, seedLow, seedHigh);

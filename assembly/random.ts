@@ -1,13 +1,21 @@
 /** Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random bits as a pure function of a position. */
 import { quad } from './lanes';
 
+/** The multipliers of words 0 and 2, and what is added to the key's words from a round to the next. */
+const M0: u32 = 0xd2511f53;
+const M1: u32 = 0xcd9e8d57;
+const KEY0: u32 = 0x9e3779b9;
+const KEY1: u32 = 0xbb67ae85;
+
 /** Constants of the loops, four lanes each. Loaded, since V8 builds a v128 constant anew at every use. */
 const CONSTANTS = memory.data<u32>([
-  0xd2511f53, 0xd2511f53, 0xd2511f53, 0xd2511f53, // the multiplier of word 0
-  0xcd9e8d57, 0xcd9e8d57, 0xcd9e8d57, 0xcd9e8d57, // and of word 2
+  M0, M0, M0, M0,
+  M1, M1, M1, M1,
   0, 1, 2, 3, // the lanes' numbers
   4, 4, 4, 4, // from four counters to the next
   0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000, // the upper half of a word
+  KEY0, KEY0, KEY0, KEY0,
+  KEY1, KEY1, KEY1, KEY1,
 ], 16);
 
 abstract class philox {
@@ -54,6 +62,8 @@ abstract class philox {
  * Fills dst with the random halves of `count` elements, `first` (a multiple of 4) and those after it: 16 bits each where `packed`, else one 32-bit
  * word each, the half above 16 zeros. Element i has the half (i & 1), low then high, of word (i >> 1) & 3 of Philox(key = seed, counter = (i >> 3, stream, step, 0)).
  * Writes whole groups of 64 elements from a multiple of 8: up to 16 bytes before dst, and 252 past the last element.
+ *
+ * Half of the first two rounds is the same for all counters, as three of their words are.
  */
 export function fillRandom(
   dst: usize, first: u32, count: i32, packed: bool, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
@@ -62,25 +72,35 @@ export function fillRandom(
   const m0 = v128.load(CONSTANTS);
   const m1 = v128.load(CONSTANTS, 16);
   const four = v128.load(CONSTANTS, 48);
+  const fromStep = <u64>step * M1;
+  const fromStream = <u64>(<u32>(fromStep >> 32) ^ stream ^ seedLow) * M0;
+  const firstKey1 = i32x4.splat(seedHigh);
+  const word0 = i32x4.splat(<u32>fromStep ^ (seedLow + KEY0));
+  const word2 = i32x4.splat(<u32>(fromStream >> 32) ^ (seedHigh + KEY1));
+  const word3 = i32x4.splat(<u32>fromStream);
+  const thirdKey0 = i32x4.splat(seedLow + 2 * KEY0);
+  const thirdKey1 = i32x4.splat(seedHigh + 2 * KEY1);
   const end = dst + <usize>count * bytes;
   let counters = i32x4.add(i32x4.splat(first >> 3), v128.load(CONSTANTS, 32));
   // Two times four counters at once: a round's products wait for those of the round before.
   for (let p = dst - <usize>(first & 7) * bytes; p < end; p += 64 * bytes) {
-    let a0 = counters;
-    let a1 = i32x4.splat(stream);
-    let a2 = i32x4.splat(step);
-    let a3 = i32x4.splat(0);
+    let a2 = v128.xor(philox.high(counters, m0), firstKey1);
+    let a3 = i32x4.mul(counters, m0);
     counters = i32x4.add(counters, four);
-    let b0 = counters;
-    let b1 = a1;
-    let b2 = a2;
-    let b3 = a3;
+    let b2 = v128.xor(philox.high(counters, m0), firstKey1);
+    let b3 = i32x4.mul(counters, m0);
     counters = i32x4.add(counters, four);
-    let k0 = seedLow;
-    let k1 = seedHigh;
-    for (let round = 0; round < 10; round++) {
-      const key0 = i32x4.splat(k0);
-      const key1 = i32x4.splat(k1);
+    let a0 = v128.xor(philox.high(a2, m1), word0);
+    let b0 = v128.xor(philox.high(b2, m1), word0);
+    let a1 = i32x4.mul(a2, m1);
+    let b1 = i32x4.mul(b2, m1);
+    a2 = v128.xor(a3, word2);
+    b2 = v128.xor(b3, word2);
+    a3 = word3;
+    b3 = word3;
+    let key0 = thirdKey0;
+    let key1 = thirdKey1;
+    for (let round = 2; round < 10; round++) {
       const a = v128.xor(v128.xor(philox.high(a2, m1), a1), key0);
       const b = v128.xor(v128.xor(philox.high(b2, m1), b1), key0);
       a1 = i32x4.mul(a2, m1);
@@ -91,8 +111,8 @@ export function fillRandom(
       b3 = i32x4.mul(b0, m0);
       a0 = a;
       b0 = b;
-      k0 += 0x9e3779b9;
-      k1 += 0xbb67ae85;
+      key0 = i32x4.add(key0, v128.load(CONSTANTS, 80));
+      key1 = i32x4.add(key1, v128.load(CONSTANTS, 96));
     }
     philox.store(p, packed, a0, a1, a2, a3);
     philox.store(p + 32 * bytes, packed, b0, b1, b2, b3);
