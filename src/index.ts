@@ -1,4 +1,4 @@
-/** Octavo: FP8 numerics and transformer training, the same bits everywhere. */
+/** Octavo: FP8 numerics and transformer training, bit-identical everywhere. */
 import type { InitOptions } from './engine/runtime.js';
 import { Engine } from './ops/engine.js';
 
@@ -7,7 +7,10 @@ export type { EngineInfo, InitOptions } from './engine/runtime.js';
 export type { CastOptions, Engine, QuantizeTensorOptions } from './ops/engine.js';
 export type { Tensor } from './ops/tensor.js';
 
-/** Loads the kernels, starts the threads and returns the engine. `engine.info` says what was found. */
+/**
+ * Loads the kernels, starts the threads and returns the engine; `engine.info` describes what was selected. Throws if a requested build, thread
+ * count or wasm source cannot be used.
+ */
 export function init(options: InitOptions = {}): Promise<Engine> {
   return Engine.create(options);
 }

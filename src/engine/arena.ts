@@ -1,6 +1,6 @@
 /**
- * All of wasm memory, owned by the host: first fit over a sorted list of gaps, and mark/release for everything a step allocates.
- * The kernels own nothing: they have no allocator and no mutable statics, which two instances over one memory would share by accident.
+ * The allocator for the whole wasm memory, on the host side: first fit over a sorted list of gaps, with mark and release for what a step
+ * allocates. The kernels have no allocator and no mutable statics, because two instances over one memory would share them by accident.
  */
 
 const PAGE = 65536;
@@ -20,20 +20,20 @@ interface Gap {
 interface Block {
   readonly ptr: number;
   readonly bytes: number;
-  /** Its number among the blocks of all arenas, which no other ever has. */
+  /** Serial number, unique across the blocks of all arenas. */
   readonly order: number;
 }
 
 let made = 0;
 
-/** Freed blocks the record of `made` may hold, beside as many as there are live ones. */
+/** Freed blocks that `made` may hold before a sweep, in addition to one for each live block. */
 const SWEEP = 1024;
 
 export class Arena {
   readonly memory: WebAssembly.Memory;
   private gaps: Gap[] = [];
   private readonly live = new Map<number, Block>();
-  /** Blocks in the order they were made, freed ones among them until the next sweep. A mark is a moment in that order. */
+  /** Blocks in order of allocation, including freed ones until the next sweep. A mark is a position in that order. */
   private made: Block[] = [];
   private end = FIRST;
   private used = 0;
@@ -55,7 +55,7 @@ export class Arena {
     return this.peak;
   }
 
-  /** Bytes of uninitialised memory, aligned to 64. */
+  /** Allocates uninitialised memory and returns its address, aligned to 64 bytes. Throws RangeError beyond 4 GiB or if memory cannot grow. */
   alloc(bytes: number): number {
     if (this.made.length > 2 * this.live.size + SWEEP) this.made = this.made.filter((block) => this.isLive(block));
     const block = this.take(bytes);
@@ -63,7 +63,7 @@ export class Arena {
     return block.ptr;
   }
 
-  /** As `alloc`, but no `release` frees it: for what outlives the step that first needs it. */
+  /** Like `alloc`, but `release` never frees it: for buffers that outlive the step that first needs them. */
   allocLasting(bytes: number): number {
     return this.take(bytes).ptr;
   }
@@ -85,18 +85,18 @@ export class Arena {
     this.giveBack(ptr, block.bytes);
   }
 
-  /** The number of the block that begins there: later there may be another, and another engine has its own. */
+  /** The serial number of the live block at `ptr`, which tells it from later blocks at the same address and from those of other engines. */
   blockAt(ptr: number): number {
     return this.live.get(ptr)!.order;
   }
 
-  /** Whether the block of that number is live, begins there and has so many bytes. */
+  /** Whether the block with this serial number is live, begins at `ptr` and has room for `bytes`. */
   holds(ptr: number, number: number, bytes: number): boolean {
     const block = this.live.get(ptr);
     return block?.order === number && bytes + OVERREAD <= block.bytes;
   }
 
-  /** A moment to which `release` returns. */
+  /** A mark that `release` can return to. */
   mark(): number {
     return made;
   }
@@ -113,12 +113,12 @@ export class Arena {
     this.made.push(...kept.reverse());
   }
 
-  /** Its address alone does not tell: a freed block's place may be another's. */
+  /** Compares the block itself, because the address of a freed block may have been reused. */
   private isLive(block: Block): boolean {
     return this.live.get(block.ptr) === block;
   }
 
-  /** First gap that is large enough, or the end. */
+  /** Address of the first gap that is large enough, or of the end of the used memory. */
   private place(size: number): number {
     for (let i = 0; i < this.gaps.length; i++) {
       const gap = this.gaps[i];

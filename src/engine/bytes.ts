@@ -1,10 +1,10 @@
-/** Where the wasm bytes come from: a file beside the package in Node, a URL in browsers, or what the caller passes. */
+/** Source of the wasm bytes: a file in the package (Node), a URL (browsers), or whatever the caller passes. */
 import { hasNodeModules } from './features.js';
 
 type BytesSource = string | URL | ArrayBuffer | Uint8Array<ArrayBuffer>;
 export type WasmSource = BytesSource | WebAssembly.Module;
 
-/** Written out, so that bundlers find the files. */
+/** Spelled out one by one, because bundlers only find literal `new URL(...)` expressions. */
 const FILES = {
   simd: new URL('../../build/simd.wasm', import.meta.url),
   relaxed: new URL('../../build/relaxed.wasm', import.meta.url),
@@ -15,7 +15,7 @@ const FILES = {
 } as const;
 export type WasmFile = keyof typeof FILES;
 
-/** The package's own, compiled once: V8 11 keeps some 3 kB of every module it compiles, also when the module is gone. */
+/** The package's own modules, each compiled once: V8 11 keeps about 3 kB for every module it compiles, even after the module is collected. */
 const compiled = new Map<WasmFile, Promise<WebAssembly.Module>>();
 
 export function compileKernels(file: WasmFile, source?: WasmSource): Promise<WebAssembly.Module> {
@@ -24,7 +24,7 @@ export function compileKernels(file: WasmFile, source?: WasmSource): Promise<Web
   if (known) return known;
   const made = compile(file);
   compiled.set(file, made);
-  // A file that could not be read may be there the next time.
+  // Do not cache failures: a file that could not be read may be there next time.
   made.catch(() => compiled.delete(file));
   return made;
 }

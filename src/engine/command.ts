@@ -1,5 +1,5 @@
 /**
- * The command block: how the host tells the workers which kernel to run, in shared memory.
+ * The command block in shared memory, through which the host tells the workers which kernel to run.
  *
  *   i32 words: [0] sequence number  [1] next ticket  [2] workers done  [3] units  [4] units per ticket
  *              [5] kernel  [6] number of arguments  [7] failures
@@ -17,22 +17,22 @@ export const ARGUMENT_COUNT = 6;
 export const FAILURES = 7;
 export const ARGUMENTS_AT = 64;
 export const COMMAND_BYTES = ARGUMENTS_AT + 8 * 32;
-/** Kernel number that tells a worker to end. */
+/** Kernel number that tells a worker to stop. */
 export const STOP = -1;
 
-/** Looks before sleeping: about 50 microseconds, longer than the gap between two kernels of a step and short for an idle core. */
+/** Polls before sleeping, about 50 microseconds: longer than the gap between two kernels of a step, but short for an idle core. */
 const SPINS = 3000;
 
 export type Kernel = (begin: number, end: number, scratch: number, ...args: number[]) => void;
 
-/** Exported functions in one order on every thread, so that a number names a kernel. */
+/** Exported functions in the same order on every thread, so that a number identifies a kernel. */
 export function kernelNames(kernels: Kernels): string[] {
   return Object.keys(kernels)
     .filter((name) => typeof kernels[name as keyof Kernels] === 'function')
     .sort();
 }
 
-/** Takes ranges of units until none is left. Which thread takes which does not matter: a unit's result depends on the unit alone. */
+/** Runs the kernel on ranges of units until none are left. It does not matter which thread takes which: a unit's result depends on the unit alone. */
 export function drain(words: Int32Array, kernel: Kernel, scratch: number, args: readonly number[]): void {
   const units = words[UNITS];
   const size = words[UNITS_PER_TICKET];
@@ -43,13 +43,13 @@ export function drain(words: Int32Array, kernel: Kernel, scratch: number, args: 
   }
 }
 
-/** Blocks until words[index] is not `old`; first by looking, then asleep. */
+/** Blocks until words[index] differs from `old`, and returns its new value: polls first, then sleeps. */
 export function waitWhile(words: Int32Array, index: number, old: number): number {
   for (let i = 0; i < SPINS; i++) {
     const now = Atomics.load(words, index);
     if (now !== old) return now;
   }
-  // A second at most, then look again: a lost wake-up costs a second and not the run.
+  // Wake up at least once a second, so that a lost notification costs a second rather than hanging the run.
   while (Atomics.load(words, index) === old) Atomics.wait(words, index, old, 1000);
   return Atomics.load(words, index);
 }

@@ -1,4 +1,4 @@
-/** What this JavaScript engine can run, found by asking it and not by its name. */
+/** What this JavaScript engine supports, detected by feature tests rather than by name. */
 
 const bytes = (hex: string): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(hex.match(/../g)!, (pair) => Number.parseInt(pair, 16));
@@ -11,7 +11,7 @@ const RELAXED = bytes('0061736d010000000105016000017b030201000a130111004100fd114
 export interface Features {
   simd: boolean;
   relaxedSimd: boolean;
-  /** Shared WebAssembly memory can be made; in browsers this needs a cross-origin isolated page. */
+  /** Whether shared WebAssembly memory is available; browsers require a cross-origin isolated page. */
   sharedMemory: boolean;
 }
 
@@ -29,7 +29,7 @@ function canShareMemory(): boolean {
   return isolated !== false;
 }
 
-/** 'node 20.20.2', 'bun 1.4.5', 'deno 2.9.6', or the browser's own description. */
+/** 'node 20.20.2', 'bun 1.4.5', 'deno 2.9.6', or the browser's user agent. */
 export function runtimeName(): string {
   const g = globalThis as {
     Bun?: { version: string };
@@ -43,12 +43,12 @@ export function runtimeName(): string {
   return g.navigator?.userAgent ?? 'unknown';
 }
 
-/** Whether node:worker_threads and node:fs are to be had (Node, Bun, Deno). */
+/** Whether node:worker_threads and node:fs are available (Node, Bun, Deno). */
 export function hasNodeModules(): boolean {
   return typeof process !== 'undefined' && Boolean(process.versions?.node);
 }
 
-/** Largest resident memory this process has had, in bytes; undefined where the runtime does not tell. */
+/** Peak resident memory of this process in bytes; undefined where the runtime does not report it. */
 export function peakMemoryBytes(): number | undefined {
   return hasNodeModules() ? process.resourceUsage().maxRSS * 1024 : undefined;
 }

@@ -3,7 +3,7 @@ import { instantiateSync } from '@assemblyscript/loader';
 import type { instantiate } from '../../build/simd.js';
 import type { Features } from './features.js';
 
-/** The exported kernels, as asc describes them: numbers in, numbers out, the same in every build. */
+/** The exported kernels, as typed by asc: numbers in, numbers out, the same in every build. */
 export type Kernels = Awaited<ReturnType<typeof instantiate>>;
 type KernelName = keyof Kernels;
 /** Kernels that take (begin, end, scratch, ...) and can be split over threads. */
@@ -14,7 +14,7 @@ export type ParallelKernel = {
       : never
     : never;
 }[KernelName];
-/** What a parallel kernel takes after its range and scratch. */
+/** The arguments of a parallel kernel after its range and scratch. */
 export type KernelArguments<Name extends ParallelKernel> =
   Parameters<Kernels[Name]> extends [number, number, number, ...infer Rest] ? Rest : never;
 
@@ -35,8 +35,8 @@ export function chooseBuild(wanted: Build | 'auto', features: Features): Build {
 }
 
 /**
- * Kernels over a memory. With `wide`, a module of the turbo build, the products are its; its constant tables lie behind those of the other
- * builds, so that both may be there.
+ * Instantiates kernels over a memory. If `wide` (a module of the turbo build) is given, its kernels replace those of the same name; its constant
+ * tables lie behind those of the other builds, so that both can share the memory.
  */
 export function instantiateKernels(
   module: WebAssembly.Module,

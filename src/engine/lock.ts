@@ -1,10 +1,10 @@
-/** One writer for a directory: a file with the name of the process. Node, Bun and Deno. */
+/** One writer per directory, enforced by a lock file that names the process. Node, Bun and Deno. */
 
 type FileSystem = typeof import('node:fs/promises');
 
 export const LOCK_FILE = '.octavo-lock';
 
-/** Locks of this process, to tell them from one of an earlier process with its number. */
+/** Lock files held by this process, to tell them from one left by an earlier process with the same id. */
 const held = new Set<string>();
 
 const PAUSE_MS = 50;
@@ -12,22 +12,25 @@ const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 
 const codeOf = (error: unknown) => (error as { code?: string }).code;
 
-/** Makes the directory, and gives what ends the lock. Another writer's lock is an error; that of a process that is gone is taken over. */
+/**
+ * Creates the directory if needed, locks it and returns the function that unlocks it. Another writer's lock is an error; a lock whose process has
+ * ended is taken over.
+ */
 export async function lockDirectory(path: string): Promise<() => Promise<void>> {
   const fs = await import('node:fs/promises');
   const { join, dirname } = await import('node:path');
   const { hostname } = await import('node:os');
   const made = await makeDirectory(fs, dirname, path);
-  // One name for a directory, however it was spelt.
+  // The real path, so that a directory has one name however it was spelt.
   const file = join(await fs.realpath(path), LOCK_FILE);
   const mine = `${process.pid} ${hostname()}`;
-  // One made for nothing goes again; one with something in it stays.
+  // Removes a directory that was created here, unless something has been put into it (rmdir then fails).
   const leave = () => (made ? fs.rmdir(path).catch(() => undefined) : undefined);
   const take = async () => {
     try {
       await fs.writeFile(file, mine, { flag: 'wx' });
     } catch (error) {
-      // On a full disk it is there, and empty.
+      // On a full disk the file exists by now, but is empty.
       if (codeOf(error) !== 'EEXIST') await fs.rm(file, { force: true }).catch(() => undefined);
       throw error;
     }
@@ -41,27 +44,27 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
     }
     await free(fs, file, hostname());
     await take();
-    // Of two that take it over at once, the later one has it.
+    // If two processes take over a lock at once, the later one gets it.
     await pause();
     await free(fs, file, hostname(), process.pid);
   }
   held.add(file);
   return async () => {
     held.delete(file);
-    // The directory may be gone by now, or another in its place, which somebody else has locked.
+    // By now the directory may be gone, or replaced by another that someone else has locked.
     if ((await contentOf(fs, file)) === mine) await fs.rm(file, { force: true }).catch(() => undefined);
     await leave();
   };
 }
 
-/** What a lock says; nothing where it is gone. */
+/** The content of a lock file; empty if it is gone. */
 const contentOf = (fs: FileSystem, file: string): Promise<string> => fs.readFile(file, 'utf8').catch(() => '');
 
-/** Removes a lock of nobody; one of somebody else is an error. */
+/** Removes a lock file whose process has ended; throws if another process holds it. */
 async function free(fs: FileSystem, file: string, here: string, mine?: number): Promise<void> {
   let [pid, host] = (await contentOf(fs, file)).split(' ');
   if (!host) {
-    // Just being written, or cut off then.
+    // It is still being written, or its writing was interrupted.
     await pause();
     [pid, host] = (await contentOf(fs, file)).split(' ');
   }
@@ -72,22 +75,22 @@ async function free(fs: FileSystem, file: string, here: string, mine?: number): 
   await fs.rm(file, { force: true });
 }
 
-/** The process that holds a lock, unless it is gone. One of another machine cannot be asked. */
+/** Describes the process that holds a lock; undefined if it has ended. A process on another machine cannot be checked and counts as running. */
 function holderOf(file: string, pid: number, host: string | undefined): string | undefined {
   if (host !== undefined) return `process ${pid} of ${host}`;
   if (pid === process.pid) return held.has(file) ? 'this process' : undefined;
   try {
     process.kill(pid, 0);
   } catch (error) {
-    // Of another user it may not be asked, but is there.
+    // A process of another user exists but may not be signalled (EPERM): only ESRCH means that it has ended.
     if (codeOf(error) === 'ESRCH') return undefined;
   }
   return `process ${pid}`;
 }
 
 /**
- * Whether it had to be made. As mkdir's own `recursive`, which never ends where a parent is there and takes no directories (Node 20, below
- * /proc).
+ * Creates a directory with its parents and returns whether it had to be created. mkdir's own `recursive` is not used: on Node 20 it never returns
+ * if a parent exists but accepts no directories (below /proc).
  */
 async function makeDirectory(fs: FileSystem, dirname: (path: string) => string, path: string): Promise<boolean> {
   const make = async () => {

@@ -1,4 +1,4 @@
-/** One set of threads over one shared memory. The calling thread works too, so `threads` workers means threads - 1 of them. */
+/** A pool of threads over one shared memory. The calling thread works too, so a pool of `threads` has threads - 1 workers. */
 import type { Arena } from './arena.js';
 import {
   ARGUMENT_COUNT,
@@ -21,7 +21,7 @@ import { hasNodeModules } from './features.js';
 import type { Kernels } from './load.js';
 import type { WorkerStart } from './worker.js';
 
-/** Tickets per thread and kernel: enough that a thread the system pauses does not hold the others up for long. */
+/** Tickets per thread and kernel: enough that a thread suspended by the system does not hold up the others for long. */
 const TICKETS_PER_THREAD = 6;
 
 interface Thread {
@@ -77,7 +77,7 @@ export class Pool {
     try {
       drain(words, this.kernels[name as keyof Kernels] as unknown as Kernel, scratch, args);
     } finally {
-      // After a trap here too: the workers are still at this command, which the next one would overwrite.
+      // Also after a trap on this thread: the workers are still running this command, which the next one would overwrite.
       for (let done = Atomics.load(words, DONE); done < this.workers.length; ) done = waitWhile(words, DONE, done);
     }
     if (words[FAILURES] > 0) {
@@ -94,23 +94,23 @@ export class Pool {
 }
 
 /**
- * Resolves once the worker waits for commands. Before that nothing may block this thread: a worker that fails to start would never be
- * heard of, and browsers start one from this thread's event loop.
+ * Resolves once the worker is waiting for commands. Until then nothing may block this thread: it would never learn that a worker failed to start,
+ * and browsers start workers from this thread's event loop.
  */
 async function startWorker(start: WorkerStart): Promise<Thread> {
   if (hasNodeModules()) {
     const { Worker } = await import('node:worker_threads');
-    // The program's own flags are not for the worker: with --input-type it would not even start.
+    // Do not inherit the program's own flags: with --input-type the worker would not even start.
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start, execArgv: [] });
     await new Promise((resolve, reject) => {
       worker.once('message', resolve);
       worker.once('error', reject);
     });
-    // A program that forgets dispose() still ends.
+    // Lets a program that forgets dispose() exit.
     worker.unref();
     return worker;
   }
-  // In this form bundlers find the file.
+  // Bundlers recognise this form.
   const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
   worker.postMessage(start);
   await new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-/** A running set of kernels: memory, threads, and the one way to call into wasm. */
+/** A set of loaded kernels with its memory and threads: the only way to call into wasm. */
 import { describe } from '../formats/check.js';
 import { Arena } from './arena.js';
 import { compileKernels, type WasmSource } from './bytes.js';
@@ -16,16 +16,16 @@ import { Pool } from './pool.js';
 import { compileWide } from './turbo.js';
 
 export interface InitOptions {
-  /** Threads in all, the caller's included. Default: one for each core, or 1 without shared memory. */
+  /** Total number of threads, including the caller's. Default: one per core, or 1 without shared memory. */
   threads?: number;
-  /** 'auto' (default) takes 'relaxed' where the engine has relaxed SIMD. The bits of every result are the same. */
+  /** 'auto' (default) selects 'relaxed' where the engine has relaxed SIMD. All builds give the same bits. */
   build?: Build | 'auto';
   /**
-   * V8's 256-bit vectors in Node 24 and newer, relaxed SIMD in Node 20: sets V8's flags for the process. The bits of every result are the
-   * same, which is checked before the engine is handed out. Where it cannot be had, `info.turboRefusal` says why.
+   * Use V8's 256-bit vectors (Node 24 and newer), and relaxed SIMD in Node 20. Sets V8 flags for the whole process. Results have the same bits,
+   * which is checked before the engine is returned. Where turbo is unavailable, `info.turboRefusal` says why.
    */
   turbo?: boolean;
-  /** Kernels from elsewhere: URL, bytes or a compiled module, of the build and threading that the other options select. */
+  /** Kernels to load instead of the packaged ones: a URL, bytes or a compiled module, of the build and threading that the other options select. */
   wasm?: WasmSource;
 }
 
@@ -35,11 +35,11 @@ export interface EngineInfo {
   sharedMemory: boolean;
   /** Whether the wide tile runs on V8's 256-bit vectors. */
   turbo: boolean;
-  /** Why turbo was asked for and is not on. */
+  /** Why turbo is off although it was requested. */
   turboRefusal?: string;
-  /** Whether exact-product kernels fuse multiply and add here: faster, never different. */
+  /** Whether exact-product kernels fuse multiply and add in this build: faster, with identical results. */
   fused: boolean;
-  /** What the JavaScript engine, or the page, was found to have, whether it is used or not. */
+  /** Features detected in the JavaScript engine or the page, whether or not they are used. */
   features: Features;
   runtime: string;
 }
@@ -62,7 +62,7 @@ export class Runtime {
     this.scratchSlots = scratchSlots;
   }
 
-  /** The parts of a runtime, for the constructors of this class and its subclasses. */
+  /** Creates the parts of a runtime, for the constructors of this class and its subclasses. */
   protected static async open(
     options: InitOptions = {},
     turbo = false,
@@ -82,8 +82,8 @@ export class Runtime {
   }
 
   /**
-   * Runs a kernel over units 0 .. units - 1, split over the threads. Each thread has `scratch` bytes of its own.
-   * Units and chunks are fixed by the sizes alone, never by the number of threads.
+   * Runs a kernel over units 0 .. units - 1, split over the threads, giving each thread `scratch` bytes of its own. Units and chunks depend on
+   * the sizes alone, never on the number of threads, so results do not either.
    */
   parallel<Name extends ParallelKernel>(
     name: Name,
@@ -99,7 +99,7 @@ export class Runtime {
     else (this.kernels[name] as unknown as Kernel)(0, units, this.scratchAt, ...values);
   }
 
-  /** Runs `run` and frees whatever it allocated, except the addresses `keep` names in its result. */
+  /** Calls `run` and frees everything it allocated, except the addresses that `keep` returns for its result. */
   scoped<T>(run: () => T, keep?: (result: T) => readonly number[]): T {
     const mark = this.arena.mark();
     let kept: readonly number[] = [];

@@ -1,25 +1,28 @@
-/** Files by name in one place: a directory here, another kind of storage elsewhere. A file is replaced whole or not at all. */
+/** Storage for named files: a directory, or another kind of storage. A file is replaced as a whole or not at all. */
 import { describe } from '../formats/check.js';
 import { hasNodeModules } from './features.js';
 
 export interface Store {
-  /** For messages. */
+  /** Location, for messages. */
   readonly path: string;
-  /** Undefined where there is no such file. */
+  /** The content of a file; undefined if there is no such file. */
   read(name: string): Promise<Uint8Array | undefined>;
-  /** Takes the place for one writer, who makes it and clears away what an interrupted write left; gives what gives it free again. */
+  /**
+   * Locks the store for one writer, creating it if needed and removing what an interrupted write left behind. Returns the function that unlocks
+   * it.
+   */
   lock(): Promise<() => Promise<void>>;
-  /** Written beside, flushed, read again, renamed. With `previous`, the file that was there is kept under that name. */
+  /** Writes a temporary file, flushes it, reads it back and renames it. With `previous`, the file it replaces is kept under that name. */
   write(name: string, content: Uint8Array | string, previous?: string): Promise<void>;
   append(name: string, text: string): Promise<void>;
   list(): Promise<string[]>;
 }
 
 const TEMPORARY = '.octavo-tmp';
-/** Bytes read at a time to check what was written. */
+/** Bytes read at a time when a written file is verified. */
 const CHUNK = 1 << 20;
 
-/** A directory of this machine, to be locked before it is written to. Needs node:fs (Node, Bun, Deno). */
+/** A local directory as a store; lock it before writing. Needs node:fs (Node, Bun, Deno). */
 export async function openDirectory(path: string): Promise<Store> {
   if (typeof path !== 'string') throw new TypeError(`directory: expected a path, got ${describe(path)}`);
   if (path === '') throw new RangeError('directory: expected a path, got an empty text');
@@ -31,7 +34,7 @@ export async function openDirectory(path: string): Promise<Store> {
 
   const codeOf = (error: unknown) => (error as { code?: string }).code;
   const absent = (error: unknown) => codeOf(error) === 'ENOENT';
-  /** The outcome, or one line with the path, what it should be and what the system says. */
+  /** Awaits `outcome`; an error becomes one line with the path, what was expected and the system's message. */
   const expecting = async <T>(what: string, outcome: Promise<T>): Promise<T> => {
     try {
       return await outcome;
@@ -39,7 +42,7 @@ export async function openDirectory(path: string): Promise<Store> {
       throw new RangeError(`${path}: expected ${what}, got ${(cause as Error).message}`, { cause });
     }
   };
-  /** Renames live in the directory. Windows opens none, and keeps them without being asked. */
+  /** Makes renames durable. Windows cannot open a directory, and keeps renames without this. */
   const flushDirectory = async () => {
     if (process.platform === 'win32') return;
     const handle = await fs.open(path, 'r');
@@ -59,7 +62,7 @@ export async function openDirectory(path: string): Promise<Store> {
       throw error;
     }
   };
-  /** A file system that is full, or another that loses something, may say so late or never. */
+  /** Reads the file back: a file system that is full, or that loses data, may report it late or never. */
   const verify = async (target: string, content: Uint8Array) => {
     const handle = await fs.open(target, 'r');
     try {

@@ -1,7 +1,7 @@
 /**
- * Turbo: V8's experimental 256-bit vectors, which it makes of neighbouring 128-bit operations ("revectorization"), for products and
- * attention, whose tile is then wide enough to gain from them (the builds `turbo`). Opt-in, since it sets V8's flags in a running process, and
- * checked at every start (ops/self-check.ts).
+ * Turbo: V8's experimental revectorization, which merges neighbouring 128-bit operations into 256-bit ones. It is used for matrix products and
+ * attention, whose tile is wide enough to gain from it (the `turbo` builds). Opt-in, because it sets V8 flags in a running process, and checked
+ * at every start (ops/self-check.ts).
  */
 import type { Arena } from './arena.js';
 import { wasmBytes } from './bytes.js';
@@ -11,7 +11,7 @@ import { instantiateKernels, type Kernels } from './load.js';
 /** The first Node whose V8 has the flag. */
 const FIRST_NODE = 24;
 
-/** Why there is no turbo here; undefined where there is. Turns on relaxed SIMD where Node 20 still wants a flag for it. */
+/** Returns why turbo is unavailable, or undefined if it is available. Turns on relaxed SIMD where Node 20 still needs a flag for it. */
 export async function prepareTurbo(): Promise<string | undefined> {
   const refusal = `expected Node ${FIRST_NODE} or newer, got ${runtimeName()}`;
   const [runtime, major] = runtimeName().split(/[ .]/);
@@ -22,11 +22,11 @@ export async function prepareTurbo(): Promise<string | undefined> {
 }
 
 /**
- * The wide kernels, compiled. V8 compiles a function at its first call: so they are called here, with the flags set and the optimizing
- * compiler alone, since the first one makes no wide vectors. Nothing else is compiled meanwhile: V8 14 aborts over other kernels of ours, so that
- * attention is compiled at its own first call, without the flag, and calls the tile that has been.
- * Inlining is off meanwhile, as it wants what the first compiler would have noted, and aborts without it. It must be on again afterwards: V8
- * shares code between modules of the same bytes, and code from before that notes what it calls crashes in an instance made for none.
+ * Compiles the wide kernels. V8 compiles a function at its first call, so the kernels are called here while the flags are set, with the
+ * optimizing compiler alone, because the baseline compiler makes no wide vectors. Nothing else may be compiled meanwhile: V8 14 aborts on other
+ * kernels of ours. Attention is therefore compiled at its own first call, without the flag, and calls the tile compiled here. Inlining is off
+ * meanwhile, because it needs feedback from the baseline compiler and aborts without it. It must be turned on again afterwards: V8 shares code
+ * between modules of the same bytes, and earlier code that records call feedback crashes in an instance created without room for it.
  */
 export async function compileWide(arena: Arena, shared: boolean): Promise<WebAssembly.Module> {
   const bytes = await wasmBytes(shared ? 'turbo-threads' : 'turbo');
@@ -46,7 +46,7 @@ export async function compileWide(arena: Arena, shared: boolean): Promise<WebAss
   }
 }
 
-/** A product of zeros in either kind of tile, large enough for two panels, into memory that is given back. */
+/** Calls both kinds of tile with zeros, large enough for two panels, and frees the memory. */
 function callEach({ gemm, gemmScratch }: Kernels, arena: Arena): void {
   const mark = arena.mark();
   const zeros = (bytes: number) => {

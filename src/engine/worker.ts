@@ -17,7 +17,7 @@ import { instantiateKernels, type Kernels } from './load.js';
 
 export interface WorkerStart {
   module: WebAssembly.Module;
-  /** Kernels that take the place of the module's. */
+  /** Kernels that replace the module's own. */
   wide?: WebAssembly.Module;
   memory: WebAssembly.Memory;
   command: number;
