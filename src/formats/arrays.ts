@@ -1,9 +1,9 @@
 /**
- * Typed arrays of small floats: numbers outside, codes inside, as `Float16Array` is to binary16 (and `@petamoriken/float16` before it).
- * Reading an element decodes it, writing one rounds once from float64 by ties-to-even: what {@link encode} does by default.
+ * Typed arrays of small floats: they look like arrays of numbers and store codes, as `Float16Array` does for binary16 (and `@petamoriken/float16`
+ * before it). Reading an element decodes it; writing one rounds once from float64, ties to even, as {@link encode} does by default.
  *
- * An array is a view of `buffer` and owns nothing but its codes, which `codes` gives as they are. Elements go through a Proxy, which is
- * convenient and slow; `encode` and `decode` work on whole arrays of codes.
+ * An array is a view of `buffer` and has no state besides its codes, which `codes` exposes directly. Element access goes through a Proxy, which
+ * is convenient but slow; `encode` and `decode` work on whole arrays of codes.
  */
 
 import { describe } from './check.js';
@@ -16,7 +16,7 @@ export type ArrayDType = 'bfloat16' | Extract<DType, `float8_${string}`>;
 type CodeArray = Uint8Array<ArrayBufferLike> | Uint16Array<ArrayBufferLike>;
 type Source = Iterable<number> | ArrayLike<number>;
 
-/** Methods that are Array's own: they need no more than a length and elements. */
+/** Methods borrowed from Array, which need nothing but a length and elements. */
 const ARRAY_METHODS = [
   'at',
   'copyWithin',
@@ -40,12 +40,12 @@ const ARRAY_METHODS = [
   'values',
 ] as const;
 
-/** The same of ES2023, whose types a program for an older library lacks. */
+/** The same for ES2023, whose types are missing from programs that target an older library. */
 const NEWER_METHODS = ['findLast', 'findLastIndex'] as const;
 
 type ArrayMethods = Pick<number[], (typeof ARRAY_METHODS)[number]>;
 
-/** What every array of small floats has; the names mean what they mean for `Float32Array`. */
+/** Members of every array of small floats; the names mean the same as for `Float32Array`. */
 export interface SmallFloatArray extends ArrayMethods, Iterable<number> {
   [index: number]: number;
   readonly dtype: ArrayDType;
@@ -65,7 +65,7 @@ export interface SmallFloatArray extends ArrayMethods, Iterable<number> {
   map(f: (value: number, index: number, array: SmallFloatArray) => number, thisArg?: unknown): this;
   set(source: ArrayLike<number>, offset?: number): void;
   slice(start?: number, end?: number): this;
-  /** Ascending by value, NaN last, unless told otherwise. */
+  /** Default order: ascending by value, NaN last. */
   sort(compare?: (a: number, b: number) => number): this;
   subarray(start?: number, end?: number): this;
   toReversed(): this;
@@ -84,10 +84,10 @@ export interface SmallFloatArrayConstructor {
   of(...values: number[]): SmallFloatArray;
 }
 
-/** Marks instances, so that arrays of two copies of this module know each other. */
+/** Marks instances, so that arrays from two copies of this module recognise each other. */
 const BRAND = Symbol.for('octavo.SmallFloatArray');
 
-/** The element a property names: -1 where it names none, as 'length' and '01' do, NaN where it is a number that no element has. */
+/** The element index that a property key names: -1 if it names no number ('length', '01'), NaN if it is a number that cannot be an index. */
 function indexOf(key: string | symbol): number {
   if (typeof key === 'symbol') return -1;
   const index = Number(key);
@@ -104,7 +104,7 @@ const HANDLER: ProxyHandler<Base> = {
   set: (target, key, value) => {
     const index = indexOf(key);
     if (index < 0) return false;
-    // As with every typed array, what lies beyond the ends is not stored.
+    // As with every typed array, writes beyond the ends are ignored.
     if (index < target.codes.length) target.codes[index] = encodeValue(Number(value), target.spec);
     return true;
   },
@@ -113,7 +113,7 @@ const HANDLER: ProxyHandler<Base> = {
     return index < 0 ? Reflect.has(target, key) : index < target.codes.length;
   },
   ownKeys: ({ codes }) => Array.from(codes, (_, index) => String(index)),
-  // What is no element could not be listed, and elements cannot be fixed.
+  // Other properties could not be listed by ownKeys, and elements cannot be made read-only.
   defineProperty: () => false,
   preventExtensions: () => false,
   getOwnPropertyDescriptor: (target, key) => {
@@ -137,7 +137,7 @@ class Base {
     byteOffset?: number,
     length?: number,
   ) {
-    // The two constructors differ in the width of their elements alone, which TypeScript cannot see through a union.
+    // The two constructors differ only in element width, which TypeScript cannot see through a union.
     const Codes = (spec.bytes === 1 ? Uint8Array : Uint16Array) as Uint8ArrayConstructor;
     if (typeof source === 'number') {
       this.codes = new Codes(checkLength(source));
@@ -180,7 +180,7 @@ class Base {
       return;
     }
     const values = listOf(source);
-    // All or nothing: the codes are made before the first is stored.
+    // All or nothing: encode every value before storing the first.
     const codes = values.map((value) => encodeValue(value, this.spec));
     this.codes.set(codes, offset);
   }
@@ -245,7 +245,7 @@ for (const name of [...ARRAY_METHODS, ...NEWER_METHODS])
   Object.defineProperty(Base.prototype, name, { value: Array.prototype[name] });
 Object.defineProperty(Base.prototype, Symbol.iterator, { value: Array.prototype.values });
 
-/** -0 before +0 and NaN last, the default of typed arrays. */
+/** -0 before +0 and NaN last, as in the default sort of typed arrays. */
 function ascending(a: number, b: number): number {
   if (Number.isNaN(a) || Number.isNaN(b)) return Number(Number.isNaN(a)) - Number(Number.isNaN(b));
   return a < b ? -1 : a > b ? 1 : Number(Object.is(b, -0)) - Number(Object.is(a, -0));
@@ -301,15 +301,15 @@ export function isSmallFloatArray(value: unknown): value is SmallFloatArray {
   return typeof value === 'object' && value !== null && (value as { [BRAND]?: true })[BRAND] === true;
 }
 
-/** Whether a value is one of the typed arrays with elements of one byte. */
+/** Whether a value is one of these typed arrays with one byte per element. */
 export function isFloat8Array(value: unknown): value is SmallFloatArray {
   return isSmallFloatArray(value) && value.BYTES_PER_ELEMENT === 1;
 }
 
 /**
- * The nearest value of an 8-bit format, as `Math.fround` gives that of float32: ties to even, saturating.
+ * Rounds to the nearest value of an 8-bit format, as `Math.fround` does for float32: ties to even, saturating.
  *
- * @throws {TypeError | RangeError} if x is not a number, or for a format that has not 8 bits.
+ * @throws {TypeError | RangeError} if x is not a number, or the format is unknown or does not have 8 bits.
  */
 export function f8round(x: number, dtype: string = 'float8_e4m3fn'): number {
   const spec = float8(dtype);
@@ -317,15 +317,16 @@ export function f8round(x: number, dtype: string = 'float8_e4m3fn'): number {
 }
 
 /**
- * The 8-bit float at a byte of a DataView.
+ * Reads the 8-bit float at a byte offset of a DataView.
  *
- * @throws {RangeError} beyond the view, or for a format that has not 8 bits.
+ * @throws {TypeError} if `view` is not a DataView.
+ * @throws {RangeError} if the offset is outside the view, or the format is unknown or does not have 8 bits.
  */
 export function getFloat8(view: DataView, byteOffset: number, dtype: string = 'float8_e4m3fn'): number {
   return decodeValue(checkedView(view).getUint8(byteOffset), float8(dtype));
 }
 
-/** Stores a number as 8-bit float, ties to even, saturating; throws as {@link getFloat8} and {@link f8round}. */
+/** Stores a number as an 8-bit float: ties to even, saturating. Throws like {@link getFloat8} and {@link f8round}. */
 export function setFloat8(view: DataView, byteOffset: number, value: number, dtype: string = 'float8_e4m3fn'): void {
   checkedView(view).setUint8(byteOffset, encodeValue(value, float8(dtype)));
 }

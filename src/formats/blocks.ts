@@ -1,21 +1,21 @@
 /**
- * Block formats: a matrix cut into blocks, each with a scale of its own. In plain TypeScript, each code rounded once from float64.
+ * Block formats: a matrix is cut into blocks, each with its own scale. In plain TypeScript; each code is rounded once from float64.
  *
  *   MXFP8, MXFP6, MXFP4  block [1, 32], scale 'float8_e8m0fnu' (OCP Microscaling v1.0, sections 5.2 and 6.3)
  *   NVFP4                block [1, 16], scale 'float8_e4m3fn' and one float32 for the tensor (Transformer Engine, NVFP4BlockScaling)
  *   1x128, 128x128       scale 'float32', or 'power-of-two' in float32 (DeepSeek-V3, section 3.3; Transformer Engine, Float8BlockScaling)
  *
- * How a power of two follows from amax, the largest magnitude of a block, where max is the largest value of the codes and emax its
- * exponent (names as in torchao):
+ * Power-of-two scales follow from amax, the largest magnitude of a block, in one of four modes (named as in torchao). Here max is the
+ * largest value of the code format and emax its exponent:
  *
  *   floor  2^(floor(log2 amax) - emax): OCP v1.0. The top of a block may saturate.
  *   ceil   2^(ceil(log2 amax) - emax)
- *   rceil  the smallest power of two not below amax * (1 / max), that product and 1 / max in float32: nothing saturates (MXFP8
+ *   rceil  the smallest power of two not below amax * (1 / max), with 1 / max and the product in float32: nothing saturates (MXFP8
  *          training recipe, arXiv 2506.08027; Transformer Engine's float_to_e8m0)
- *   even   floor, of amax rounded to the codes' mantissa bits, halves up
+ *   even   floor applied to amax rounded to the codes' mantissa bits, halves up
  *
- * A block of zeros has the smallest scale there is. With E8M0 scales one with a NaN has the scale NaN, and infinity counts as the largest
- * exponent; with the others what is not finite is refused.
+ * A block of zeros gets the smallest scale. With E8M0 scales, a block that contains NaN gets the scale NaN, and infinity counts as the largest
+ * exponent; with other scales, values that are not finite are refused.
  */
 
 import { checkOptions, describe, namesOf } from './check.js';
@@ -32,8 +32,8 @@ export interface BlockOptions {
   /** Format of the codes: at most 8 bits. */
   readonly dtype: string;
   /**
-   * Rows and columns of a block. With float32 scales, powers of two or not, blocks at the lower and right edge may be smaller, as
-   * DeepSeek-V3's are; MX and NVFP4 know whole blocks only.
+   * Rows and columns of a block. With float32 scales, powers of two or not, blocks at the lower and right edges may be smaller, as in
+   * DeepSeek-V3; MX and NVFP4 allow whole blocks only.
    */
   readonly block: readonly [rows: number, columns: number];
   readonly scale: BlockScale;
@@ -43,21 +43,21 @@ export interface BlockOptions {
 
 const BLOCK_OPTIONS = namesOf<BlockOptions>({ dtype: true, block: true, scale: true, mode: true });
 
-/** A quantised matrix: element (i, j) is codes[i, j] x scales[i / rows of a block, j / columns of a block] x tensorScale. */
+/** A quantised matrix: element (i, j) is codes[i, j] x scales[floor(i / block rows), floor(j / block columns)] x tensorScale. */
 export interface BlockTensor {
   readonly dtype: DType;
   readonly shape: readonly [rows: number, columns: number];
   readonly block: readonly [rows: number, columns: number];
   readonly scale: BlockScale;
-  /** One code to a byte. */
+  /** One code per byte, row by row. */
   readonly codes: Uint8Array<ArrayBuffer>;
-  /** One per block, row by row: codes of the scale's format, or float32 values. */
+  /** One scale per block, row by row: codes of the scale format, or float32 values. */
   readonly scales: Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
-  /** Float32; other than 1 only with 'float8_e4m3fn' scales. */
+  /** A float32; differs from 1 only with 'float8_e4m3fn' scales (NVFP4). */
   readonly tensorScale: number;
 }
 
-/** Options of the OCP and NVIDIA block formats, by the names people use. */
+/** Options of the OCP and NVIDIA block formats, by their usual names. */
 export const BLOCK_FORMATS = /* @__PURE__ */ Object.freeze({
   mxfp8_e4m3: mx('float8_e4m3fn'),
   mxfp8_e5m2: mx('float8_e5m2'),
@@ -72,13 +72,13 @@ function mx(dtype: DType): BlockOptions {
 }
 
 /**
- * Quantises a matrix by blocks: a scale from each block's largest magnitude, then codes by ties-to-even, saturating.
+ * Quantises a matrix by blocks: derives a scale from each block's largest magnitude, then encodes with ties to even, saturating.
  *
  * @param values rows x columns numbers, row by row.
  * @throws {TypeError} for the wrong kind of argument or element.
- * @throws {RangeError} for an unknown format, scale or mode, sizes that are no positive integers, a number of values that is not
- *   rows x columns, a matrix that is not whole blocks where it has to be, or numbers that are not finite, or beyond what the largest
- *   scale reaches, without E8M0 scales.
+ * @throws {RangeError} for an unknown format, scale or mode; sizes that are not positive integers; a number of values other than rows x columns;
+ *   a matrix that does not consist of whole blocks where it must; and, without E8M0 scales, numbers that are not finite or beyond the reach of
+ *   the largest scale.
  */
 export function encodeBlocks(
   values: ArrayLike<number>,
@@ -118,16 +118,16 @@ export function encodeBlocks(
   for (let i = 0; i < values.length; i++) {
     const x = values[i];
     if (typeof x !== 'number') throw new TypeError(`values[${i}]: expected a number, got ${describe(x)}`);
-    // E8M0 has a NaN for such a block, the other scales have nothing.
+    // E8M0 can mark such a block with NaN; the other scales cannot.
     if (scale !== 'float8_e8m0fnu' && !Number.isFinite(x)) {
       throw new RangeError(`values[${i}]: expected a finite number for ${scale} scales, got ${x}`);
     }
     const at = blockOf(i);
-    // NaN stays: Math.max passes it on.
+    // NaN persists, because Math.max propagates it.
     largest[at] = Math.max(largest[at], Math.abs(x));
   }
 
-  // NVFP4: the tensor's largest value takes the largest scale, so that scales use all of E4M3.
+  // NVFP4: the tensor's largest value gets the largest scale, so that block scales use the whole range of E4M3.
   const tensorLargest = largest.reduce((a, b) => Math.max(a, b), 0);
   const tensorScale = scale === 'float8_e4m3fn' ? Math.fround(tensorLargest / (spec.max * scaleSpec!.max)) || 1 : 1;
   const chosen = Float64Array.from(largest, (amax) => {
@@ -143,7 +143,7 @@ export function encodeBlocks(
   const stored = scaleSpec ? Float64Array.from(scales, (code) => decodeValue(code, scaleSpec) * tensorScale) : chosen;
   const codes = Uint8Array.from({ length: values.length }, (_, i) => {
     const factor = stored[blockOf(i)];
-    // A scale of 0 (NVFP4, a block far below the tensor's largest) leaves nothing but zeros.
+    // A scale of 0 (NVFP4, a block far below the tensor's largest value) makes every code of the block zero.
     return encodeValue(factor === 0 ? 0 * Math.sign(values[i]) : values[i] / factor, spec, { saturate: true });
   });
   return {
@@ -158,10 +158,10 @@ export function encodeBlocks(
 }
 
 /**
- * The values of a quantised matrix, row by row, each rounded once to float32.
+ * Decodes a quantised matrix, row by row, rounding each value once to float32.
  *
- * @throws {RangeError} for an unknown format or scale, numbers of codes or scales that do not fit the shape, or float32 scales that are not finite
- *   (a power of two may be NaN, for a block with a NaN, as in E8M0).
+ * @throws {RangeError} for an unknown format or scale, a number of codes or scales that does not fit the shape, or float32 scales that are not
+ *   finite (a power of two may be NaN, for a block that contains NaN, as in E8M0).
  */
 export function decodeBlocks({
   dtype,
@@ -196,7 +196,7 @@ export function decodeBlocks({
   });
 }
 
-/** A power of two for a block, from 2^-127 to 2^127; NaN for NaN. */
+/** The power-of-two scale of a block, from 2^-127 to 2^127; NaN if amax is NaN. */
 export function blockScale(amax: number, spec: FormatSpec, mode: ScaleMode): number {
   if (Number.isNaN(amax)) return amax;
   return powerOfTwo(Math.max(-127, Math.min(127, scaleExponent(amax, spec, mode))));
@@ -205,7 +205,7 @@ export function blockScale(amax: number, spec: FormatSpec, mode: ScaleMode): num
 function scaleExponent(amax: number, spec: FormatSpec, mode: ScaleMode): number {
   if (amax === Number.POSITIVE_INFINITY) return 127;
   const x = mode === 'rceil' ? Math.fround(amax * Math.fround(1 / spec.max)) : amax;
-  // Below float32's normal numbers every answer is the smallest scale.
+  // Below float32's normal numbers every mode gives the smallest scale.
   if (x < powerOfTwo(-127)) return -127;
   const exponent = exponentOf(x);
   const significand = x * powerOfTwo(-exponent);
@@ -217,7 +217,7 @@ function scaleExponent(amax: number, spec: FormatSpec, mode: ScaleMode): number 
   return (carries ? exponent + 1 : exponent) - emax;
 }
 
-/** The format of scales that are codes. */
+/** The format of the scales if they are stored as codes; otherwise undefined. */
 function scaleFormat(scale: BlockScale): FormatSpec | undefined {
   return scale === 'float8_e8m0fnu' || scale === 'float8_e4m3fn' ? formatSpec(scale) : undefined;
 }

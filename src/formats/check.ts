@@ -1,4 +1,4 @@
-/** What every function that checks its arguments needs: options without unknown names, and values in words. */
+/** Helpers for checking arguments: options without unknown names, and values described for messages. */
 
 /** A value as it should appear in an error message. */
 export function describe(value: unknown): string {
@@ -8,17 +8,17 @@ export function describe(value: unknown): string {
   return String(value);
 }
 
-/** For options and other records that a caller may have left out. */
+/** Throws TypeError unless the value is an object: for options and other records that a caller may have left out. */
 export function checkObject(name: string, value: unknown): void {
   if (typeof value !== 'object' || value === null) {
     throw new TypeError(`${name}: expected an object, got ${describe(value)}`);
   }
 }
 
-/** The names of a record of options, none forgotten. */
+/** The names of an options type; the compiler rejects the record if one is missing. */
 export const namesOf = <T>(options: Readonly<Record<keyof T, true>>): readonly string[] => Object.keys(options);
 
-/** Options with these names and no others: one that is misspelt would do nothing, without a word. */
+/** Refuses options with any other name: a misspelt option would otherwise be ignored silently. */
 export function checkOptions(options: unknown, names: readonly string[]): void {
   checkObject('options', options);
   const unknown = Object.keys(options as object).find((name) => !names.includes(name));

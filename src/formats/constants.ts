@@ -1,18 +1,18 @@
 /**
- * What each number format is, as integers: the one source of truth for both languages.
+ * The definition of each number format, as integers: the single source of truth for both languages.
  * Everything else (limits, masks, tables) is derived, in `spec.ts` for TypeScript and in `assembly/formats.ts` for the kernels.
  *
- * Portable: read by tsc and by asc, so integer literals only (asc reads `7` as i32 and `0.5` as f64).
+ * Read by both tsc and asc, so integer literals only (asc reads `7` as i32 and `0.5` as f64).
  *
  * Per format: sign, exponent and mantissa bits, exponent bias, the largest finite code, the code of +infinity and the canonical NaN
  * (codes of the positive half; the sign is the top bit; -1 where a format has none). The suffixes are those of LLVM and ml_dtypes:
- * F finite (no infinities), N only one NaN, UZ unsigned zero (no -0; NaN is what would be its code), U unsigned.
+ * F finite (no infinities), N only one NaN, UZ unsigned zero (no -0; its code is NaN instead), U unsigned.
  * Sources: float8_e4m3fn, float8_e5m2: OCP OFP8 v1.0, section 5; float8_e4m3 (max 240, Gaudi2), float8_e3m4, the fnuz formats and
  * float8_e4m3b11fnuz: LLVM APFloat; float8_e8m0fnu, float6_*, float4_e2m1fn: OCP Microscaling v1.0, section 5.3 and 5.4; float16: IEEE 754
  * binary16; bfloat16: the upper half of binary32.
  */
 
-/** Ids, as the kernels take them. */
+/** Format ids, as passed to the kernels. */
 export const FLOAT32 = 0;
 export const BFLOAT16 = 1;
 export const FLOAT16 = 2;
@@ -140,7 +140,7 @@ export const FLOAT4_E2M1FN_MAX_CODE = 0x07;
 export const FLOAT4_E2M1FN_INF_CODE = -1;
 export const FLOAT4_E2M1FN_NAN_CODE = -1;
 
-/** Rounding modes, as the kernels take them. */
+/** Rounding modes, as passed to the kernels. */
 export const TIES_TO_EVEN = 0;
 export const STOCHASTIC = 1;
 export const TOWARD_ZERO = 2;

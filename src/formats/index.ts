@@ -1,5 +1,5 @@
 /**
- * Number formats in plain TypeScript: what a code means, and how a number becomes one. No WebAssembly is loaded here.
+ * Number formats in plain TypeScript: encoding, decoding and rounding. Loads no WebAssembly.
  *
  * @example
  * const codes = encode([0.1, 1000], 'float8_e4m3fn');       // Uint8Array [0x1d, 0x7e]

@@ -1,12 +1,12 @@
 /**
- * Codes of 4 and 6 bits packed into bytes: two codes in one byte, four in three. Earlier codes take lower bits, as in torch's
+ * Codes of 4 and 6 bits packed into bytes: two codes in one byte, or four in three. Earlier codes take the lower bits, as in torch's
  * `float4_e2m1fn_x2` and the F4 and F6 tensors of safetensors: a row is one little-endian number.
  */
 
 import { describe } from './check.js';
 import { type FormatSpec, formatSpec } from './spec.js';
 
-/** Codes that fill whole bytes, and how many bytes: 2 in 1, 4 in 3. */
+/** The smallest group of codes that fills whole bytes, and its size: 2 codes in 1 byte, or 4 in 3. */
 function groupOf(dtype: string): { spec: FormatSpec; codes: number; bytes: number } {
   const spec = formatSpec(dtype);
   if (spec.bits >= 8) throw new RangeError(`dtype: expected a format of 4 or 6 bits, got ${spec.name}`);
@@ -21,11 +21,11 @@ function checkBytes(name: string, array: Uint8Array): void {
 }
 
 /**
- * Packs codes, one to a byte as {@link encode} gives them.
+ * Packs codes given one per byte, as returned by {@link encode}.
  *
  * @returns Uint8Array of `codes.length * bits / 8` bytes.
  * @throws {TypeError} if `codes` is not a Uint8Array.
- * @throws {RangeError} for a format of 8 bits or more, a number of codes that fills no whole bytes, or a byte that is no code.
+ * @throws {RangeError} for a format of 8 bits or more, a number of codes that does not fill whole bytes, or a byte that is not a code.
  */
 export function pack(codes: Uint8Array, dtype: string): Uint8Array<ArrayBuffer> {
   checkBytes('codes', codes);
@@ -48,7 +48,7 @@ export function pack(codes: Uint8Array, dtype: string): Uint8Array<ArrayBuffer> 
 }
 
 /**
- * The codes of packed bytes, one to a byte as {@link decode} takes them.
+ * Unpacks codes to one per byte, as taken by {@link decode}.
  *
  * @returns Uint8Array of `packed.length * 8 / bits` codes.
  * @throws {TypeError | RangeError} as {@link pack}.

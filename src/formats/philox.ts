@@ -1,6 +1,6 @@
 /**
  * Philox4x32-10, the counter-based generator behind everything random in the project: a word is a function of
- * (index, stream, step, seed), so there is no state to save and order of evaluation does not matter.
+ * (index, stream, step, seed), so there is no state to save and the order of evaluation does not matter.
  *
  * Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3", SC'11, section 4 and table 2 (constants);
  * the known answers in the tests are Random123's. The kernels compute the same words.
@@ -15,19 +15,19 @@ const MULTIPLIER_1 = 0xcd9e8d57;
 const WEYL_0 = 0x9e3779b9;
 const WEYL_1 = 0xbb67ae85;
 
-/** How many values a word has. */
+/** Number of values of a 32-bit word. */
 export const TWO_32 = 0x100000000;
 
 /** Four unsigned 32-bit words. */
 export type Words4 = [number, number, number, number];
 
-/** The upper 32 bits of the 64-bit product of two unsigned words. A float64 product would be rounded, so it is put together from halves. */
+/** The upper 32 bits of the 64-bit product of two unsigned words, computed from 16-bit halves because a float64 product would be rounded. */
 function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;
   const bLow = b & 0xffff;
   const bHigh = b >>> 16;
-  // Each sum stays below 2^33, exact in float64.
+  // Every sum stays below 2^33, so it is exact in float64.
   const middle = aHigh * bLow + Math.floor((aLow * bLow) / 0x10000);
   const cross = aLow * bHigh + (middle % 0x10000);
   return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(cross / 0x10000)) >>> 0;
@@ -77,8 +77,8 @@ export function philoxKey(seed: number): [number, number] {
  * Random word number `index` of a stream at a step: word `index & 3` of the block with counter (index >>> 2, stream, step, 0).
  *
  * @param index unsigned 32-bit integer.
- * @param stream unsigned 32-bit integer: what the words are for.
- * @param step unsigned 32-bit integer: when.
+ * @param stream unsigned 32-bit integer: the purpose of the words.
+ * @param step unsigned 32-bit integer: the training step, or another moment.
  * @param seed integer from 0 to 2^53 - 1, see {@link philoxKey}.
  * @returns an unsigned 32-bit integer, uniform.
  * @throws {TypeError} if the seed is not a number.
@@ -91,9 +91,9 @@ export function philoxWord(index: number, stream: number, step: number, seed: nu
 }
 
 /**
- * The 16 random bits of element `index`, what stochastic rounding reads: the half `index & 1`, low then high, of word `index >>> 1`.
+ * The 16 random bits that stochastic rounding uses for element `index`: half `index & 1` (0 is the low one) of word `index >>> 1`.
  *
- * @param index unsigned 32-bit integer; the others as in {@link philoxWord}, as is what it throws.
+ * @param index unsigned 32-bit integer; the other parameters and the errors are as for {@link philoxWord}.
  * @returns an integer from 0 to 65535, uniform.
  */
 export function philoxHalf(index: number, stream: number, step: number, seed: number): number {
@@ -101,7 +101,7 @@ export function philoxHalf(index: number, stream: number, step: number, seed: nu
   return halfOf(philox4x32([block, checkWord('stream', stream), checkWord('step', step), 0], philoxKey(seed)), index);
 }
 
-/** The half of element `index` among the eight of its block. */
+/** The 16-bit half for element `index` from its block, which serves eight elements. */
 export function halfOf(block: Readonly<Words4>, index: number): number {
   return (block[(index >>> 1) & 3] >>> ((index & 1) * 16)) & 0xffff;
 }

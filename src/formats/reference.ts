@@ -1,8 +1,8 @@
 /**
- * What encoding and decoding mean: the definition, in plain float64. The kernels in `assembly/encode.ts` and `assembly/decode.ts` are
- * judged by it. A value is rounded once, straight from float64: going through float32 first would round twice.
+ * The definition of encoding and decoding, in plain float64: the kernels in `assembly/encode.ts` and `assembly/decode.ts` must match it.
+ * A value is rounded once, directly from float64: going through float32 first would round twice.
  *
- * Outside the ordinary case:
+ * Special cases:
  *
  * | x                                  | saturate: true           | saturate: false                            |
  * | ---------------------------------- | ------------------------ | ------------------------------------------ |
@@ -14,13 +14,13 @@
  * | finite, rounds to at most max      | that value               | that value                                 |
  * | rounds to zero                     | 0 with the sign of x     | 0 with the sign of x                       |
  *
- * "Rounded" is as if the exponent had no upper limit: float8_e4m3fn (max 448, spacing 32) takes 464 to 448 under ties-to-even and
- * overflows above it. `saturate` is true by default for formats of up to 8 bits only. Where a format lacks something:
+ * "Rounded" means as if the exponent had no upper limit: under ties-to-even, float8_e4m3fn (max 448, spacing 32) rounds 464 to 448 and
+ * overflows above it. `saturate` is true by default for formats of up to 8 bits only. Formats that lack a kind of value:
  *
- * - no -0 (the fnuz formats): -0 and what rounds to it become +0.
- * - no NaN (float6, float4): NaN becomes +max; infinity and overflow the largest value of their sign, saturating or not.
- * - float8_e8m0fnu holds powers of two alone, from 2^-127: nearest takes a tie up; what lies below 2^-127 becomes 2^-127; zero and
- *   negative numbers, -infinity included, become NaN, saturating 2^-127.
+ * - no -0 (the fnuz formats): -0 and values that round to it become +0.
+ * - no NaN (float6, float4): NaN becomes +max; infinity and overflow become the largest value of their sign, saturating or not.
+ * - float8_e8m0fnu holds only powers of two, from 2^-127: rounding to nearest takes ties up; values below 2^-127 become 2^-127; zero and
+ *   negative numbers, including -infinity, become NaN, or 2^-127 when saturating.
  *
  * Agreement: ONNX (Cast; "Float stored in 8 bits") and cuda_fp8.h (SATFINITE, NOSAT) give the same values, cuda_fp6.h and cuda_fp4.h for
  * NaN too; ml_dtypes is our `saturate: false`. Differences: ONNX and ml_dtypes keep the sign of a NaN, and of an infinity that becomes
@@ -33,7 +33,7 @@ import { STOCHASTIC, TIES_TO_AWAY, TIES_TO_EVEN, TOWARD_ZERO } from './constants
 import { halfOf, philox4x32, philoxKey, type Words4 } from './philox.js';
 import { type DType, exponentOf, type FormatSpec, finiteValue, formatSpec, powerOfTwo } from './spec.js';
 
-/** Rounding modes and the integers the kernels know them by. */
+/** Rounding modes and their ids in the kernels. */
 export const ROUNDING_IDS = Object.freeze({
   tiesToEven: TIES_TO_EVEN,
   stochastic: STOCHASTIC,
@@ -47,7 +47,7 @@ export type Rounding = keyof typeof ROUNDING_IDS;
 export interface EncodeOptions {
   /** Default `'tiesToEven'`. `'stochastic'` needs a `seed`. */
   rounding?: Rounding;
-  /** Whether overflow and infinities become the largest finite value. Default: true for formats of up to 8 bits, false for the others. */
+  /** Whether overflow and infinities become the largest finite value. Default: true for formats of up to 8 bits, otherwise false. */
   saturate?: boolean;
   /** Integer from 0 to 2^53 - 1; read only by `'stochastic'`. */
   seed?: number;
@@ -65,14 +65,14 @@ export interface EncodeValueOptions {
   random?: number;
 }
 
-/** The array a format's codes live in. The codes of float32 are the floats themselves. */
+/** The type of array that holds a format's codes. The codes of float32 are the floats themselves. */
 export type CodesOf<D extends DType> = D extends 'float32'
   ? Float32Array<ArrayBuffer>
   : D extends 'bfloat16' | 'float16'
     ? Uint16Array<ArrayBuffer>
     : Uint8Array<ArrayBuffer>;
 
-/** The array of codes of some format. */
+/** An array of codes of any format. */
 export type Codes = CodesOf<DType>;
 
 /**
@@ -89,10 +89,10 @@ export function roundingId(rounding: Rounding): number {
 }
 
 /**
- * The value of a code, exact: NaN for every NaN code, -0 for the code of -0.
+ * The exact value of a code: NaN for every NaN code, -0 for the code of -0.
  *
  * @param code unsigned integer below 2^bits (for float32: the bit pattern).
- * @throws {RangeError} if the code is no such integer.
+ * @throws {RangeError} if the code is not such an integer.
  */
 export function decodeValue(code: number, spec: FormatSpec): number {
   const { signCode, maxCode, infCode } = spec;
@@ -109,11 +109,11 @@ export function decodeValue(code: number, spec: FormatSpec): number {
 }
 
 /**
- * The code of a number in a format: one rounding from float64, then the table at the head of this file.
+ * Encodes one number: a single rounding from float64, then the table at the top of this file.
  *
  * @param x any float64.
  * @returns an unsigned integer below 2^bits (for float32: the bit pattern).
- * @throws {TypeError} if x is not a number, or `'stochastic'` comes without `random`.
+ * @throws {TypeError} if x is not a number, or `'stochastic'` is given without `random`.
  * @throws {RangeError} if an option is outside its range.
  */
 export function encodeValue(x: number, spec: FormatSpec, options: EncodeValueOptions = {}): number {
@@ -130,36 +130,36 @@ export function encodeValue(x: number, spec: FormatSpec, options: EncodeValueOpt
 
 function codeOf(x: number, spec: FormatSpec, mode: number, saturate: boolean, random: number): number {
   const { manBits, maxCode, nanCode, infCode, signCode, minExponent } = spec;
-  // What has no code of its own becomes NaN where there is one, else the largest value.
+  // Values without a code become NaN, or the largest value in formats without NaN.
   const none = spec.hasNaN ? nanCode : maxCode;
   if (Number.isNaN(x)) return none;
   const sign = x < 0 || Object.is(x, -0) ? signCode : 0;
   const magnitude = Math.abs(x);
   if (signCode === 0 && !(x > 0)) return saturate ? 0 : none;
-  // Rounding is monotonic, so with saturation all that lies beyond max ends at max, infinity included, in every mode.
+  // Rounding is monotonic, so when saturating everything beyond max, including infinity, becomes max in every mode.
   if (saturate && magnitude > spec.max) return sign + maxCode;
   const overflow = spec.hasInf ? sign + infCode : spec.hasNaN ? none : sign + maxCode;
   if (magnitude === Number.POSITIVE_INFINITY) return overflow;
 
-  // The quantum is the spacing of the format at |x|. Dividing by a power of two is exact here: q has no more bits than x, and its
-  // exponent is in range, because a quantum below 1 moves x up and one above 1 belongs to an x at least as large.
-  // (2^1023 counts as two units of 2^1022, since 2^-1023 is no normal number.)
+  // The quantum is the spacing of the format at |x|. Dividing by it is exact: q has no more bits than x, and its exponent is in range, because a
+  // quantum below 1 scales x up, and one above 1 belongs to an x at least as large. (2^1023 counts as two units of 2^1022, since 2^-1023 is not a
+  // normal number.)
   const exponent = Math.min(Math.max(exponentOf(x), minExponent), 1022);
   const q = magnitude * powerOfTwo(manBits - exponent);
   const whole = Math.floor(q);
-  // Between powers of two every tie goes up: codes without a mantissa have no even one to prefer.
+  // Between powers of two every tie goes up: without a mantissa no code is the even one.
   const nearest = manBits === 0 && mode === TIES_TO_EVEN ? TIES_TO_AWAY : mode;
   const units = roundsUp(whole, q - whole, nearest, random) ? whole + 1 : whole;
 
-  // A normal's units include the hidden bit, so they carry into the exponent field by themselves, as does the step from the largest
-  // subnormal to the smallest normal and from one binade to the next. A format without subnormals starts at one unit.
+  // The units of a normal number include the hidden bit, so they carry into the exponent field by themselves. So does the step from the largest
+  // subnormal to the smallest normal, and from one binade to the next. A format without subnormals starts at one unit.
   const hidden = powerOfTwo(manBits);
   const code = (exponent - minExponent) * hidden + (signCode === 0 ? Math.max(units, hidden) - hidden : units);
   if (code > maxCode) return mode === TOWARD_ZERO ? sign + maxCode : overflow;
   return code === 0 && !spec.hasNegativeZero ? 0 : sign + code;
 }
 
-/** Whether a magnitude of `whole + fraction` units, 0 <= fraction < 1, goes up. `whole` is odd exactly when its code is. */
+/** Whether a magnitude of `whole + fraction` units, 0 <= fraction < 1, is rounded up. `whole` is odd exactly when its code is. */
 function roundsUp(whole: number, fraction: number, mode: number, random: number): boolean {
   if (mode === TIES_TO_EVEN) return fraction > 0.5 || (fraction === 0.5 && whole % 2 === 1);
   if (mode === TIES_TO_AWAY) return fraction >= 0.5;
@@ -173,15 +173,15 @@ export function checkSaturate(saturate: boolean): boolean {
 }
 
 /**
- * Encode numbers into a format; the semantics are the table at the head of this file.
+ * Encodes numbers into a format, as defined by the table at the top of this file.
  *
- * Stochastic rounding: element i uses r = philoxHalf(i, 0, 0, seed) / 2^16. With q = |x| / quantum (the quantum is the spacing of the
- * format at x, the subnormal spacing below the smallest normal; |x| is first clamped to max when saturating) the magnitude becomes
- * floor(q) + (r < q - floor(q) ? 1 : 0) quanta.
+ * Stochastic rounding: element i uses r = philoxHalf(i, 0, 0, seed) / 2^16. With q = |x| / quantum (the quantum is the spacing of the format at
+ * x, which below the smallest normal is the subnormal spacing; |x| is first clamped to max when saturating), the magnitude becomes
+ *   floor(q) + (r < q - floor(q) ? 1 : 0) quanta.
  *
- * @param values numbers, rounded from float64; a typed array of floats or integers, or a plain array.
+ * @param values numbers, rounded from float64: a typed array of floats or integers, or a plain array.
  * @param dtype name of the format, or an alias.
- * @returns as many codes: Uint8Array for 8-bit formats, Uint16Array for 16-bit ones, Float32Array for float32.
+ * @returns one code per value: Uint8Array for formats of up to 8 bits, Uint16Array for 16-bit formats, Float32Array for float32.
  * @throws {TypeError} for the wrong kind of argument or element, or `'stochastic'` without `seed`.
  * @throws {RangeError} for an unknown format or rounding, or a seed outside 0 to 2^53 - 1.
  */
@@ -211,13 +211,13 @@ export function encode(values: ArrayLike<number>, dtype: string, options: Encode
 }
 
 /**
- * Decode codes to their values, exact.
+ * Decodes codes to their exact values.
  *
- * @param codes a typed array of the kind {@link encode} returns for this format, or a plain array of integers (not for float32).
+ * @param codes a typed array of the kind that {@link encode} returns for this format, or a plain array of integers (not for float32).
  * @param dtype name of the format, or an alias.
- * @returns as many values; NaN for every NaN code.
- * @throws {TypeError} if the codes are another kind of array: bytes or values passed for codes would decode to something.
- * @throws {RangeError} for an unknown format, or an element of a plain array that is no code.
+ * @returns one value per code; NaN for every NaN code.
+ * @throws {TypeError} for another kind of array, so that bytes or values are not decoded as codes by mistake.
+ * @throws {RangeError} for an unknown format, or an element of a plain array that is not a code.
  */
 export function decode(codes: ArrayLike<number>, dtype: string): Float32Array<ArrayBuffer> {
   const spec = formatSpec(dtype);
@@ -238,16 +238,16 @@ export function decode(codes: ArrayLike<number>, dtype: string): Float32Array<Ar
 }
 
 /**
- * Round numbers to the values a format can hold ("fake quantisation"): `decode(encode(values))`.
+ * Rounds numbers to values of a format ("fake quantisation"): `decode(encode(values))`.
  *
- * @returns as many values, in float64 so that they compare with the input as they are.
+ * @returns one value per input, in float64 so that it can be compared with the input directly.
  * @throws {TypeError | RangeError} as {@link encode}.
  */
 export function round(values: ArrayLike<number>, dtype: string, options?: EncodeOptions): Float64Array<ArrayBuffer> {
   return Float64Array.from(decode(encode(values, dtype, options), dtype));
 }
 
-/** Where the bit patterns are written; float32 patterns are reinterpreted at the end, so that a NaN keeps the bits we chose. */
+/** The array that bit patterns are written to; float32 patterns are reinterpreted at the end, so that a NaN keeps the bits we chose. */
 function bitsArray(
   spec: FormatSpec,
   length: number,
@@ -258,7 +258,7 @@ function bitsArray(
 
 const tables = new Map<DType, Float32Array>();
 
-/** All values of a format of at most 16 bits by code, made on first use. Each is exact in float32. */
+/** All values of a format of at most 16 bits, indexed by code and made on first use. Each is exact in float32. */
 function decodeTable(spec: FormatSpec): Float32Array {
   let table = tables.get(spec.name);
   if (!table) {
@@ -277,7 +277,7 @@ export function checkArray(label: string, array: ArrayLike<number>): void {
 export function checkCodes(codes: ArrayLike<number>, spec: FormatSpec): void {
   checkArray('codes', codes);
   const expected = spec.bytes === 1 ? 'Uint8Array' : spec.bytes === 2 ? 'Uint16Array' : 'Float32Array';
-  // The tag, not instanceof: it also holds for a Buffer and for arrays from another realm.
+  // Checks the tag instead of instanceof, which would reject a Buffer and arrays from another realm.
   const tag = (codes as Partial<Uint8Array>)[Symbol.toStringTag];
   if (tag !== expected && (ArrayBuffer.isView(codes) || spec.bits === 32)) {
     throw new TypeError(`codes: expected ${expected} for ${spec.name}, got ${describe(codes)}`);

@@ -1,14 +1,14 @@
 /**
- * The facts of each number format, derived from the integers in `constants.ts`. No limit is written by hand here.
+ * The properties of each number format, all derived from the integers in `constants.ts`; no limit is written by hand.
  *
- * Names follow torch and ml_dtypes. In a code the sign is the top bit, then the exponent field, then the mantissa; the codes of the
- * positive half count upwards with the values, so "next larger value" is "code + 1" (the encoder leans on this).
+ * Names follow torch and ml_dtypes. A code holds the sign in its top bit, then the exponent field, then the mantissa. Positive codes increase
+ * with their values, so "next larger value" is "code + 1" (the encoder relies on this).
  */
 
 import { describe } from './check.js';
 import * as C from './constants.js';
 
-/** Torch's names of the formats (ml_dtypes' where torch has none), at the index of their id: `DTYPES[formatSpec(d).id] === d`. */
+/** Names of the formats, as in torch (or ml_dtypes where torch has none), indexed by format id: `DTYPES[formatSpec(d).id] === d`. */
 export const DTYPES = /* @__PURE__ */ Object.freeze([
   'float32',
   'bfloat16',
@@ -26,16 +26,16 @@ export const DTYPES = /* @__PURE__ */ Object.freeze([
   'float4_e2m1fn',
 ] as const);
 
-/** A number format, by its name. */
+/** The name of a number format. */
 export type DType = (typeof DTYPES)[number];
 
-/** Everything there is to know about a format. Codes are unsigned integers; the sign bit is not set in `maxCode` and `infCode`. */
+/** All properties of a format. Codes are unsigned integers; the sign bit is not set in `maxCode` and `infCode`. */
 export interface FormatSpec {
   readonly name: DType;
-  /** The integer the kernels know this format by. */
+  /** The id of this format in the kernels. */
   readonly id: number;
   readonly bits: number;
-  /** Bytes of an unpacked code: a code of 4 or 6 bits has a byte to itself. */
+  /** Bytes of an unpacked code: codes of 4 or 6 bits take one byte each. */
   readonly bytes: number;
   readonly expBits: number;
   readonly manBits: number;
@@ -44,26 +44,29 @@ export interface FormatSpec {
   readonly maxCode: number;
   /** Code of +infinity, or -1 where the format has none. */
   readonly infCode: number;
-  /** The one NaN code the encoders write, or -1 where the format has none. Other codes that are not finite or infinite decode to NaN too. */
+  /**
+   * The NaN code that encoders write, or -1 where the format has none. Decoding also gives NaN for every other code that is neither finite nor
+   * infinite.
+   */
   readonly nanCode: number;
-  /** The sign bit as a code, 0 in an unsigned format. */
+  /** The sign bit as a code; 0 in an unsigned format. */
   readonly signCode: number;
   readonly hasInf: boolean;
   readonly hasNaN: boolean;
   /** Whether -0 has a code. */
   readonly hasNegativeZero: boolean;
-  /** Exponent of the smallest normal value, and of the spacing rule for all subnormals. */
+  /** Exponent of the smallest normal value, which also sets the spacing of subnormals. */
   readonly minExponent: number;
   readonly max: number;
   readonly smallestNormal: number;
   readonly smallestSubnormal: number;
   /** Distance from 1 to the next larger value. */
   readonly eps: number;
-  /** What `saturate` means when it is not given: true for formats of up to 8 bits (ONNX), false for the others (IEEE 754). */
+  /** The default of `saturate`: true for formats of up to 8 bits (as in ONNX), false for the others (as in IEEE 754). */
   readonly saturates: boolean;
 }
 
-/** The limits of a format, in the vocabulary of numpy, torch and ml_dtypes. */
+/** The limits of a format, with the vocabulary of numpy, torch and ml_dtypes. */
 export interface FormatInfo {
   readonly dtype: DType;
   readonly bits: number;
@@ -72,22 +75,22 @@ export interface FormatInfo {
   /** Distance from 1 to the next larger value. */
   readonly eps: number;
   readonly smallestNormal: number;
-  /** The smallest positive value; of float8_e8m0fnu, which has no subnormals, the smallest normal one. */
+  /** The smallest positive value; for float8_e8m0fnu, which has no subnormals, the smallest normal value. */
   readonly smallestSubnormal: number;
-  /** Bits of the significand, the hidden one included. */
+  /** Bits of the significand, including the hidden one. */
   readonly digits: number;
   /** Largest e with 2^e in the format. */
   readonly maxExponent: number;
-  /** e of the smallest normal value, 2^e. */
+  /** The e of the smallest normal value 2^e. */
   readonly minExponent: number;
-  /** Codes by what they stand for; together 2^bits. */
+  /** Number of codes of each kind; they add up to 2^bits. */
   readonly codes: { readonly finite: number; readonly infinite: number; readonly nan: number };
 }
 
 const scratch = new DataView(new ArrayBuffer(8));
 
 /**
- * 2^exponent, exact: the exponent is written into the bits of a float64 (`Math.pow` and `**` may differ between engines).
+ * 2^exponent, exact: written directly into the bits of a float64, because `Math.pow` and `**` may differ between engines.
  *
  * @param exponent integer from -1022 to 1023; not checked.
  */
@@ -97,14 +100,14 @@ export function powerOfTwo(exponent: number): number {
   return scratch.getFloat64(0);
 }
 
-/** Exponent of 2^e <= |x| < 2^(e + 1), for |x| normal in float64. */
+/** The e with 2^e <= |x| < 2^(e + 1), for |x| normal in float64. */
 export function exponentOf(x: number): number {
   scratch.setFloat64(0, x);
   return ((scratch.getUint32(0) >>> 20) & 0x7ff) - 1023;
 }
 
 /**
- * The value of a finite code without its sign, exact in float64.
+ * The magnitude of a finite code, exact in float64.
  *
  * @param magnitude code from 0 to `maxCode`; not checked.
  */
@@ -115,7 +118,7 @@ export function finiteValue(
   const hidden = powerOfTwo(manBits);
   const fraction = magnitude % hidden;
   const field = (magnitude - fraction) / hidden;
-  // The unsigned format has neither subnormals nor zero: its field 0 is a normal one.
+  // The unsigned format has neither subnormals nor zero: its exponent field 0 is an ordinary exponent.
   if (signCode === 0) return (hidden + fraction) * powerOfTwo(minExponent + field - manBits);
   return field === 0
     ? fraction * powerOfTwo(minExponent - manBits)
@@ -157,7 +160,7 @@ function derive(name: DType): FormatSpec {
 
 const SPECS: ReadonlyMap<string, FormatSpec> = /* @__PURE__ */ new Map(DTYPES.map((name) => [name, derive(name)]));
 
-/** Other people's names (safetensors, ONNX, MLIR, vLLM, everyday speech), in lower case, beyond spelling (see dtypeOf). */
+/** Names used elsewhere (safetensors, ONNX, MLIR, vLLM, everyday speech), in lower case, beyond differences of spelling (see dtypeOf). */
 const ALIASES: Readonly<Record<string, DType>> = {
   f32: 'float32',
   fp32: 'float32',
@@ -174,15 +177,15 @@ const ALIASES: Readonly<Record<string, DType>> = {
   f8_e4m3: 'float8_e4m3fn',
 };
 
-/** Half the world means max 448 by these (vLLM, speech), the other half max 240 (MLIR, StableHLO): refused, not guessed. */
+/** Ambiguous names, refused rather than guessed: some mean max 448 (vLLM, everyday speech), others max 240 (MLIR, StableHLO). */
 const AMBIGUOUS: ReadonlySet<string> = /* @__PURE__ */ new Set(['e4m3', 'f8e4m3', 'float8e4m3', 'fp8_e4m3', 'fp8e4m3']);
 
 /**
- * The torch name for a format given by that name or by an alias, in any case: `F8_E4M3`, `FLOAT8E4M3FN` and `fp8` are `float8_e4m3fn`;
- * `BF16` is `bfloat16`; `half` is `float16`.
+ * The torch name of a format, given that name or an alias, in any case: `F8_E4M3`, `FLOAT8E4M3FN` and `fp8` are `float8_e4m3fn`; `BF16` is
+ * `bfloat16`; `half` is `float16`.
  *
  * @throws {TypeError} if the argument is not a string.
- * @throws {RangeError} if no format has this name, or two have (`e4m3`).
+ * @throws {RangeError} if no format has this name, or if it is ambiguous (`e4m3`).
  */
 export function dtypeOf(nameOrAlias: string): DType {
   if (typeof nameOrAlias !== 'string') {
@@ -196,7 +199,8 @@ export function dtypeOf(nameOrAlias: string): DType {
       `dtype: expected 'float8_e4m3fn' (OCP, max 448) or 'float8_e4m3' (IEEE-like, max 240), got '${nameOrAlias}', which is used for both`,
     );
   }
-  // What is left is spelling: F8_E5M2, FLOAT8E5M2, fp8_e5m2 and e5m2 share what follows the width; F6_E2M3 and FLOAT8E8M0 leave out 'fn'.
+  // The rest are spelling variants: F8_E5M2, FLOAT8E5M2, fp8_e5m2 and e5m2 share the part after the width; F6_E2M3 and FLOAT8E8M0 omit 'fn' or
+  // 'fnu'.
   const [, width, layout] = /^(?:float|fp?)?([468]?)_?(e\dm\d[a-z0-9]*)$/.exec(name) ?? [];
   for (const ending of layout ? ['', 'fn', 'fnu'] : []) {
     const found = DTYPES.find((known) => known.startsWith(`float${width}`) && known.endsWith(`_${layout}${ending}`));
@@ -206,7 +210,7 @@ export function dtypeOf(nameOrAlias: string): DType {
 }
 
 /**
- * The facts of a format, given by its name or an alias. The record is frozen and shared.
+ * The properties of a format, given its name or an alias. The record is frozen and shared.
  *
  * @throws {TypeError | RangeError} as {@link dtypeOf}.
  */
@@ -215,7 +219,7 @@ export function formatSpec(dtype: string): FormatSpec {
 }
 
 /**
- * The limits of a format, as `torch.finfo` and `ml_dtypes.finfo` give them. All values are exact.
+ * The exact limits of a format, like `torch.finfo` and `ml_dtypes.finfo`.
  *
  * @throws {TypeError | RangeError} as {@link dtypeOf}.
  */

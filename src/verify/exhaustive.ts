@@ -1,7 +1,7 @@
 /**
- * All 2^32 float32 inputs against the definition. Between two neighbouring codes lies one boundary, which a search with the definition
- * finds (rounding is monotonic; its tests look at every pair of neighbours); so the expected codes are runs, filled in and compared.
- * Stochastic rounding takes one fixed random number for all inputs, which makes it a step function too.
+ * Checks all 2^32 float32 inputs against the definition. Rounding is monotonic, so there is one boundary between two neighbouring codes, which a
+ * search with the definition finds (its tests check every pair of neighbours). The expected codes are therefore runs, which are filled in and
+ * compared. Stochastic rounding uses one fixed random number for all inputs, which makes it a step function too.
  */
 import { DIGEST_BYTES, VERIFY_ELEMENTS } from '../engine/units.js';
 import { encodeValue, formatSpec, roundingId } from '../formats/index.js';
@@ -10,9 +10,9 @@ import type { Engine } from '../ops/engine.js';
 import { digestOfBytes } from '../ops/reduce.js';
 import type { Finding, Row } from './rows.js';
 
-/** The random word of stochastic rounding: its upper half counts, 0x5555 x 2^-16. */
+/** The random word for stochastic rounding; its upper half is used: 0x5555 x 2^-16. */
 const WORD = 0x55550000;
-/** Inputs compared at a time: codes and expected codes stay in a core's cache. */
+/** Inputs compared at a time, few enough that codes and expected codes stay in a core's cache. */
 export const CHUNK = 1 << 20;
 export const CHUNKS = TWO_32 / CHUNK;
 
@@ -25,7 +25,7 @@ interface Runs {
   readonly codes: number[];
 }
 
-/** The definition as runs of equal codes over the bits of float32. */
+/** Evaluates the definition as runs of equal codes over the bit patterns of float32. */
 export function runsOf({ dtype, rounding, saturate }: Row): Runs {
   const spec = formatSpec(dtype);
   const random = rounding === 'stochastic' ? (WORD >>> 16) / 0x10000 : undefined;
@@ -39,7 +39,7 @@ export function runsOf({ dtype, rounding, saturate }: Row): Runs {
     runs.starts.push(start);
     runs.codes.push(code);
   };
-  /** Codes are monotonic from `low` to `high`: equal ends, equal codes. */
+  /** Codes are monotonic from `low` to `high`, so equal codes at both ends mean equal codes throughout. */
   const search = (low: number, lowCode: number, high: number, highCode: number): void => {
     if (lowCode === highCode) return;
     if (high - low === 1) {
@@ -52,7 +52,7 @@ export function runsOf({ dtype, rounding, saturate }: Row): Runs {
     search(middle, code, high, highCode);
   };
   for (const sign of [0, 0x80000000]) {
-    // Zero, the finite numbers, infinity, NaN: codes are monotonic within each, and not from one to the next.
+    // Zero, the finite numbers, infinity and NaN: codes are monotonic within each range, but not from one to the next.
     for (const [low, high] of [
       [0, 0],
       [1, 0x7f7fffff],

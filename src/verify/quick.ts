@@ -1,4 +1,7 @@
-/** All codes, all BF16 and float16 inputs, and every midpoint with its neighbours: seconds, and where mistakes are. */
+/**
+ * The quick checks: all codes, all BF16 and float16 inputs, and every midpoint with its neighbours. They take seconds and cover where mistakes
+ * occur.
+ */
 import { type Codes, decode, encode, type FormatSpec, formatSpec } from '../formats/index.js';
 import type { Engine } from '../ops/engine.js';
 import { type Finding, FORMATS, ROWS, type Row } from './rows.js';
@@ -8,7 +11,7 @@ const SEED = 1;
 const bits = new Uint32Array(1);
 const floats = new Float32Array(bits.buffer);
 
-/** A float32 and its two neighbours, of either sign. */
+/** A float32 and its two neighbours, with either sign. */
 function around(x: number): number[] {
   floats[0] = x;
   const middle = bits[0];
@@ -24,8 +27,8 @@ function codesOf({ bits: width }: FormatSpec): Codes {
 }
 
 /**
- * Each value, and the midpoint to the next, with the float32 neighbours of both: these decide rounding. The last midpoint is the one
- * that decides overflow.
+ * The inputs that decide rounding: each value and the midpoint to the next one, both with their float32 neighbours. The last midpoint decides
+ * overflow.
  */
 function decisive(spec: FormatSpec): Float32Array {
   const ascending = Array.from(decode(codesOf(spec), spec.name).subarray(0, spec.maxCode + 1));
@@ -38,7 +41,7 @@ function decisive(spec: FormatSpec): Float32Array {
   );
 }
 
-/** Inputs by the name of their source, for a format. */
+/** The inputs for a format, by name of their source. */
 function sources(spec: FormatSpec): [name: string, values: Float32Array][] {
   return [
     ['all bfloat16', decode(codesOf(formatSpec('bfloat16')), 'bfloat16')],
@@ -47,10 +50,10 @@ function sources(spec: FormatSpec): [name: string, values: Float32Array][] {
   ];
 }
 
-/** How many checks {@link quick} yields. */
+/** Number of checks that {@link quick} yields. */
 export const QUICK_CHECKS = FORMATS.length + 3 * ROWS.length;
 
-/** One finding after another: decoding of all codes of every format, then encoding of every source in every mode. */
+/** Yields one finding per check: decoding of all codes of every format, then encoding of every source in every mode. */
 export function* quick(engine: Engine): Generator<Finding> {
   for (const dtype of FORMATS) {
     const spec = formatSpec(dtype);

@@ -1,4 +1,4 @@
-/** What is verified: every format in every rounding mode, saturating and not. One row of the table each. */
+/** The rows of the verification table: every format in every rounding mode, saturating and not. */
 import { DTYPES, type DType, ROUNDING_IDS, type Rounding } from '../formats/index.js';
 
 export interface Row {
@@ -9,17 +9,17 @@ export interface Row {
 
 /** One result: `mismatches` of `inputs` differ from the definition in src/formats/reference.ts. */
 export interface Finding extends Row {
-  /** Where the inputs come from. */
+  /** Name of the set of inputs. */
   readonly source: string;
   readonly inputs: number;
   readonly mismatches: number;
-  /** The first input that differs, and both codes, as text. */
+  /** The first input whose code differs, with both codes, as text. */
   readonly first?: string;
-  /** Of all codes in order, where the inputs are all of float32. */
+  /** Digest of all codes in order, where the inputs are all of float32. */
   readonly digest?: string;
 }
 
-/** Formats narrower than float32, which has nothing to round. */
+/** Formats narrower than float32; float32 itself has nothing to round. */
 export const FORMATS: readonly DType[] = DTYPES.filter((dtype) => dtype !== 'float32');
 
 export const ROWS: readonly Row[] = FORMATS.flatMap((dtype) =>
