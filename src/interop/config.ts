@@ -1,8 +1,8 @@
 /**
- * Our {@link LlamaConfig} to and from the `config.json` of a Hugging Face `LlamaForCausalLM`.
+ * Converts our {@link LlamaConfig} to and from the `config.json` of a Hugging Face `LlamaForCausalLM`.
  *
- * Reading knows every field that changes what the model computes, and refuses a value we do not compute; fields that do not
- * (`initializer_range`, `use_cache`, `transformers_version` ...) are passed over.
+ * Reading checks every field that changes what the model computes, and refuses values we do not support; other fields
+ * (`initializer_range`, `use_cache`, `transformers_version` ...) are ignored.
  * Sources: transformers 5.18, `models/llama/configuration_llama.py` (defaults), `modeling_rope_utils.py`, `utils/quantization_config.py`;
  * vLLM, `layers/quantization/fp8.py`.
  */
@@ -10,18 +10,18 @@ import { type LlamaConfig, type LlamaConfigNames, llamaConfig } from '../model/c
 import { FileError } from './errors.js';
 import { describeJson, type JsonObject, type JsonValue, parseJsonObject } from './json.js';
 
-/** torch's names of the types our weights may be stored in when they are not FP8. */
+/** torch's names of the types in which weights other than FP8 may be stored. */
 export type TorchDtype = 'float32' | 'float16' | 'bfloat16';
 
-/** Weights in float8_e4m3fn, each with one float32 `<name>.weight_scale_inv`; activations quantized as they come. */
+/** Weights in float8_e4m3fn, each with one float32 `<name>.weight_scale_inv`; activations are quantized dynamically. */
 export interface Fp8QuantizationConfig {
   quant_method: 'fp8';
   activation_scheme: 'dynamic';
-  /** Written out, because transformers takes an absent field for [128, 128]; vLLM takes absent and null alike. */
+  /** Written explicitly, because transformers reads an absent field as [128, 128]; vLLM treats absent and null alike. */
   weight_block_size: null;
 }
 
-/** The object to write as `config.json`, keys in the order of the file. */
+/** The object to write as `config.json`, with keys in file order. */
 export interface HuggingFaceConfig {
   architectures: ['LlamaForCausalLM'];
   model_type: 'llama';
@@ -54,10 +54,10 @@ export interface HuggingFaceConfigOptions {
   quantization?: 'fp8' | null;
 }
 
-/** What a `config.json` says. */
+/** The content of a `config.json`. */
 export interface ParsedHuggingFaceConfig {
   config: LlamaConfig;
-  /** `torch_dtype`, or `dtype` as transformers 5 calls it; null if the file does not say. */
+  /** `torch_dtype`, or `dtype` as transformers 5 calls it; null if the file has neither. */
   torchDtype: TorchDtype | null;
   quantization: 'fp8' | null;
 }
@@ -78,7 +78,7 @@ const NAMES: LlamaConfigNames = {
   tieWordEmbeddings: 'tie_word_embeddings',
 };
 
-/** The record for `config.json`; write it with `JSON.stringify(record, null, 2)`. The byte tokenizer has no bos and no eos. */
+/** Returns the record for `config.json`; write it with `JSON.stringify(record, null, 2)`. The byte tokenizer has no bos or eos token. */
 export function toHuggingFaceConfig(c: LlamaConfig, options: HuggingFaceConfigOptions = {}): HuggingFaceConfig {
   const { torchDtype = 'float32', quantization = null } = options;
   return {
@@ -110,8 +110,8 @@ export function toHuggingFaceConfig(c: LlamaConfig, options: HuggingFaceConfigOp
 }
 
 /**
- * Reads and checks a `config.json`. Sizes must be given; what else is absent has transformers' default
- * (`num_key_value_heads` = heads, `rms_norm_eps` 1e-6, `rope_theta` 10000, `tie_word_embeddings` false).
+ * Reads and checks a `config.json`. Sizes are required; other absent fields take transformers' defaults (`num_key_value_heads` = heads,
+ * `rms_norm_eps` 1e-6, `rope_theta` 10000, `tie_word_embeddings` false).
  *
  * @throws FileError naming the field, what was expected and what was got.
  */
@@ -129,7 +129,7 @@ function refuse(field: string, expected: string, got: JsonValue | undefined): ne
   throw new FileError(`${WHAT}: ${field}: expected ${expected}, got ${describeJson(got)}`);
 }
 
-/** The field has one of the accepted values; `undefined` among them means that it may be absent. */
+/** Throws unless the field has one of the accepted values; if `undefined` is among them, it may be absent. */
 function checkField(object: JsonObject, key: string, accepted: readonly (JsonValue | undefined)[], prefix = ''): void {
   const value = object.get(key);
   if (!accepted.includes(value)) refuse(prefix + key, accepted.map(describeJson).join(' or '), value);
@@ -143,7 +143,7 @@ function checkArchitecture(file: JsonObject): void {
   if (!accepted && !isLlama) refuse('architectures', '["LlamaForCausalLM"]', architectures);
 }
 
-/** Fields that would change what is computed have the only value we compute. */
+/** Throws unless fields that would change the computation have the only value we support. */
 function checkArithmetic(file: JsonObject): void {
   checkField(file, 'hidden_act', ['silu', undefined]);
   checkField(file, 'attention_bias', [false, undefined]);
@@ -155,7 +155,7 @@ function checkArithmetic(file: JsonObject): void {
 }
 
 function readSizes(file: JsonObject): LlamaConfig {
-  // null stands for absent in these files; what is still absent after the defaults fails below as the wrong kind.
+  // In these files null means absent. A field still absent after the defaults fails below as the wrong kind.
   const integer = (key: string): number => {
     const value = file.get(key);
     return typeof value === 'number' ? value : refuse(key, 'an integer', value);
@@ -185,13 +185,13 @@ function readSizes(file: JsonObject): LlamaConfig {
   try {
     return llamaConfig(input, NAMES);
   } catch (error) {
-    // The checks are the record's own; only their class is that of a file here.
+    // llamaConfig makes the checks; its errors become FileError because the values come from a file.
     if (error instanceof RangeError || error instanceof TypeError) throw new FileError(`${WHAT}: ${error.message}`);
     throw error;
   }
 }
 
-/** `rope_theta`, which transformers 5 writes inside `rope_parameters`. If both are there they must agree. */
+/** Reads `rope_theta`, which transformers 5 writes inside `rope_parameters`. If both are present they must agree. */
 function readRopeTheta(file: JsonObject): number {
   const outer = file.get('rope_theta') ?? undefined;
   if (outer !== undefined && typeof outer !== 'number') refuse('rope_theta', 'a number', outer);
@@ -208,7 +208,7 @@ function readRopeTheta(file: JsonObject): number {
   return inner ?? outer ?? 10000;
 }
 
-/** Checked though unused: a model whose special tokens lie outside its vocabulary is not what it says. */
+/** Checked although unused: special tokens outside the vocabulary mean that the file is inconsistent. */
 function checkTokenId(file: JsonObject, key: string, vocabSize: number): void {
   const value = file.get(key) ?? [];
   for (const id of Array.isArray(value) ? value : [value]) {

@@ -1,22 +1,22 @@
 /**
- * A file (or message) from outside that does not hold what it should. One line: what it is, what was expected, what was got.
- * Callers tell it from a bug by its class: the command line prints the message alone and exits with code 2.
+ * A file (or message) from outside does not contain what it should. The message is one line: the source, what was expected, what was got. The
+ * class distinguishes such errors from bugs: the command line prints only the message and exits with code 2.
  */
 export class FileError extends Error {
   override readonly name = 'FileError';
 }
 
-/** Longest piece of a foreign file that a message repeats, in characters. */
+/** Maximum length in characters of foreign text quoted in a message. */
 const QUOTE_LIMIT = 96;
 
 /**
- * Foreign text made safe to print inside a one-line message: quoted, cut, and with control, bidirectional, separator and
- * unpaired surrogate characters escaped, so that a file can neither break the line nor drive the terminal.
+ * Makes foreign text safe to print inside a one-line message: quoted, truncated, and with control, bidirectional, separator and unpaired
+ * surrogate characters escaped, so that a file can neither break the line nor control the terminal.
  */
 export const quote = (text: string): string =>
   `"${printable(text.length > QUOTE_LIMIT ? `${text.slice(0, QUOTE_LIMIT)}...` : text)}"`;
 
-/** The same whole, and without the quotes: for tables. */
+/** Like `quote`, but neither truncated nor quoted: for tables. */
 export function printable(text: string): string {
   return JSON.stringify(text)
     .slice(1, -1)

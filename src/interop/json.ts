@@ -1,26 +1,26 @@
 /**
- * Strict JSON for files from outside (RFC 8259). Why not `JSON.parse`: it keeps the last of two equal keys without a word, recurses
- * as deep as the file says, and returns objects on which a key such as `__proto__` or `constructor` needs care. Here an object
- * is a `Map`, equal keys are refused, and depth and number of values are bounded before anything of that size is built.
+ * Strict JSON (RFC 8259) for files from outside. `JSON.parse` is unsuitable: it silently keeps the last of two equal keys, recurses as deep as
+ * the file says, and returns objects on which keys such as `__proto__` or `constructor` need care. Here an object is a `Map`, duplicate keys are
+ * refused, and depth and number of values are bounded before anything of that size is built.
  */
 import { FileError, quote } from './errors.js';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
-/** Keys in the order of the file. */
+/** Keys are in file order. */
 export type JsonObject = Map<string, JsonValue>;
 
 export interface JsonOptions {
   /** Default 64 MiB. */
   maxBytes?: number;
-  /** Nested arrays and objects allowed; the outermost counts as 1. Default 16. */
+  /** Maximum nesting of arrays and objects; the outermost counts as 1. Default 16. */
   maxDepth?: number;
-  /** Numbers, strings, literals, arrays and objects allowed in all. Default one million. */
+  /** Maximum number of values in total: numbers, strings, literals, arrays and objects. Default one million. */
   maxValues?: number;
-  /** `'counts'`: every number must be written as a non-negative integer and be at most 2^53 - 1. Default `'any'` (finite). */
+  /** `'counts'`: every number must be written as a non-negative integer of at most 2^53 - 1. Default `'any'` (finite). */
   numbers?: 'any' | 'counts';
 }
 
-/** What a value is, for messages: `null`, `a list`, `"text"`, `3`. */
+/** Describes a value for messages: `null`, `a list`, `"text"`, `3`. */
 export function describeJson(value: JsonValue | undefined): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'string') return quote(value);
@@ -32,13 +32,13 @@ export function describeJson(value: JsonValue | undefined): string {
   return String(value);
 }
 
-/** As `JSON.parse` would give it. */
+/** Converts a value to what `JSON.parse` would return. */
 export function plainJson(value: JsonValue | undefined): unknown {
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, inner]) => [key, plainJson(inner)]));
   return Array.isArray(value) ? value.map(plainJson) : value;
 }
 
-/** `model.layers.0["shape"][1]` written as a reader finds it: `"model.layers.0"."shape"[1]`. */
+/** Formats a path for messages: `model.layers.0["shape"][1]` becomes `"model.layers.0"."shape"[1]`. */
 function describePath(path: readonly (string | number)[]): string {
   let text = '';
   for (const part of path) text += typeof part === 'number' ? `[${part}]` : `${text === '' ? '' : '.'}${quote(part)}`;
@@ -57,7 +57,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   t: '\t',
 };
 
-/** One pass over the text, one method per production of the grammar. */
+/** Parses in one pass over the text, with one method per production of the grammar. */
 class Reader {
   private at = 0;
   private values = 0;
@@ -196,7 +196,7 @@ class Reader {
       const c = this.text.charCodeAt(this.at);
       if (c === 0x22) {
         out += this.text.slice(from, this.at++);
-        // Unpaired surrogates can come only from \u escapes; such a string has no UTF-8 and could not be written back.
+        // Unpaired surrogates can only come from \u escapes; such a string has no UTF-8 form and could not be written back.
         if (from > start && /\p{Surrogate}/u.test(out)) this.fail('expected Unicode text', quote(out));
         return out;
       }
@@ -206,7 +206,7 @@ class Reader {
       } else if (c >= 0x20) {
         this.at++;
       } else {
-        // Also NaN: past the end of the text.
+        // Also reached past the end of the text, where the code is NaN.
         this.fail('expected the rest of a string');
       }
     }
@@ -228,16 +228,18 @@ class Reader {
 }
 
 /**
+ * Parses one JSON value.
+ *
  * @param bytes - UTF-8 without a byte order mark.
- * @param what - what the bytes are, the first words of every message, e.g. `config.json`.
- * @throws FileError for anything that is not exactly one JSON value within the limits.
+ * @param what - name of the source, with which every message begins, e.g. `config.json`.
+ * @throws FileError for anything other than exactly one JSON value within the limits.
  */
 function parseJson(bytes: Uint8Array, what: string, options: JsonOptions = {}): JsonValue {
   const { maxBytes = 64 << 20, maxDepth = 16, maxValues = 1_000_000, numbers = 'any' } = options;
   if (bytes.length > maxBytes) throw new FileError(`${what}: expected at most ${maxBytes} bytes, got ${bytes.length}`);
   let text: string;
   try {
-    // slice(): browsers refuse to decode from shared memory. ignoreBOM keeps a mark, which the grammar then refuses.
+    // slice(): browsers refuse to decode shared memory. ignoreBOM keeps a byte order mark, which the grammar then rejects.
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes.slice());
   } catch {
     throw new FileError(`${what}: expected JSON in UTF-8, got ${bytes.length} bytes that are not UTF-8`);
@@ -245,7 +247,7 @@ function parseJson(bytes: Uint8Array, what: string, options: JsonOptions = {}): 
   return new Reader(text, what, maxDepth, maxValues, numbers === 'counts').document();
 }
 
-/** As {@link parseJson}, for the usual file whose outermost value is an object. */
+/** Like {@link parseJson}, for the usual case of a file whose outermost value is an object. */
 export function parseJsonObject(bytes: Uint8Array, what: string, options: JsonOptions = {}): JsonObject {
   const value = parseJson(bytes, what, options);
   if (!(value instanceof Map)) throw new FileError(`${what}: expected a JSON object, got ${describeJson(value)}`);

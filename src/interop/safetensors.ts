@@ -1,13 +1,13 @@
 /**
- * The safetensors file format, read and written.
+ * Reads and writes the safetensors file format.
  *
  * ```
  * u64 N, little endian | N bytes of JSON, padded with spaces | tensor bytes, little endian, C order, without holes
  * ```
  *
- * The JSON is one object: tensor name -> `{dtype, shape, data_offsets: [begin, end)}`, offsets counted from the end of the JSON;
+ * The JSON is one object: tensor name -> `{dtype, shape, data_offsets: [begin, end)}`, with offsets relative to the end of the JSON;
  * `__metadata__` holds string -> string. Source: README, "Format", of github.com/huggingface/safetensors, and its `validate()`.
- * Not here, because they share bytes between elements or are not numbers we hold: F4, F6_*, C64.
+ * Not supported: F4 and F6_*, whose elements share bytes, and C64, which is not one of our number formats.
  */
 import { checkObject } from '../formats/check.js';
 import { FileError, quote } from './errors.js';
@@ -15,7 +15,7 @@ import { describeJson, type JsonValue, parseJsonObject } from './json.js';
 
 export { FileError } from './errors.js';
 
-/** Bytes of one element, by safetensors dtype name. */
+/** Bytes per element, by safetensors dtype name. */
 export const SAFETENSORS_DTYPES: ReadonlyMap<string, number> = new Map([
   ['F64', 8],
   ['F32', 4],
@@ -37,19 +37,19 @@ export const SAFETENSORS_DTYPES: ReadonlyMap<string, number> = new Map([
   ['F8_E8M0', 1],
 ]);
 
-/** Largest header the reference implementation reads. */
+/** Largest header that the reference implementation accepts. */
 const MAX_HEADER_BYTES = 100_000_000;
-/** JSON values a header may hold: about half a million tensors. The reference has no such limit; it bounds our memory. */
+/** Maximum number of JSON values in a header: about half a million tensors. The reference has no such limit; it bounds our memory. */
 const MAX_HEADER_VALUES = 4_000_000;
 const WHAT = 'safetensors';
 
-/** One tensor of a file. `data` is a view into the file's bytes, which need not be aligned to the element size. */
+/** One tensor of a file. `data` is a view into the file's bytes, not necessarily aligned to the element size. */
 export interface SafetensorsTensor {
   /** A key of {@link SAFETENSORS_DTYPES}. `F8_E4M3` is float8_e4m3fn. */
   dtype: string;
   /** Empty for a scalar. */
   shape: number[];
-  /** Little endian, C order; length = elements x bytes of the dtype. */
+  /** Little endian, C order; its length is the number of elements times the bytes per element. */
   data: Uint8Array;
 }
 
@@ -60,11 +60,11 @@ export interface NamedSafetensorsTensor extends SafetensorsTensor {
 export interface Safetensors {
   /** In the order of the header. */
   tensors: Map<string, SafetensorsTensor>;
-  /** Without a prototype, so that any key is safe. */
+  /** Has no prototype, so that any key is safe. */
   metadata: Record<string, string>;
 }
 
-/** Where a tensor lies: `begin` and `end` are bytes from the start of the file. */
+/** Location of a tensor: `begin` and `end` are byte offsets from the start of the file. */
 export interface SafetensorsEntry {
   dtype: string;
   shape: number[];
@@ -76,15 +76,15 @@ export interface SafetensorsHeader {
   /** In the order of the header. */
   entries: Map<string, SafetensorsEntry>;
   metadata: Record<string, string>;
-  /** First byte of the tensors' data. */
+  /** Offset of the first byte of tensor data. */
   dataStart: number;
 }
 
 /**
- * Number of header bytes that {@link parseSafetensorsHeader} needs, from the first 8 bytes of a file.
- * For reading the header of a large file without its data.
+ * Number of bytes that {@link parseSafetensorsHeader} needs, from the first 8 bytes of a file. Use it to read the header of a large file without
+ * its data.
  *
- * @throws FileError if the length cannot be that of a header in a file of `fileLength` bytes.
+ * @throws FileError if no header of a file of `fileLength` bytes can have this length.
  */
 export function safetensorsDataStart(bytes: Uint8Array, fileLength: number): number {
   if (bytes.length < 8 || fileLength < 8) {
@@ -105,10 +105,10 @@ export function safetensorsDataStart(bytes: Uint8Array, fileLength: number): num
 }
 
 /**
- * Reads and checks everything but the data.
+ * Reads and checks everything except the data.
  *
  * @param bytes - the file, or at least its first `safetensorsDataStart(...)` bytes.
- * @param fileLength - bytes in the whole file.
+ * @param fileLength - size of the whole file in bytes.
  * @throws FileError naming the tensor, what was expected and what was got.
  */
 export function parseSafetensorsHeader(bytes: Uint8Array, fileLength = bytes.length): SafetensorsHeader {
@@ -116,7 +116,7 @@ export function parseSafetensorsHeader(bytes: Uint8Array, fileLength = bytes.len
   if (bytes.length < dataStart) {
     throw new RangeError(`parseSafetensorsHeader: expected the first ${dataStart} bytes, got ${bytes.length}`);
   }
-  // The format asks for '{' as the very first byte, where JSON itself would let white space pass.
+  // The format requires '{' as the very first byte, although JSON itself would allow white space.
   if (dataStart === 8 || bytes[8] !== 0x7b) {
     const got = dataStart === 8 ? 'an empty header' : `byte ${bytes[8]}`;
     throw new FileError(`${WHAT}: expected a header that begins with "{" (byte 123), got ${got}`);
@@ -139,9 +139,9 @@ export function parseSafetensorsHeader(bytes: Uint8Array, fileLength = bytes.len
 }
 
 /**
- * Reads a whole file. Nothing is copied: each `data` is a view into `bytes`.
+ * Reads a whole file without copying: each `data` is a view into `bytes`.
  *
- * @throws FileError naming the tensor, what was expected and what was got; nothing has been allocated by then but the header.
+ * @throws FileError naming the tensor, what was expected and what was got; by then only the header has been allocated.
  */
 export function parseSafetensors(bytes: Uint8Array): Safetensors {
   if (!(bytes instanceof Uint8Array)) {
@@ -150,7 +150,7 @@ export function parseSafetensors(bytes: Uint8Array): Safetensors {
   const { entries, metadata } = parseSafetensorsHeader(bytes);
   const tensors = new Map<string, SafetensorsTensor>();
   for (const [name, { dtype, shape, begin, end }] of entries) {
-    // Not subarray(): on a Node Buffer that would return a Buffer.
+    // Not subarray(), which on a Node Buffer would return a Buffer.
     tensors.set(name, { dtype, shape, data: new Uint8Array(bytes.buffer, bytes.byteOffset + begin, end - begin) });
   }
   return { tensors, metadata };
@@ -201,12 +201,12 @@ function readEntry(name: string, info: JsonValue, dataStart: number): Safetensor
   return { dtype, shape, begin: dataStart + begin, end: dataStart + end };
 }
 
-/** The JSON reader has already refused every number that is not a non-negative safe integer. */
+/** Whether the value is a list of counts. The JSON reader has already refused numbers that are not non-negative safe integers. */
 function isCounts(value: JsonValue | undefined): value is number[] {
   return Array.isArray(value) && value.every((n) => typeof n === 'number');
 }
 
-/** Bytes of a tensor, or undefined where a partial product leaves the safe integers (also if a later dimension is 0). */
+/** Bytes of a tensor, or undefined if a partial product exceeds the safe integers (even if a later dimension is 0). */
 function byteLength(shape: readonly number[], size: number): number | undefined {
   let length = size;
   for (const n of shape) {
@@ -216,7 +216,7 @@ function byteLength(shape: readonly number[], size: number): number | undefined 
   return length;
 }
 
-/** The tensors must tile the data section: no overlap, no hole, nothing before, between or behind. */
+/** Throws unless the tensors tile the data section exactly: no overlap and no hole, including at both ends. */
 function checkCoverage(entries: Map<string, SafetensorsEntry>, dataStart: number, fileLength: number): void {
   const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
   let at = dataStart;
@@ -245,8 +245,8 @@ type NamedTensors =
   | Iterable<NamedSafetensorsTensor>;
 
 /**
- * A whole file, in new memory: tensors in the order given, so that equal input gives equal bytes. The header is padded with spaces
- * so that the data begins at a multiple of 8; a tensor behind one of odd length need not be aligned (order by element size if it matters).
+ * Serializes a whole file into new memory, with tensors in the given order, so that equal input gives equal bytes. The header is padded with
+ * spaces so that the data begins at a multiple of 8; a tensor after one of odd length may be unaligned (order by element size if that matters).
  *
  * @param tensors - `name -> tensor`, in a Map or a plain record, or tensors with their names.
  * @throws TypeError or RangeError naming the tensor, what was expected and what was got.
@@ -287,8 +287,8 @@ function withNames(tensors: NamedTensors): [string, SafetensorsTensor][] {
 }
 
 /**
- * Everything of a file that comes before the data (length, JSON, padding): for writing a large file piece by piece.
- * The caller then writes each tensor's bytes in the same order.
+ * Serializes everything before the data (length, JSON, padding), for writing a large file piece by piece. The caller then writes the bytes of
+ * each tensor in the same order.
  *
  * @throws TypeError or RangeError naming the tensor, what was expected and what was got.
  */
@@ -344,7 +344,7 @@ export function serializeSafetensorsHeader(
   return header;
 }
 
-/** A name or metadata string as JSON; text without a UTF-8 form could not be read back. */
+/** Encodes a name or metadata string as JSON; refuses text without a UTF-8 form, which could not be read back. */
 function jsonString(text: string): string {
   if (typeof text !== 'string') {
     throw new TypeError(`serializeSafetensors: expected names and metadata to be strings, got ${typeof text}`);

@@ -1,31 +1,35 @@
 /**
- * The byte tokenizer: token n is byte n of the UTF-8 text. Nothing is learned and nothing is unknown, so it suits any text, and a
- * loss in nats per token is a loss in nats per byte.
+ * The byte tokenizer: each token id is the value of one byte of the UTF-8 text. It has no learned vocabulary and no unknown tokens, so it
+ * suits any text, and a loss in nats per token is a loss in nats per byte.
  *
- * On disk it is a Hugging Face `tokenizer.json` with which `tokenizers` and `transformers` give the same ids: a BPE model without
- * merges behind the ByteLevel pre-tokenizer, which writes each byte as one printable character (GPT-2's table).
+ * On disk it is a Hugging Face `tokenizer.json` from which `tokenizers` and `transformers` get the same ids: a BPE model without
+ * merges after the ByteLevel pre-tokenizer, which maps each byte to one printable character (GPT-2's table).
  */
 import { FileError, quote } from './errors.js';
 import { describeJson, type JsonObject, type JsonValue, parseJsonObject } from './json.js';
 
-/** Turns ids that arrive one by one, or in pieces, into text as soon as whole characters are there. */
+/** Turns ids that arrive singly or in pieces into text as soon as characters are complete. */
 export interface StreamDecoder {
-  /** Text completed by these ids: may be empty in the middle of a character. Bytes that are not UTF-8 become U+FFFD. */
+  /** Returns the text that these ids complete, which is empty in the middle of a character. Bytes that are not UTF-8 become U+FFFD. */
   push(ids: number | ArrayLike<number>): string;
-  /** What an unfinished character leaves (U+FFFD or nothing). The decoder can then be used for another text. */
+  /** Returns what is left of an unfinished character (U+FFFD or nothing) and resets the decoder for another text. */
   end(): string;
 }
 
 export interface ByteTokenizer {
   readonly vocabSize: 256;
-  /** Ids = bytes. Unpaired surrogates, which have no UTF-8, become U+FFFD. */
+  /** The UTF-8 bytes of the text, which are its ids. Unpaired surrogates, which have no UTF-8 form, become U+FFFD. */
   encode(text: string): Uint8Array<ArrayBuffer>;
-  /** @throws RangeError for an id that is not an integer from 0 to 255. Bytes that are not UTF-8 become U+FFFD. */
+  /**
+   * Decodes ids as UTF-8. Bytes that are not UTF-8 become U+FFFD.
+   *
+   * @throws RangeError for an id that is not an integer from 0 to 255.
+   */
   decode(ids: ArrayLike<number>): string;
   streamDecoder(): StreamDecoder;
 }
 
-/** ignoreBOM: a leading U+FEFF is text like any other; by default the decoder would swallow it. */
+/** ignoreBOM keeps a leading U+FEFF as text; by default the decoder would drop it. */
 const newDecoder = () => new TextDecoder('utf-8', { ignoreBOM: true });
 
 function toBytes(ids: ArrayLike<number>): Uint8Array {
@@ -54,8 +58,8 @@ export const byteTokenizer: ByteTokenizer = Object.freeze({
 });
 
 /**
- * GPT-2's `bytes_to_unicode`: the printable bytes of Latin-1 stand for themselves, the other 68 for U+0100, U+0101 ... in order.
- * (Source: github.com/openai/gpt-2, src/encoder.py.)
+ * GPT-2's `bytes_to_unicode`: the printable bytes of Latin-1 map to themselves, the other 68 to U+0100, U+0101 ... in order. (Source:
+ * github.com/openai/gpt-2, src/encoder.py.)
  */
 function byteCharacters(): string[] {
   let next = 256;
@@ -65,9 +69,9 @@ function byteCharacters(): string[] {
   });
 }
 
-/** The text of a `tokenizer.json` for {@link byteTokenizer}: the same characters on every call. */
+/** The text of a `tokenizer.json` for {@link byteTokenizer}, identical on every call. */
 export function byteTokenizerJson(): string {
-  // Written by hand because an object would move the keys "0" to "9" to the front.
+  // Written by hand because a JavaScript object would move the keys "0" to "9" to the front.
   const vocab = byteCharacters().map((c, id) => `      ${JSON.stringify(c)}: ${id}`);
   return `{
   "version": "1.0",
@@ -106,7 +110,7 @@ ${vocab.join(',\n')}
 `;
 }
 
-/** A field's accepted values; `undefined` among them where it may be absent. */
+/** Accepted values by field; `undefined` among them means that the field may be absent. */
 type Fields = Readonly<Record<string, readonly (JsonValue | undefined)[]>>;
 
 const NOTHING = [null, undefined] as const;
@@ -117,14 +121,14 @@ const TOP: Fields = {
   padding: NOTHING,
   normalizer: NOTHING,
 };
-// add_prefix_space and use_regex default to true in the tokenizers library, so their absence is not false.
+// add_prefix_space and use_regex default to true in the tokenizers library, so absent does not mean false.
 const PRE_TOKENIZER: Fields = {
   type: ['ByteLevel'],
   add_prefix_space: [false],
   use_regex: [false],
   trim_offsets: [true, false, undefined],
 };
-// The decoder has the same fields and reads none of them.
+// The decoder has the same fields but does not read them.
 const DECODER: Fields = {
   type: ['ByteLevel'],
   add_prefix_space: [true, false, undefined],
@@ -145,7 +149,7 @@ const MODEL: Fields = {
 /**
  * Reads a `tokenizer.json`.
  *
- * @throws FileError for any tokenizer but the byte tokenizer of {@link byteTokenizerJson}, naming the field that differs.
+ * @throws FileError naming the field that differs, for any tokenizer other than the byte tokenizer of {@link byteTokenizerJson}.
  */
 export function parseTokenizer(jsonBytes: Uint8Array): ByteTokenizer {
   const file = parseJsonObject(jsonBytes, 'tokenizer.json', { maxDepth: 8 });
@@ -178,14 +182,14 @@ function checkEmptyList(field: string, value: JsonValue | undefined): void {
   if (!Array.isArray(value) || value.length > 0) refuse(field, 'an empty list', describeJson(value));
 }
 
-/** Every field has an accepted value, and there is no field besides: an unknown one might change the ids. */
+/** Throws unless every field has an accepted value and there are no others: an unknown field might change the ids. */
 function checkFields(prefix: string, object: JsonObject, fields: Fields, alsoKnown: readonly string[] = []): void {
   for (const [key, accepted] of Object.entries(fields)) {
     const value = object.get(key);
     if (!accepted.includes(value)) refuse(prefix + key, accepted.map(describeJson).join(' or '), describeJson(value));
   }
   for (const [key, value] of object) {
-    // Quoted, because this name is the file's.
+    // Quoted, because this name comes from the file.
     if (!Object.hasOwn(fields, key) && !alsoKnown.includes(key)) {
       refuse(prefix + quote(key), 'no such field', describeJson(value));
     }
@@ -193,8 +197,8 @@ function checkFields(prefix: string, object: JsonObject, fields: Fields, alsoKno
 }
 
 /**
- * None, or the template that adds nothing: transformers 5 puts it into every file it saves. Without special tokens a template can only
- * repeat its sequences, so `single` must be the text itself, once; `pair` is for two texts, which we never encode.
+ * Accepts no post-processor, or the template that adds nothing, which transformers 5 writes into every file it saves. Without special tokens a
+ * template can only repeat its sequences, so `single` must be the text itself, once; `pair` is for two texts, which we never encode.
  */
 function checkPostProcessor(value: JsonValue): void {
   if (value === null) return;
@@ -214,6 +218,6 @@ function checkVocab(vocab: JsonObject): void {
   byteCharacters().forEach((c, id) => {
     if (vocab.get(c) !== id) refuse(`model.vocab ${quote(c)}`, `id ${id}`, describeJson(vocab.get(c)));
   });
-  // All 256 are there, so any further one is a token of more than a byte or of none.
+  // All 256 bytes are present by now, so any further token stands for several bytes or for none.
   if (vocab.size !== 256) refuse('model.vocab', '256 tokens', String(vocab.size));
 }
