@@ -1,6 +1,6 @@
 /**
- * The recipe at work: how each tensor becomes a GEMM operand. Training scales as the recipe says, with second copies for the backward pass and
- * Smooth-SwiGLU; inference scales each row by its own amax, so that a token's result does not depend on the tokens beside it.
+ * Applies the recipe: how each tensor becomes a GEMM operand. Training scales as the recipe says, with second copies for the backward pass and
+ * Smooth-SwiGLU. Inference scales each row by its own amax, so that a token's result does not depend on the tokens beside it.
  */
 
 import type { Runtime } from '../engine/runtime.js';
@@ -17,50 +17,50 @@ import { matrixShape, type Tensor } from '../ops/tensor.js';
 import type { Monitor } from './monitor.js';
 import { type ChannelScale, channelScale, GRAD_OUTPUT_KEY, type Scales } from './scales.js';
 
-/** A tensor as the forward product reads it, and as the backward product does. The same tensor where formats and scales agree. */
+/** A tensor as read by the forward product and by the backward product: the same tensor if their formats and scales agree. */
 export interface Operand {
   readonly forward: Tensor;
   readonly backward: Tensor;
 }
 
-/** dY as the two backward products read it: dX = dY W sums over its columns, dW = dY^T X over its rows. */
+/** dY as read by the two backward products: dX = dY W sums over its columns, dW = dY^T X over its rows. */
 export interface GradOutput {
   readonly forInput: Tensor;
   readonly forWeight: Tensor;
 }
 
-/** The smoothed activation: y / s per row or per channel, and what undoes it. */
+/** The smoothed activation y / s, with s per row or per channel, and the factors that undo the division. */
 export interface SmoothOperand extends Operand {
-  /** s per token (rows) float32: multiplied into the product with W, and into the gradient that comes back. */
+  /** s per token (rows), float32: multiplied into the product with W, and into the incoming gradient. */
   readonly rowScale?: Tensor;
-  /** Folded into the columns of W. */
+  /** s per channel, folded into the columns of W. */
   readonly channel?: ChannelScale;
 }
 
-/** Reads activations into operands: what a transformer block needs to know of a recipe. The tensors given stay as they are. */
+/** Turns activations into operands: all that a transformer block needs to know about a recipe. Does not modify the given tensors. */
 export interface Casts {
   input(key: string, x: Tensor): Operand;
   swiglu(key: string, gateUp: Tensor): SmoothOperand;
 }
 
 /**
- * What the encoder saw of a tensor role (key 'layers.0.qkv.input') in all its casts of a step, of which there are several where gradients are
- * accumulated; and its scale, of several that of the part with the largest values.
+ * What the encoder saw of a tensor role (key 'layers.0.qkv.input') in all its casts of a step, of which there are several when gradients are
+ * accumulated. `scale` is then that of the cast with the largest values.
  */
 export interface RoleHealth extends Health {
   scale: number;
 }
 
-/** Casts of one role, all of the same size, as one. */
+/** Combines casts of one role, all of the same size. */
 function together(casts: readonly RoleHealth[]): RoleHealth {
   const mean = (share: 'saturated' | 'underflowed') => casts.reduce((sum, cast) => sum + cast[share], 0) / casts.length;
   const largest = casts.reduce((a, b) => (b.amax > a.amax ? b : a));
-  // Math.max, so that a NaN among them shows.
+  // Math.max propagates NaN.
   const amax = Math.max(...casts.map((cast) => cast.amax));
   return { amax, saturated: mean('saturated'), underflowed: mean('underflowed'), scale: largest.scale };
 }
 
-/** Frees a tensor whose operand is all that is still needed, unless it is the operand. */
+/** Frees a tensor that is needed only as this operand, unless it is the operand itself. */
 export function spend(rt: Runtime, x: Tensor, operand: Operand): void {
   if (operand.forward.ptr !== x.ptr && operand.backward.ptr !== x.ptr) rt.arena.free(x.ptr);
 }
@@ -87,7 +87,7 @@ export class TrainingCasts implements Casts {
     return this.operand(`${key}.input`, x, forward.input, backward.input, INPUT);
   }
 
-  /** A weight's operands, made once per optimizer step from its master. */
+  /** The operands of a weight, made from its master once per optimizer step. */
   weight(key: string, master: Tensor, columnFactor?: number): Operand {
     const { forward, backward } = this.recipe;
     return this.operand(`${key}.weight`, master, forward.weight, backward.weight, {
@@ -96,7 +96,7 @@ export class TrainingCasts implements Casts {
     });
   }
 
-  /** dY, rounded stochastically by the default recipe; rowFactor is the s of Smooth-SwiGLU per token. */
+  /** Casts dY, which the default recipe rounds stochastically; rowFactor is the s of Smooth-SwiGLU per token. */
   gradOutput(key: string, dy: Tensor, rowFactor?: number): GradOutput {
     const { gradOutput } = this.recipe.backward;
     const options = { ...GRAD_OUTPUT, rounding: this.recipe.gradOutputRounding, rowFactor };
@@ -152,7 +152,7 @@ export class TrainingCasts implements Casts {
     return { forward, backward };
   }
 
-  /** Two copies for products: the first is summed over the columns of x, the second over its rows. */
+  /** Casts x to two copies for products: the first is summed over the columns of x, the second over its rows. */
   private cast(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
     const copies = this.copies(key, x, first, second, options);
     this.monitor?.cast(key, x, copies[0], options);
@@ -186,7 +186,7 @@ export class TrainingCasts implements Casts {
       : this.byBlock(key, x, first, second, options);
   }
 
-  /** The scale by format where it is known before the values are; undefined where it comes from them. */
+  /** The scale for each format if it is known before the values are; undefined if it comes from the values. */
   private knownScale(key: string, first: DType, second: DType): ((dtype: DType) => number) | undefined {
     const { scaling } = this.recipe;
     if (!isFloat8(first) && !isFloat8(second)) return () => 1;
@@ -196,7 +196,7 @@ export class TrainingCasts implements Casts {
     return (dtype) => scaleFor(dtype, history.previous, scaling) * (isFloat8(dtype) ? adapted(history) : 1);
   }
 
-  /** One scale for the tensor, of which both copies are made in one pass where both are wanted. */
+  /** Casts with one scale for the tensor, making both copies in one pass if both are needed. */
   private byTensor(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
     const { rt } = this;
     const { rowFactor, columnFactor, rounding } = options;
@@ -221,7 +221,7 @@ export class TrainingCasts implements Casts {
     return [codes, copy ?? codes];
   }
 
-  /** Scales along the sums of the products, so that the second copy has others than the first unless blocks are square. */
+  /** Casts with scales along the summed dimension of each product, so the second copy has its own scales unless blocks are square. */
   private byBlock(key: string, x: Tensor, first: DType, second: DType, options: CastOptions): [Tensor, Tensor] {
     const { scaling } = this.recipe;
     const { rowFactor, columnFactor, rounding } = options;
@@ -238,7 +238,7 @@ export class TrainingCasts implements Casts {
     return [copy, first === second && across === down ? copy : copyOf(second, down)];
   }
 
-  /** Operands wider than 8 bits carry no scale: the tensor itself where it has the format and nothing to multiply. */
+  /** Operands wider than 8 bits have no scale: the tensor itself if it already has the format and there are no factors. */
   private wide(x: Tensor, dtype: DType, role: OperandRole, { rowFactor, columnFactor }: CastOptions): Tensor {
     const { reduce } = this.recipe;
     if (reduce && this.reduces(role)) {
@@ -253,7 +253,7 @@ export class TrainingCasts implements Casts {
     return this.recipe.reduce?.roles.includes(role) ?? false;
   }
 
-  /** A cast's rounding, with random words of its own where it is stochastic. */
+  /** The rounding options of a cast; stochastic casts get their own random words. */
   private roundingOf(rounding: Rounding = 'tiesToEven'): Pick<QuantizeOptions, 'rounding' | 'random'> {
     if (rounding !== 'stochastic') return { rounding };
     return { rounding, random: { seed: this.seed, stream: this.stream++, step: this.step } };
@@ -265,11 +265,11 @@ export class TrainingCasts implements Casts {
   }
 }
 
-/** What a cast is told beside formats. */
+/** Options of a cast besides the formats. */
 interface CastOptions extends Factors, Pick<QuantizeOptions, 'rounding'> {
-  /** What the two copies are for. */
+  /** The operand role of each copy. */
   readonly roles: readonly [OperandRole, OperandRole];
-  /** Largest magnitude of x, where it is known. */
+  /** Largest magnitude of x, if known. */
   readonly amax?: number;
 }
 
@@ -277,7 +277,7 @@ const INPUT: CastOptions = { roles: ['forward.input', 'backward.input'] };
 const WEIGHT: CastOptions = { roles: ['forward.weight', 'backward.weight'] };
 const GRAD_OUTPUT: CastOptions = { roles: ['backward.gradOutput', 'backward.gradOutput'] };
 
-/** The scale of a whole tensor; of formats that need none, 1. */
+/** The scale of a whole tensor; 1 for formats that need none. */
 function scaleFor(dtype: DType, amax: number, scaling: Recipe['scaling']): number {
   if (!isFloat8(dtype)) return 1;
   const scale = powerOfTwoScale(amax, formatSpec(dtype).max);
@@ -285,10 +285,10 @@ function scaleFor(dtype: DType, amax: number, scaling: Recipe['scaling']): numbe
 }
 
 type Block = readonly [rows: number, columns: number];
-/** A block of a weight; in activations and gradients a block is as long and one wide. */
+/** A block of a weight. Blocks of activations and gradients are 128 long and one wide. */
 const SQUARE: Block = [128, 128];
 
-/** Blocks for a product that sums over a tensor's columns, and for one that sums over its rows. */
+/** Block shapes for a product that sums over a tensor's columns, and for one that sums over its rows. */
 function blocksOf(
   { mode }: Recipe['scaling'],
   isWeight: boolean,
@@ -319,7 +319,7 @@ export class InferenceCasts implements Casts {
     return { forward: codes, backward: codes };
   }
 
-  /** No smoothing: a row's own power-of-two scale already takes up any power of two the row was divided by. */
+  /** Smoothing is unnecessary: a row's own power-of-two scale already absorbs any power of two that the row would be divided by. */
   swiglu(key: string, gateUp: Tensor): SmoothOperand {
     const dtype = isFloat8(this.format) ? 'float32' : this.format;
     const { y } = swigluForward(this.rt, gateUp, { first: { dtype, scale: 1 } });

@@ -1,45 +1,45 @@
 /**
  * The shape of a Llama-style transformer: pre-norm blocks of RMSNorm, rotary grouped-query attention and SwiGLU, without biases.
- * Every size used by the model comes from this record; `interop/config.ts` reads and writes it as a Hugging Face `config.json`.
+ * Every size in the model comes from this record; `interop/config.ts` reads and writes it as a Hugging Face `config.json`.
  */
 
 import { checkObject } from '../formats/check.js';
 
-/** In the letters of docs/architecture.md: V = vocabSize, C = hiddenSize, F = intermediateSize, H = heads, D = headDim. */
+/** Letters as in docs/architecture.md: V = vocabSize, C = hiddenSize, F = intermediateSize, H = heads, D = headDim. */
 export interface LlamaConfig {
   /** V: token ids are 0 ... V - 1. */
   readonly vocabSize: number;
   /** C: width of the residual stream. */
   readonly hiddenSize: number;
-  /** F: width of the feed-forward layer, gate and up projection alike. */
+  /** F: width of the feed-forward layer, for both the gate and the up projection. */
   readonly intermediateSize: number;
   readonly layers: number;
   /** H: query heads. */
   readonly heads: number;
   /** Key and value heads; each serves heads / kvHeads query heads. */
   readonly kvHeads: number;
-  /** D = hiddenSize / heads; even, because rotary embedding turns pairs (i, i + D/2). */
+  /** D = hiddenSize / heads; even, because rotary embedding rotates pairs (i, i + D/2). */
   readonly headDim: number;
   /** Longest sequence, in tokens. */
   readonly maxPositions: number;
-  /** Rotary base: pair i turns by position x ropeTheta^(-2i/D) radians. */
+  /** Rotary base: pair i rotates by position x ropeTheta^(-2i/D) radians. */
   readonly ropeTheta: number;
   /** Added to the mean square inside RMSNorm. */
   readonly rmsNormEps: number;
-  /** The head multiplies by the embedding matrix instead of its own. */
+  /** Whether the head uses the embedding matrix instead of its own. */
   readonly tieWordEmbeddings: boolean;
 }
 
-/** What must be given; the rest has a default. */
+/** The required fields; the rest have defaults. */
 export type LlamaConfigInput = Pick<LlamaConfig, 'vocabSize' | 'hiddenSize' | 'layers' | 'heads'> &
   Partial<LlamaConfig>;
 
-/** How messages name each field: its own name, unless a reader of files or flags puts their names here. */
+/** The name of each field in messages: its own, unless a reader of files or flags supplies another. */
 export type LlamaConfigNames = Readonly<Record<keyof LlamaConfig, string>>;
 
 /**
- * Bounds on the integers. Far above any model that fits in a wasm memory of 4 GiB; they are here so that products of two sizes
- * stay exact, and so that a foreign file cannot ask for endless loops.
+ * Bounds on the integers, far above any model that fits into 4 GiB of wasm memory. They keep products of two sizes exact, and stop a foreign file
+ * from causing endless loops.
  */
 const MAX_SIZE = 1 << 24;
 const MAX_LAYERS = 4096;
@@ -59,10 +59,10 @@ const OWN_NAMES: LlamaConfigNames = {
 };
 
 /**
- * A checked, complete, frozen record.
+ * Returns a checked, complete, frozen record.
  *
- * Defaults: kvHeads = heads; headDim = hiddenSize / heads; intermediateSize = 8/3 hiddenSize, rounded up to a multiple of 32 (Llama's
- * rule with a smaller step); maxPositions 2048, ropeTheta 10000, rmsNormEps 1e-5 (Llama 2); tieWordEmbeddings false.
+ * Defaults: kvHeads = heads; headDim = hiddenSize / heads; intermediateSize = 8/3 hiddenSize, rounded up to a multiple of 32 (Llama's rule with a
+ * smaller step); maxPositions 2048, ropeTheta 10000, rmsNormEps 1e-5 (Llama 2); tieWordEmbeddings false.
  *
  * @throws TypeError for the wrong kind or an unknown field, RangeError for the wrong value: field, expected, got.
  */

@@ -1,15 +1,15 @@
-/** Initial values: normal, from Philox by position, through our own log and cosine (Box-Muller), so the same on every engine. */
+/** Initial values: normal, from Philox by position, with our own log and cosine (Box-Muller), so they are the same on every engine. */
 import { philox4x32, philoxKey } from '../formats/index.js';
 import { TWO_32 } from '../formats/philox.js';
 import { cos, log, sin } from '../ops/math.js';
 import { sizeOf } from '../ops/tensor.js';
 import type { Parameter } from './params.js';
 
-/** Stream numbers of everything random that is not a rounding; each parameter's initial values have a stream of their own from here on. */
+/** Philox streams of everything random except roundings; from here on, each parameter's initial values have a stream of their own. */
 export const DATA_STREAM = 0xffff0000;
 export const SAMPLE_STREAM = 0xffff0001;
 const INIT_STREAM = 0xfff00000;
-/** The optimizer's roundings: ADAMW_STREAMS for each parameter of the table from here on. */
+/** Streams of the optimizer's roundings: ADAMW_STREAMS for each parameter of the table, from here on. */
 export const OPTIMIZER_STREAM = 0xffe00000;
 
 /** Float32 initial values of parameter number `index` of the table. */
@@ -23,7 +23,7 @@ export function initialValues(parameter: Parameter, index: number, seed: number)
       // (0, 1], so that the logarithm is finite.
       const radius = Math.sqrt(-2 * log((words[j] + 1) / TWO_32)) * parameter.std;
       const angle = (2 * Math.PI * words[j + 1]) / TWO_32;
-      // Beyond the end of a typed array nothing is stored.
+      // Writes beyond the end of a typed array are ignored.
       values[i + j] = radius * cos(angle);
       values[i + j + 1] = radius * sin(angle);
     }

@@ -1,4 +1,4 @@
-/** An onlooker of a training step's casts: it reads what they read and what they wrote, keeps numbers, and changes nothing. */
+/** Observes the casts of a training step: it reads their inputs and outputs, records numbers, and changes nothing. */
 import type { Runtime } from '../engine/runtime.js';
 import { exponentOf } from '../formats/spec.js';
 import { type CastMonitor, monitorCast } from '../ops/monitor.js';
@@ -15,9 +15,9 @@ export type SmoothingMonitor =
   | { by: 'channel'; exponents: number[] };
 
 export interface ActivationMonitor {
-  /** Largest |silu(gate) * up| of each channel, not smoothed, to four digits. */
+  /** Largest |silu(gate) * up| of each channel before smoothing, to four digits. */
   channel_amax: number[];
-  /** Where the recipe smooths. */
+  /** Present if the recipe smooths. */
   smoothing?: SmoothingMonitor;
 }
 
@@ -25,7 +25,7 @@ type Smoothing = Pick<SwigluOptions, 'perToken' | 'channelInv'>;
 
 const FLOATS = { dtype: 'float32', scale: 1 } as const;
 
-/** What is kept of a tensor is its last cast: with several micro-batches, that of the last. */
+/** Keeps only the last cast of a tensor: with several micro-batches, that of the last one. */
 export class Monitor {
   readonly casts = new Map<string, CastMonitor>();
   readonly activations = new Map<string, ActivationMonitor>();
@@ -36,7 +36,7 @@ export class Monitor {
     this.casts.set(key, monitorCast(this.rt, source, codes, factors));
   }
 
-  /** The input of a down projection: encoded as it is computed, so it is computed once more, to be looked at. */
+  /** The input of a down projection is encoded as it is computed, so it is computed again here to be measured. */
   smoothed(key: string, gateUp: Tensor, { perToken, channelInv }: Smoothing, codes: Tensor): void {
     const { rt } = this;
     rt.scoped(() => this.cast(key, swigluForward(rt, gateUp, { perToken, channelInv, first: FLOATS }).y, codes));

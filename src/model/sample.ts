@@ -1,4 +1,7 @@
-/** Autoregressive generation: one token at a time over a cache of keys and values, drawn by a seeded position and not by a state. */
+/**
+ * Autoregressive generation: one token at a time over a cache of keys and values. Random numbers depend on seed and position, not on generator
+ * state.
+ */
 
 import type { Runtime } from '../engine/runtime.js';
 import { describe, namesOf } from '../formats/check.js';
@@ -13,11 +16,11 @@ import { forward, type KvCache, type Model, newKvCache } from './transformer.js'
 
 export interface SampleOptions {
   readonly maxNewTokens: number;
-  /** 0 takes the likeliest token; 1 samples from the model's own distribution. */
+  /** 0 always takes the likeliest token; 1 samples from the model's own distribution. */
   readonly temperature?: number;
-  /** Only the k likeliest tokens. */
+  /** Sample only from the k likeliest tokens. */
   readonly topK?: number;
-  /** Only the likeliest tokens that together reach this probability. */
+  /** Sample only from the likeliest tokens that together reach this probability. */
   readonly topP?: number;
   readonly seed?: number;
 }
@@ -51,13 +54,13 @@ export function checkSampleOptions({ maxNewTokens, temperature, topK, topP, seed
   }
 }
 
-/** A new token, and the logits (V) that it was drawn from. */
+/** A new token, and the logits (V) it was drawn from. */
 export interface Draw {
   readonly id: number;
   readonly logits: Float32Array;
 }
 
-/** What the model itself gives each token: the softmax of its logits, at temperature 1 and without cuts. */
+/** The model's own probability of each token: the softmax of its logits at temperature 1, with no top-k or top-p cut. */
 export function probabilities(logits: Float32Array): Float64Array {
   const top = logits.reduce((a, b) => Math.max(a, b));
   const weights = Float64Array.from(logits, (logit) => exp(logit - top));
@@ -65,7 +68,7 @@ export function probabilities(logits: Float32Array): Float64Array {
   return weights.map((weight) => weight / total);
 }
 
-/** Yields new token ids after the prompt. */
+/** Yields the ids of new tokens after the prompt. */
 export function* sample(
   model: Model,
   casts: Casts,
@@ -75,7 +78,7 @@ export function* sample(
   for (const { id } of draws(model, casts, prompt, options)) yield id;
 }
 
-/** `sample` with logits. Beyond the model's positions the oldest half of the text is forgotten and the cache rebuilt. */
+/** Like `sample`, with logits. When the model's positions run out, the oldest half of the text is dropped and the cache rebuilt. */
 export function* draws(
   model: Model,
   casts: Casts,
@@ -111,14 +114,14 @@ export function* draws(
   }
 }
 
-/** Generation multiplies each weight by one row a token; laying it out for that takes about as long as one token, and its bytes again. */
+/** Prepacks weights, because generation multiplies each by one row per token. Takes about as long as one token, and as much memory again. */
 function prepackWeights(rt: Runtime, weights: Map<string, Operand>): void {
   for (const [name, { forward, backward }] of weights) {
     if (canPrepack(forward)) weights.set(name, { forward: prepack(rt, forward), backward });
   }
 }
 
-/** Logits after the last of the new tokens. */
+/** The logits after the last of the new tokens, which are added to the cache. */
 export function lastLogits(model: Model, casts: Casts, tokens: readonly number[], cache: KvCache): Float32Array {
   const { rt } = model;
   return rt.scoped(() => {
@@ -129,7 +132,7 @@ export function lastLogits(model: Model, casts: Casts, tokens: readonly number[]
   });
 }
 
-/** Draws token number `index` of the run. Ties in the order fall to the smaller id, so the result is the same everywhere. */
+/** Draws token number `index` of the run. Equal logits are ordered by token id, so the result is the same everywhere. */
 function choose(
   logits: Float32Array,
   { temperature = 1, topK, topP = 1, seed = 0 }: SampleOptions,

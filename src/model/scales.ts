@@ -1,13 +1,13 @@
-/** What a step's casts leave for the scales of later ones: the histories of delayed scaling, and the largest values of channels. */
+/** What the casts of a step pass on to the scales of later steps: histories for delayed scaling, and the largest values of channels. */
 import type { Runtime } from '../engine/runtime.js';
 import type { Recipe } from '../ops/recipe.js';
 import { type AmaxHistory, adapt, advance, discard, newHistory, powerOfTwoScale } from '../ops/scale.js';
 import { empty, floats, type Tensor } from '../ops/tensor.js';
 
-/** What the key of a linear's dY ends with. */
+/** Suffix of the key of a linear's dY. */
 export const GRAD_OUTPUT_KEY = '.grad_output';
 
-/** s of each channel and its inverse, (F) float32. */
+/** s of each channel and its inverse, both (F) float32. */
 export interface ChannelScale {
   readonly scale: Tensor;
   readonly inverse: Tensor;
@@ -37,7 +37,7 @@ export class Scales {
     for (let i = 0; i < amax.length; i++) if (seen.current[i] < amax[i]) seen.current[i] = amax[i];
   }
 
-  /** Ends the global batch of a step: what was seen in it sets the scales of later ones. */
+  /** Ends the global batch of a step: the values seen in it determine the scales of later steps. */
   advance({ scaling, gradOutputScale }: Recipe, step: number): void {
     for (const [key, history] of this.histories) {
       if (gradOutputScale === 'adaptive' && key.endsWith(GRAD_OUTPUT_KEY)) adapt(history);
@@ -49,14 +49,14 @@ export class Scales {
     }
   }
 
-  /** Forgets what was seen in a global batch whose step is not taken. */
+  /** Discards what was seen in a global batch whose step is not taken. */
   discard(): void {
     for (const history of this.histories.values()) discard(history);
     for (const channel of this.channels.values()) channel.current.fill(0);
   }
 }
 
-/** Powers of two not below the channels' largest values in the previous global batch; 1 where nothing was seen. */
+/** Per channel, the smallest power of two not below its largest value in the previous global batch; 1 if nothing was seen. */
 export function channelScale(rt: Runtime, largest: Float32Array): ChannelScale {
   const scale = empty(rt, [largest.length], 'float32');
   const inverse = empty(rt, [largest.length], 'float32');

@@ -20,7 +20,7 @@ import { type Casts, type Operand, type SmoothOperand, spend, type TrainingCasts
 import type { LlamaConfig } from './config.js';
 import { headName } from './params.js';
 
-/** Norm gains as they are; matrices as the operands of their products; the embedding table in the storage format. */
+/** Weights by name: norm gains unchanged, matrices as the operands of their products, the embedding table in the storage format. */
 export type Weights = ReadonlyMap<string, Operand>;
 
 export interface Model {
@@ -45,7 +45,7 @@ export interface KvCache {
   length: number;
 }
 
-/** What one layer keeps for its backward pass. */
+/** Activations that one layer keeps for its backward pass. */
 interface LayerActivations {
   readonly x: Tensor;
   readonly rstd: Tensor;
@@ -91,7 +91,7 @@ function pastOf(cache: KvCache, layer: number): KeysAndValues {
   return { tensor: cache.layers[layer], positions: cache.positions, offset: cache.length };
 }
 
-/** Copies the keys and values of new tokens behind those in the cache. */
+/** Appends the keys and values of new tokens to the cache. */
 function append({ rt, config, storage }: Model, qkv: Tensor, { batch, time }: Batch, past: KeysAndValues): void {
   const element = formatSpec(storage).bytes;
   const kept = 2 * config.kvHeads * config.headDim * element;
@@ -106,7 +106,7 @@ function append({ rt, config, storage }: Model, qkv: Tensor, { batch, time }: Ba
   }
 }
 
-/** Logits (rows, V) in the storage format, and what the backward pass needs. With a cache, tokens follow those already in it. */
+/** Computes logits (rows, V) in the storage format, and what the backward pass needs. With a cache, the tokens follow those already in it. */
 export function forward(
   model: Model,
   casts: Casts,
@@ -180,10 +180,10 @@ function layerForward(
   };
 }
 
-/** Gradients in float32, one like each parameter. */
+/** Float32 gradients, one with the shape of each parameter. */
 export type Gradients = ReadonlyMap<string, Tensor>;
 
-/** Adds the gradients of one batch from dLogits (rows, V). */
+/** Adds the gradients of one batch, computed from dLogits (rows, V). */
 export function backward(
   model: Model,
   casts: TrainingCasts,
