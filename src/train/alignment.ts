@@ -1,25 +1,29 @@
 /**
- * Feed-forward channels that begin where training may lead them: "Scaling FP8 training to trillion-token LLMs" shows that under weight
- * decay the two rows of a SwiGLU channel tend to be equal or opposite, where its output is quadratic in the input. A run that starts there has
- * the outliers that a long run ends with.
+ * Initialises feed-forward channels as long training may leave them. "Scaling FP8 training to trillion-token LLMs" shows that under weight
+ * decay the two rows of a SwiGLU channel tend to become equal or opposite, which makes its output quadratic in the input. A run that starts
+ * this way has from the beginning the outliers that otherwise appear late in a long run.
  *
  * In every layer, channel i < channels gets
  *   gate row   w1 <- gain w1         (w1 as it was drawn)
  *   up row     w2 <- sign gain w1    sign +1 for even i, -1 for odd i
  *   down column   <- column / gain^2
- * so that its output is gain^2 times that of a channel with equal rows, and what it adds to the residual stream as large as before.
+ * so that its output is gain^2 times that of a channel with equal rows, while its contribution to the residual stream stays as large as before.
  */
 import type { LlamaConfig } from '../model/config.js';
 import type { Parameter } from '../model/params.js';
 
 export interface Alignment {
-  /** In each layer, from the first on. */
+  /** Number of aligned channels in each layer, starting from channel 0. */
   readonly channels: number;
-  /** Length of their rows, in lengths as drawn. */
+  /** Length of their rows, relative to the length as drawn. */
   readonly gain: number;
 }
 
-/** @throws TypeError for the wrong kind or an unknown field, RangeError for the wrong value. */
+/**
+ * Checks the alignment against the model's sizes.
+ *
+ * @throws TypeError for the wrong kind or an unknown field, RangeError for the wrong value.
+ */
 export function alignmentOf(given: Alignment, { intermediateSize }: LlamaConfig): Alignment {
   if (typeof given !== 'object' || given === null) throw new TypeError(`alignment: expected a record, got ${given}`);
   const unknown = Object.keys(given).find((name) => name !== 'channels' && name !== 'gain');
@@ -34,7 +38,7 @@ export function alignmentOf(given: Alignment, { intermediateSize }: LlamaConfig)
   return Object.freeze({ channels, gain });
 }
 
-/** Changes the initial values of a parameter in place, if it is one of the two matrices. */
+/** Applies the alignment in place to the initial values of a parameter, if it is one of the two feed-forward matrices. */
 export function align({ name, shape }: Parameter, values: Float32Array, { channels, gain }: Alignment): void {
   const [rows, columns] = shape;
   if (name.endsWith('.gate_up')) {

@@ -1,6 +1,6 @@
 /**
  * The training state as one file, `training_state.safetensors`: stored optimizer state as tensors, everything else as JSON in the
- * header's metadata. One file, so that one rename is the moment a checkpoint exists; the one before it is kept beside it.
+ * header's metadata. It is a single file so that one rename makes a checkpoint take effect; the previous checkpoint is kept beside it.
  */
 import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
@@ -24,17 +24,17 @@ import { STATE_KEYS, scaleEntries, stateDigest, stateLayout, stateOf, type Train
 export const STATE_FILE = 'training_state.safetensors';
 export const PREVIOUS_STATE_FILE = 'training_state.previous.safetensors';
 
-/** Of the layout of this file. A reader of another version says so and stops. */
+/** Version of the file layout. Files of another version are refused with a message that says so. */
 const VERSION = 3;
 
-/** What a run is, beside its state: equal on both sides of a resume. */
+/** Identity of a run, apart from its state: must be equal before and after a resume. */
 export interface RunIdentity {
   readonly settings: TrainSettings;
   /** Digest of the token data. */
   readonly data: string;
 }
 
-/** torch's names for what AdamW keeps. */
+/** torch's names for the state of AdamW. */
 const STATE_TENSORS: Readonly<Record<keyof ParameterState, string>> = {
   master: 'master_weight',
   firstMoment: 'exp_avg',
@@ -43,7 +43,7 @@ const STATE_TENSORS: Readonly<Record<keyof ParameterState, string>> = {
   secondScales: 'exp_avg_sq_scale',
 };
 
-/** The tensors of a state file in their order: which of which parameter, under what name, in what format and shape. */
+/** The tensors of a state file in order: for each, its parameter, name, format and shape. */
 function fileTable({ config, recipe }: TrainSettings) {
   return parametersOf(config).flatMap((parameter) => {
     const layout = stateLayout(parameter, recipe);
@@ -86,7 +86,7 @@ export function stateFile(
 
 const digestOfText = (rt: Runtime, text: string): string => digestOfContent(rt, new TextEncoder().encode(text));
 
-/** A file to go on from: of a training run, or of a model from elsewhere, which a resumed run refuses. */
+/** A file from which a run could continue: of a training run, or of a model from elsewhere, which a resume refuses. */
 export async function fileOfRun(store: Store): Promise<string | undefined> {
   const names = await store.list();
   return [STATE_FILE, PREVIOUS_STATE_FILE, MODEL_FILE].find((name) => names.includes(name));
@@ -94,23 +94,23 @@ export async function fileOfRun(store: Store): Promise<string | undefined> {
 
 export interface Restored {
   readonly state: TrainingState;
-  /** Of the last steps before it. */
+  /** Losses of the last steps before this state. */
   readonly losses: number[];
 }
 
 export interface Resumed extends Restored {
-  /** What it was read from. */
+  /** The file that the state was read from. */
   readonly file: Uint8Array;
 }
 
-/** The newest whole checkpoint of the run, checked against the identity and its own digests. */
+/** Restores the newest complete checkpoint of the run, checked against the identity and its own digests. */
 export async function resumeState(rt: Runtime, identity: RunIdentity, store: Store): Promise<Resumed> {
   const found = await readCheckpoint(store, (file) => ({ ...restoreState(rt, identity, file), file }));
   if (!found) throw new FileError(`${store.path}: expected a training run to resume, got no ${STATE_FILE}`);
   return found;
 }
 
-/** The settings of the run that lives here, for a resume that does not name them again. */
+/** The settings of the run in this store, for a resume that does not specify them again. */
 export const savedSettings = (rt: Runtime, store: Store): Promise<TrainSettings | undefined> =>
   readCheckpoint(store, (file) => {
     const given = plainJson(stateRecord(rt, parseSafetensors(file)).get('settings'));
@@ -122,7 +122,10 @@ export const savedSettings = (rt: Runtime, store: Store): Promise<TrainSettings 
     }
   });
 
-/** What `use` makes of the newest state file, or undefined where there is none. A refusal names the file, and the way back. */
+/**
+ * Applies `use` to the newest state file; undefined if there is none. A FileError names the file and says whether the previous checkpoint can be
+ * used.
+ */
 async function readCheckpoint<T>(store: Store, use: (file: Uint8Array) => T): Promise<T | undefined> {
   const current = await store.read(STATE_FILE);
   const file = current ?? (await store.read(PREVIOUS_STATE_FILE));
@@ -138,14 +141,14 @@ async function readCheckpoint<T>(store: Store, use: (file: Uint8Array) => T): Pr
   }
 }
 
-/** The checkpoint before the newest, where there is one. */
+/** The previous checkpoint, if there is one. */
 export const previousState = (store: Store): Promise<Uint8Array | undefined> => store.read(PREVIOUS_STATE_FILE);
 
-/** The step of a state file. */
+/** The step that a state file was saved at. */
 export const stepOfState = (rt: Runtime, file: Uint8Array): number =>
   numberIn(stateRecord(rt, parseSafetensors(file)), 'step');
 
-/** The state in a file, or FileError and no trace of it. */
+/** Restores the state in a file; if that throws FileError, everything allocated is freed. */
 export const restoreState = (rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored =>
   wholeOrNothing(rt, () => restore(rt, identity, file));
 
@@ -175,11 +178,11 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored
   return { state, losses: numbersIn(record, 'losses') };
 }
 
-/** A state file as what is in it, for those who compare. */
+/** The content of a state file, for comparisons. */
 export interface StateFile {
   readonly step: number;
   readonly settings: unknown;
-  /** In the order of the digests in the log. */
+  /** In the same order as the digests in the log. */
   readonly parameters: readonly string[];
   readonly tensors: readonly ScaledTensor[];
   /** Delayed scales by tensor role, as JSON. */
@@ -204,7 +207,7 @@ export function readStateFile(rt: Runtime, file: Safetensors): StateFile {
   };
 }
 
-/** The JSON part of a state file: whole, of this version, and as it was written. */
+/** The JSON part of a state file, checked for completeness, version and digest. */
 export function stateRecord(rt: Runtime, { metadata }: { metadata: Readonly<Record<string, string>> }): JsonObject {
   const { octavo_state: text, octavo_digest: expected } = metadata;
   if (text === undefined) throw new FileError('expected a training state of Octavo, got another safetensors file');
@@ -225,7 +228,7 @@ function checkDigest(what: string, expected: JsonValue | undefined, got: string)
   throw new FileError(`expected ${what} with digest ${describeJson(expected)}, got "${got}": the file was altered`);
 }
 
-/** A resume continues the same run: names the first setting that differs. The file is well, so this is no FileError. */
+/** Throws unless a resume continues the same run, naming the first setting that differs. The file itself is valid, so this is not a FileError. */
 function checkIdentity(record: JsonObject, identity: RunIdentity): void {
   const given = record.get('settings');
   if (!(given instanceof Map)) fail('settings', 'an object', given);
@@ -241,13 +244,13 @@ function checkIdentity(record: JsonObject, identity: RunIdentity): void {
   }
 }
 
-/** Settings as a file has them, without those that a resumed run may change. */
+/** Settings as stored in a file, without those that a resumed run may change. */
 const lasting = (settings: unknown): unknown =>
   JSON.parse(JSON.stringify(settings), (key, value) =>
     (GUARD_SETTINGS as string[]).includes(key) ? undefined : value,
   );
 
-/** Every setting that differs, as JSON. */
+/** Every setting that differs, with both values as JSON. */
 export function settingsThatDiffer(a: unknown, b: unknown, at = ''): [name: string, a: string, b: string][] {
   if (typeof a === 'object' && typeof b === 'object' && a && b) {
     const [one, other] = [a, b] as Record<string, unknown>[];
@@ -257,7 +260,7 @@ export function settingsThatDiffer(a: unknown, b: unknown, at = ''): [name: stri
   return a === b ? [] : [[at, JSON.stringify(a) ?? 'nothing', JSON.stringify(b) ?? 'nothing']];
 }
 
-/** What is stored of a parameter, from tensors that are checked before any memory is taken for them. */
+/** Reads the stored state of the parameters, checking the tensors before any memory is allocated for them. */
 function readParameters(
   rt: Runtime,
   settings: TrainSettings,

@@ -1,4 +1,4 @@
-/** A run's time, over all its sessions: those before are known from the log. */
+/** Time of a run over all its sessions; earlier sessions are reconstructed from the log. */
 import type { StepLine } from './events.js';
 
 export class Clock {
@@ -8,24 +8,24 @@ export class Clock {
 
   constructor(private readonly tokensPerStep: number) {}
 
-  /** Of everything, evaluations included. */
+  /** Total time, including evaluations. */
   get elapsedSeconds(): number {
     return (performance.now() - this.began) / 1000;
   }
 
-  /** Over the steps alone. */
+  /** Mean speed over the steps alone. */
   get tokensPerSecond(): number {
     return this.speed(this.steps, this.milliseconds);
   }
 
-  /** Counts a step that took so long, and gives its tokens per second. */
+  /** Records a step of this duration and returns its tokens per second. */
   step(milliseconds: number): number {
     this.steps++;
     this.milliseconds += milliseconds;
     return this.speed(1, milliseconds);
   }
 
-  /** Runs on from a step of an earlier session. */
+  /** Continues from a logged step of an earlier session. */
   resume({ tokens_per_sec: speed, elapsed_s: elapsed }: StepLine): void {
     if (!(speed > 0 && elapsed >= 0)) return;
     this.step((this.tokensPerStep * 1000) / speed);

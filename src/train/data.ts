@@ -1,4 +1,4 @@
-/** Token sequences in a seeded order. An epoch visits every window once; where windows begin shifts from epoch to epoch. */
+/** Token sequences in a seeded order. Each epoch visits every window once; the offset at which windows begin changes from epoch to epoch. */
 import { philoxWord } from '../formats/index.js';
 import { DATA_STREAM } from '../model/init.js';
 
@@ -7,11 +7,11 @@ export interface Split {
   readonly validation: Uint8Array;
 }
 
-/** The last `valFraction` of the tokens is held out. Both parts must hold a window of blockSize tokens and the one that follows. */
+/** Holds out the last `valFraction` of the tokens. Both parts must hold a window of blockSize tokens and the token after it. */
 export function splitTokens(tokens: Uint8Array, valFraction: number, blockSize: number): Split {
   const cut = Math.floor(tokens.length * (1 - valFraction));
   const split = { train: tokens.subarray(0, cut), validation: tokens.subarray(cut) };
-  // One window more than the first: the shift of an epoch's windows takes up to one.
+  // Training needs one more window, because an epoch may shift its windows by up to one.
   const needed = { train: 2 * blockSize + 1, validation: blockSize + 1 };
   for (const part of ['train', 'validation'] as const) {
     if (split[part].length < needed[part]) {
@@ -24,7 +24,7 @@ export function splitTokens(tokens: Uint8Array, valFraction: number, blockSize: 
 }
 
 export class DataOrder {
-  /** Windows in an epoch, the same for every shift. */
+  /** Number of windows in an epoch, the same for every shift. */
   readonly windows: number;
   private epoch = -1;
   private shift = 0;
@@ -38,7 +38,7 @@ export class DataOrder {
     this.windows = Math.floor((tokens.length - blockSize) / blockSize);
   }
 
-  /** Inputs and targets (count, blockSize) of sequences number first, first + 1, ... since the run began. */
+  /** Inputs and targets, (count, blockSize) each, of the sequences numbered first, first + 1, ... since the run began. */
   batch(first: number, count: number): { inputs: Int32Array; targets: Int32Array } {
     const { blockSize, tokens } = this;
     const inputs = new Int32Array(count * blockSize);

@@ -1,4 +1,4 @@
-/** Where two runs part, or two checkpoints differ: the first step, the first tensor, and how far. */
+/** Finds where two runs diverge or two checkpoints differ: the first step, the first tensor, and by how much. */
 import { FileError } from '../interop/errors.js';
 import { sizeOf } from '../ops/tensor.js';
 import { settingsThatDiffer } from './checkpoint.js';
@@ -11,26 +11,26 @@ export interface TensorDifference {
   readonly name: string;
   readonly elements: number;
   readonly differing: number;
-  /** Largest distance of two elements, and largest magnitude in either tensor; NaN where shapes differ, or elements are NaN. */
+  /** Largest difference between two elements, and largest magnitude in either tensor; NaN if shapes differ or elements are NaN. */
   readonly distance: number;
   readonly amax: number;
 }
 
 export interface Difference {
-  /** Settings that are not the same, as JSON. */
+  /** Settings that differ, with both values as JSON. */
   readonly settings: readonly (readonly [name: string, a: string, b: string])[];
-  /** Steps in both logs. */
+  /** Number of steps that are in both logs. */
   readonly steps: number;
-  /** The first of them whose states differ, and the parameters that do, where both logs tell. */
+  /** The first common step whose states differ, with the parameters that differ if both logs record them. */
   readonly firstStep?: {
     readonly step: number;
     readonly losses: readonly [a: number, b: number];
     readonly parameters?: readonly string[];
   };
-  /** What was compared tensor by tensor: states of one step, or models. */
+  /** What was compared tensor by tensor: states of the same step, or models. */
   readonly compared?: { readonly what: string; readonly tensors: number };
   readonly tensors: readonly TensorDifference[];
-  /** Delayed scales, by tensor role, that differ in those states. */
+  /** Tensor roles whose delayed scales differ in those states. */
   readonly scales: readonly string[];
 }
 
@@ -64,7 +64,7 @@ function differenceOfLogs(
   return { steps: common.length, firstStep: { step: one.step, losses: [one.loss, other.loss], parameters } };
 }
 
-/** The newest states of one step in both, or their models. */
+/** Compares the newest states that both have for the same step, or else their models. */
 function differenceOfFiles(a: Recorded, b: Recorded): Pick<Difference, 'compared' | 'tensors' | 'scales'> {
   for (const one of a.states) {
     const other = b.states.find(({ step }) => step === one.step);
@@ -88,7 +88,7 @@ function differenceOfTensors(
   return { compared: { what, tensors: names.length }, tensors };
 }
 
-/** A tensor that only one has, or of another shape, differs in every element. */
+/** A tensor that is missing from one side, or has another shape there, differs in every element. */
 function distanceOf(
   name: string,
   a: ScaledTensor | undefined,

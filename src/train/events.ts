@@ -1,12 +1,12 @@
 /**
- * The lines of `metrics.jsonl`, one JSON object each: what a training run says about itself.
- * Written by the loop, read by the progress bar and the report. Types only; field names are the ones in the file.
+ * The lines of `metrics.jsonl`, one JSON object each: the log of a training run.
+ * Written by the loop, read by the progress bar and the report. Types only; field names are those in the file.
  */
 import type { ActivationMonitor } from '../model/monitor.js';
 import type { CastMonitor } from '../ops/monitor.js';
 import type { Anomaly, AnomalyPolicy } from './guard.js';
 
-/** How one FP8 tensor fared in one step. */
+/** Health of one FP8 tensor in one step. */
 export interface Fp8Health {
   /** Largest magnitude seen. */
   amax: number;
@@ -14,7 +14,7 @@ export interface Fp8Health {
   scale: number;
   /** Fraction of values clipped at the format's maximum, 0..1. */
   saturated: number;
-  /** Fraction of values that became zero although they were not, 0..1. */
+  /** Fraction of nonzero values that became zero, 0..1. */
   underflowed: number;
 }
 
@@ -27,31 +27,34 @@ export interface StepLine {
   /** Tokens seen since step 0, across resumes. */
   tokens: number;
   tokens_per_sec: number;
-  /** Seconds of running, across resumes. */
+  /** Running time in seconds, across resumes. */
   elapsed_s: number;
   /** Digest of the training state after this step, in hex: equal runs print equal digests. */
   digest: string;
-  /** The first 8 digits of each parameter's own digest, in the order of the parameters; logs of older versions have none. */
+  /** The first 8 digits of each parameter's own digest, in parameter order; absent from logs of older versions. */
   parameters?: string[];
   /** By tensor, such as `layers.0.qkv.grad_output`; only on some steps, and only in FP8 recipes. */
   fp8?: Record<string, Fp8Health>;
 }
 
-/** A tensor as a product's operand: what is of {@link Fp8Health}, only where it was cast to FP8, of all its casts in the step, the rest of the last. */
+/**
+ * A tensor as an operand of a product. The fields of {@link Fp8Health} are present only if it was cast to FP8 and cover all its casts in the
+ * step; the other fields describe the last cast.
+ */
 export type TensorMonitor = CastMonitor & Partial<Fp8Health>;
 
 export interface SwigluMonitor extends ActivationMonitor {
-  /** Of each channel, the cosine between its row of the gate's weights and its row of the up weights; null where one is all zeros. */
+  /** For each channel, the cosine between its gate row and its up row of the weights; null if either is all zeros. */
   cosines: (number | null)[];
 }
 
-/** Follows the `step` line of a step that was looked into. */
+/** Follows the `step` line of a step that was monitored. */
 export interface MonitorLine {
   type: 'monitor';
   step: number;
   /** By tensor, such as `layers.0.qkv.grad_output`. */
   tensors: Record<string, TensorMonitor>;
-  /** By the linear that the activation goes into, such as `layers.0.down`. */
+  /** Keyed by the linear that consumes the activation, such as `layers.0.down`. */
   swiglu: Record<string, SwigluMonitor>;
   /** Norm of the gradient of each parameter, before clipping. */
   grad_norms: Record<string, number>;
@@ -62,14 +65,14 @@ export interface EvalLine {
   step: number;
   val_loss: number;
   val_bits_per_byte: number;
-  /** Where it was asked for: the loss in the precision of training, where val_loss is that of the model as it is saved. */
+  /** If requested: the loss in the precision of training, whereas val_loss is that of the model as saved. */
   val_loss_in_training?: number;
 }
 
 export interface SharpnessLine {
   type: 'sharpness';
   step: number;
-  /** Of the loss around the logits of last tokens, in per cent (sharpness.ts). */
+  /** Sharpness of the loss around the logits of last tokens, in per cent (sharpness.ts). */
   sharpness: number;
 }
 
@@ -93,11 +96,11 @@ export interface AnomalyLine {
   kind: Anomaly['kind'];
   what: string;
   action: AnomalyPolicy;
-  /** The step that the run goes on from. */
+  /** The step after which the run continues. */
   next: number;
 }
 
-/** What a run came to: the content of summary.json. */
+/** The outcome of a run: the content of summary.json. */
 export interface Summary {
   readonly recipe: string;
   readonly parameters: number;

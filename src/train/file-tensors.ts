@@ -1,9 +1,9 @@
-/** Tensors of safetensors files as numbers, for those who look at them. */
+/** Tensors of safetensors files as numbers, for inspection. */
 import { type DType, decode, formatSpec } from '../formats/index.js';
 import type { NamedSafetensorsTensor, SafetensorsTensor } from '../interop/safetensors.js';
 
 export interface ScaledTensor extends NamedSafetensorsTensor {
-  /** What the codes are multiplied by. */
+  /** Factor from codes to values. */
   readonly scaleInv: number;
 }
 
@@ -13,7 +13,7 @@ export function valuesOf(dtype: DType, data: Uint8Array): Float32Array {
   return decode(bits === 8 ? new Uint8Array(own) : bits === 16 ? new Uint16Array(own) : new Float32Array(own), dtype);
 }
 
-/** The one float32 beside a tensor; scales of another kind (one for each block, say) are tensors of their own. */
+/** The single float32 scale stored beside a tensor; other kinds of scales (one per block, say) are tensors of their own. */
 export function scaleBeside(tensors: ReadonlyMap<string, SafetensorsTensor>, name: string): number | undefined {
   const scale = tensors.get(`${name}_scale_inv`);
   if (scale?.dtype !== 'F32' || scale.data.length !== 4) return undefined;

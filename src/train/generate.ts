@@ -1,4 +1,4 @@
-/** Text from a model directory. */
+/** Generates text from a model directory. */
 
 import { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
@@ -6,7 +6,11 @@ import { checkObject, checkOptions, describe } from '../formats/check.js';
 import { SAMPLE_OPTIONS, type SampleOptions, sample } from '../model/sample.js';
 import { type LoadedModel, loadModelFrom, storeOf } from './model-files.js';
 
-/** Reads a model directory into an engine: a path where there are files, or a Store. */
+/**
+ * Loads a model directory into an engine: a path where there is a file system, or a Store.
+ *
+ * @throws FileError for files that do not describe a supported model.
+ */
 export async function loadModel(source: string | Store, options: { engine: Runtime }): Promise<LoadedModel> {
   const store = await storeOf('source', source);
   checkOptions(options, ['engine']);
@@ -16,7 +20,7 @@ export async function loadModel(source: string | Store, options: { engine: Runti
   return loadModelFrom(engine, store);
 }
 
-/** Yields text after the prompt as it is drawn; pieces end at whole characters. The same seed gives the same text everywhere. */
+/** Yields the text after the prompt as it is drawn, in pieces of whole characters. The same seed gives the same text everywhere. */
 export function* generate(loaded: LoadedModel, prompt: string, options: SampleOptions): Generator<string> {
   checkObject('model', loaded);
   if (typeof prompt !== 'string') throw new TypeError(`prompt: expected text, got ${describe(prompt)}`);
@@ -27,7 +31,7 @@ export function* generate(loaded: LoadedModel, prompt: string, options: SampleOp
   for (const id of sample(model, casts, tokenizer.encode(prompt), options)) {
     const text = decoder.push(id);
     if (text) yield text;
-    // By now the caller may have disposed of it.
+    // The caller may have disposed of the model in the meantime.
     checkLoaded(loaded);
   }
   const rest = decoder.end();

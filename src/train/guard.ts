@@ -1,27 +1,29 @@
-/** What makes a step not worth taking, and what a run does about it. Every decision follows from the settings and the state alone. */
+/** Decides which steps must not be taken, and what a run does about them. Every decision depends on the settings and the state alone. */
 import type { RoleHealth } from '../model/casts.js';
 import type { TrainSettings } from './options.js';
 
 export const ANOMALY_POLICIES = ['stop', 'skip', 'rewind'] as const;
 /**
- *   stop    saves the state before the step, and ends the run
+ * Policies for an anomaly:
+ *
+ *   stop    saves the state before the step and ends the run
  *   skip    passes over the step: its batch and its place in the schedule are used up, nothing else changes
- *   rewind  goes back to the last checkpoint at a multiple of the interval, and on from there with the batches after the one that failed
+ *   rewind  returns to the last checkpoint at a multiple of the interval and continues with the batches after the one that failed
  */
 export type AnomalyPolicy = (typeof ANOMALY_POLICIES)[number];
 
-/** After so many anomalies without a good step (skip) or another checkpoint (rewind) a run ends. */
+/** A run ends after this many anomalies without a good step (skip) or another checkpoint (rewind). */
 export const MAX_FAILURES = 10;
-/** Losses whose mean a step's loss is held against. */
+/** Number of previous losses whose mean a step's loss is compared with. */
 export const LOSS_WINDOW = 50;
 
 export interface Anomaly {
   readonly kind: 'non_finite' | 'loss_spike' | 'saturation' | 'underflow';
-  /** Step, tensor, what was expected and what was got. */
+  /** Message with the step, the tensor, what was expected and what was got. */
   readonly what: string;
 }
 
-/** A step that was not taken. The state is as it was before. */
+/** Thrown for a step that was not taken. The state is unchanged. */
 export class AnomalyError extends Error {
   override name = 'AnomalyError';
   constructor(readonly anomaly: Anomaly) {
@@ -37,10 +39,7 @@ export interface Outcome {
   readonly health: ReadonlyMap<string, RoleHealth>;
 }
 
-/**
- * The first thing wrong with a step. `losses` are those of the steps before; `culprit` names, for messages, where the gradient went wrong
- * first.
- */
+/** The first anomaly found in a step. `losses` are those of the previous steps; `culprit` says, for messages, which gradient went wrong first. */
 export function findAnomaly(
   settings: TrainSettings,
   losses: readonly number[],

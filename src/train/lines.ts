@@ -1,4 +1,4 @@
-/** What a run says of itself: the lines of its log that take more than a number, and its summary. */
+/** Builds the more complex lines of a run's log, and its summary. */
 import { peakMemoryBytes } from '../engine/features.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { parameterCount } from '../model/params.js';
@@ -11,11 +11,11 @@ import type { TrainingState } from './state.js';
 import { inferenceCasts, inferenceModel, stateBytesPerParameter, stateDigest, stateDigests } from './state.js';
 import type { StepResult } from './step.js';
 
-/** Digits of a parameter's digest in the log: enough to tell two runs apart. */
+/** Digits of a parameter's digest in the log, enough to tell two runs apart. */
 const SHORT_DIGEST = 8;
 const SAMPLE_TOKENS = 200;
 
-/** The line of the step that led to this state; `withHealth`, with what its casts saw. */
+/** The log line of the step that led to this state; `withHealth` adds what its casts observed. */
 export function stepLine(
   engine: Engine,
   settings: TrainSettings,
@@ -46,7 +46,7 @@ export const evalLine = (step: number, loss: number): EvalLine => ({
   val_bits_per_byte: loss / Math.LN2,
 });
 
-/** What the model says after `prompt`. */
+/** Samples text after `prompt`. */
 export function sampleLine(engine: Engine, settings: TrainSettings, state: TrainingState, prompt: string): SampleLine {
   const text = engine.scoped(() => {
     const model = inferenceModel(engine, settings, state);
@@ -57,7 +57,7 @@ export function sampleLine(engine: Engine, settings: TrainSettings, state: Train
   return { type: 'sample', step: state.step, prompt, text };
 }
 
-/** What a run came to, from the losses of its last steps and its last evaluation. */
+/** The outcome of a run, from the losses of its last steps and its last evaluation. */
 export function summaryOf(
   engine: Engine,
   settings: TrainSettings,

@@ -1,4 +1,4 @@
-/** A training run as a stream of events. It prints nothing; with an output directory it keeps checkpoints and a log there. */
+/** A training run as a stream of events. It prints nothing; with an output directory it writes checkpoints and a log there. */
 import { hasNodeModules } from '../engine/features.js';
 import type { Store } from '../engine/store.js';
 import { Engine } from '../ops/engine.js';
@@ -20,7 +20,7 @@ import { sharpness } from './sharpness.js';
 import { freeState, inferenceModel, initialState, nonFiniteParameter, type TrainingState } from './state.js';
 import { evaluate, evaluateTraining, type StepResult, trainStep } from './step.js';
 
-/** Lets signals, messages and timers of the host in between two steps. Browsers make timers wait, in hidden pages for long; not messages. */
+/** Lets signals, messages and timers of the host run between two steps. Browsers delay timers, for long in hidden pages, but not messages. */
 const breathe = () =>
   hasNodeModules()
     ? new Promise<void>((resolve) => setTimeout(resolve, 0))
@@ -33,7 +33,12 @@ const breathe = () =>
         port2.postMessage(undefined);
       });
 
-/** Trains and yields an event per step, look into one, evaluation, sample and checkpoint. The last one is `done`, or the checkpoint of a run that was stopped. */
+/**
+ * Trains and yields an event for each step, monitored step, evaluation, sample and checkpoint. The last event is `done`, or the checkpoint of a
+ * run that was stopped.
+ *
+ * @throws TypeError or RangeError for wrong options, FileError for an unusable checkpoint, TrainingError for a run that cannot go on.
+ */
 export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine, void> {
   const { settings, intervals, tokens } = checkedOptions(options);
   const { train: trainTokens, validation } = splitTokens(tokens, settings.valFraction, settings.blockSize);
@@ -69,11 +74,11 @@ async function checkFree(store: Store): Promise<void> {
   );
 }
 
-/** One run's moving parts: the state, what it is held against, and where it can go back to. */
+/** The mutable parts of a run: the state, the recent losses, and the point it can rewind to. */
 class Run {
   private state!: TrainingState;
   private losses: number[] = [];
-  /** State file that 'rewind' goes back to; without one, to the beginning. */
+  /** State file that 'rewind' returns to; if undefined, it returns to the beginning. */
   private rewindPoint: Uint8Array | undefined;
   private readonly output: RunOutput;
   private readonly clock: Clock;
@@ -94,7 +99,7 @@ class Run {
     if (options.resume && store) return this.resume(store);
     this.state = initialState(engine, settings);
     if (!store) return;
-    // What could only fail at the first checkpoint fails now.
+    // Fail now rather than at the first checkpoint.
     const { forward, masterWeight, firstMoment, secondMoment } = settings.recipe;
     for (const dtype of [forward.weight, masterWeight, firstMoment, secondMoment]) fileDtype(dtype);
     await store.write(METRICS_FILE, '');
@@ -114,7 +119,7 @@ class Run {
     for (const line of kept) if (line.type === 'step') this.clock.resume(line);
   }
 
-  /** Frees the state alone: between two events the caller may have put tensors of its own into the engine. */
+  /** Frees only the state: between two events the caller may have created tensors in the same engine. */
   end(): void {
     if (this.state) freeState(this.engine, this.state);
   }
@@ -127,7 +132,7 @@ class Run {
       const before = this.state.step;
       yield* this.step(data);
       const { step } = this.state;
-      // Of a step gone back to, everything was done.
+      // After a rewind, everything due at this step has already been done.
       if (step <= before) continue;
       const ends = step === settings.steps;
       if (!ends && step % evalInterval === 0) yield* this.evaluation(validation, evalWindows);
@@ -170,7 +175,7 @@ class Run {
     if (result.monitor) yield await this.output.log(result.monitor);
   }
 
-  /** Does about a step that was not taken what the settings say. */
+  /** Applies the configured policy to a step that was not taken. */
   private async *react(anomaly: Anomaly): AsyncGenerator<MetricsLine, void> {
     const { state } = this;
     const { onAnomaly: action } = this.settings;
@@ -189,7 +194,7 @@ class Run {
     yield await this.output.log<AnomalyLine>({ type: 'anomaly', step, ...anomaly, action, next: this.state.step });
   }
 
-  /** Back to the last point to rewind to, and past the batches from there to the one that failed; saved at once. */
+  /** Returns to the last rewind point, passes over the batches from there to the one that failed, and saves at once. */
   private async *rewind(): AsyncGenerator<MetricsLine, void> {
     const { engine, identity, state: failed } = this;
     Object.assign(this, rewound(engine, identity, this.rewindPoint, failed));
@@ -203,7 +208,7 @@ class Run {
     return checkpointMinutes > 0 && this.output.minutesSinceSaved() >= checkpointMinutes;
   }
 
-  /** Ends the run. */
+  /** Logs the anomaly and ends the run with TrainingError. */
   private async *fail(
     step: number,
     what: string,
@@ -220,7 +225,7 @@ class Run {
     throw new TrainingError(`${what}${this.output.lastCheckpoint()}`);
   }
 
-  /** Whether the line of a step tells what the casts saw. */
+  /** Whether the line of this step includes what the casts observed. */
   private reportsHealth(step: number): boolean {
     const { healthInterval } = this.options;
     const due = step % healthInterval === 0 || step === 1 || step === this.settings.steps;
@@ -255,7 +260,7 @@ class Run {
     yield await this.output.log(sampleLine(engine, settings, state, options.samplePrompt ?? '\n'));
   }
 
-  /** Saves the state to resume from, then the model for use. */
+  /** Saves the state for resuming, then the model for use. */
   private async *checkpoint(): AsyncGenerator<MetricsLine, void> {
     const { engine, settings, state, store, output } = this;
     const { step } = state;

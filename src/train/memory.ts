@@ -1,4 +1,4 @@
-/** What a training run needs of the engine's memory, from its settings alone. */
+/** Estimates the memory that a training run needs in the engine, from its settings alone. */
 import { formatSpec } from '../formats/index.js';
 import { parametersOf } from '../model/params.js';
 import { usesFloat8 } from '../ops/recipe.js';
@@ -6,14 +6,14 @@ import { sizeOf } from '../ops/tensor.js';
 import type { TrainSettings } from './options.js';
 import { storedBytes } from './state.js';
 
-/** All that 32-bit addresses reach. */
+/** The range of 32-bit addresses. */
 export const MEMORY_BYTES = 0x100000000;
 
 const FLOAT32 = 4;
 
 /**
- * Bytes of tensors at the peak of a step: stored state, gradients, operands of the products, and what a forward pass keeps for its backward
- * pass. Without scratch of threads and packed panels; test/memory-estimate.test.ts holds it against real peaks.
+ * Bytes of tensors at the peak of a step: stored state, gradients, operands of the products, and what a forward pass keeps for its backward pass.
+ * Excludes thread scratch and packed panels. test/memory-estimate.test.ts compares it with real peaks.
  */
 export function trainingBytes({ config, recipe, batchSize, blockSize }: TrainSettings): number {
   const { hiddenSize: C, intermediateSize: F, vocabSize: V, layers, heads, kvHeads, headDim: D, maxPositions } = config;
@@ -23,7 +23,7 @@ export function trainingBytes({ config, recipe, batchSize, blockSize }: TrainSet
 
   let parameters = 2 * FLOAT32 * maxPositions * (D / 2);
   for (const parameter of parametersOf(config)) {
-    // A copy for each format of the products; none where the master is in it already.
+    // One copy per format of the products; none if the master already has it.
     const linear = float8 ? 2 : storage;
     const copy =
       recipe.masterWeight === recipe.storage || parameter.role === 'norm'
@@ -34,13 +34,13 @@ export function trainingBytes({ config, recipe, batchSize, blockSize }: TrainSet
     parameters += storedBytes(parameter, recipe) + sizeOf(parameter.shape) * (FLOAT32 + copy);
   }
 
-  // An operand of FP8 is kept in both its formats; another one is the activation itself.
+  // An FP8 operand is kept in both its formats; otherwise the operand is the activation itself.
   const operand = float8 ? 2 : storage;
   const qkv = (heads + 2 * kvHeads) * D;
   const kept =
     storage * (3 * C + qkv + 2 * F) + operand * (2 * C + F) + (float8 ? operand * C : 0) + FLOAT32 * (heads + 3);
   const ends = storage * (V + 2 * C);
-  // Gradients of one layer's feed-forward part, with their own operands.
+  // Gradients of one layer's feed-forward part, with their operands.
   const passing = storage * (3 * F + 2 * C) + (float8 ? 2 * F : 0);
   return parameters + rows * (layers * kept + ends + passing);
 }

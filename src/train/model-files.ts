@@ -1,4 +1,4 @@
-/** A model as a Hugging Face directory: config.json, model.safetensors, tokenizer.json. FP8 linears carry `<name>_scale_inv`. */
+/** A model as a Hugging Face directory: config.json, model.safetensors, tokenizer.json. FP8 linears have a `<name>_scale_inv`. */
 import type { Runtime } from '../engine/runtime.js';
 import { openDirectory, type Store } from '../engine/store.js';
 import { describe } from '../formats/check.js';
@@ -25,22 +25,22 @@ export const CONFIG_FILE = 'config.json';
 export const MODEL_FILE = 'model.safetensors';
 export const TOKENIZER_FILE = 'tokenizer.json';
 
-/** Key of the digest in the metadata of {@link MODEL_FILE}. Without it, as in other programs' files, nothing is compared. */
+/** Metadata key of the digest in {@link MODEL_FILE}. If it is absent, as in files from other programs, no digest is checked. */
 const DIGEST = 'octavo_model_digest';
 
-/** Rotary tables that every model may have, whatever its size: 65,536 positions of 64 channels, computed in a quarter of a second. */
+/** Size of rotary tables allowed for every model, whatever its size: 65,536 positions of 64 channels, computed in a quarter of a second. */
 const ROPE_BYTES = 16 << 20;
 
-/** A model with what is needed to use it. */
+/** A model with everything needed to use it. */
 export interface LoadedModel {
   readonly model: Model;
   readonly casts: InferenceCasts;
   readonly tokenizer: ByteTokenizer;
-  /** Gives the memory of its tensors back to the engine; it cannot be used after that. */
+  /** Frees its tensors in the engine; the model cannot be used afterwards. */
   dispose(): void;
 }
 
-/** safetensors' names. Its F8_E4M3 is e4m3fn; the E4M3 with infinities has the same codes for all finite numbers, which are what is saved. */
+/** safetensors' dtype names. Its F8_E4M3 is e4m3fn; E4M3 with infinities has the same codes for all finite numbers, and only those are saved. */
 const FILE_DTYPES: Readonly<Partial<Record<DType, string>>> = {
   float32: 'F32',
   bfloat16: 'BF16',
@@ -60,14 +60,14 @@ export function dtypeOfFile(name: string): DType | undefined {
   return (Object.keys(FILE_DTYPES) as DType[]).find((dtype) => FILE_DTYPES[dtype] === name);
 }
 
-/** A tensor's codes for a file: a view on wasm memory where a serializer copies it at once. */
+/** A tensor's entry for a file; its data is a view on wasm memory, for a serializer that copies it at once. */
 export function tensorEntry(rt: Runtime, name: string, t: Tensor): NamedSafetensorsTensor {
   return { name, dtype: fileDtype(t.dtype), shape: [...t.shape], data: bytes(rt, t) };
 }
 
 const scalar = (value: number) => new Uint8Array(Float32Array.of(value).buffer);
 
-/** The three files of an inference model. */
+/** The three files of an inference model, by name. */
 export function modelFiles(model: Model): Map<string, Uint8Array | string> {
   const { rt, config, weights } = model;
   const table = parametersOf(config);
@@ -85,9 +85,9 @@ export function modelFiles(model: Model): Map<string, Uint8Array | string> {
   ]);
 }
 
-/** A parameter's rows as the Hugging Face tensors they are, each with the scale of the whole. */
+/** Splits a parameter's rows into its Hugging Face tensors, each with the scale of the whole. */
 function entriesOf(rt: Runtime, parameter: Parameter, t: Tensor): NamedSafetensorsTensor[] {
-  // A copy: memory that grows before the file is made would leave a view without its bytes.
+  // A copy, because memory growth before the file is made would detach a view.
   const all = bytes(rt, t).slice();
   let at = 0;
   return parameter.parts.flatMap(({ name, shape }) => {
@@ -110,8 +110,8 @@ function concatenated(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * Digest of all that makes the model: its sizes, and each tensor's name, type, shape and bytes in the order of the file. Bytes alone
- * would let two matrices of one shape change their names, and BF16 pass for F16.
+ * Digest of everything that defines the model: its sizes, and each tensor's name, type, shape and bytes in file order. A digest of the bytes
+ * alone would not notice if two matrices of one shape swapped names, or if BF16 were labelled F16.
  */
 function digestOfModel(rt: Runtime, config: LlamaConfig, tensors: readonly NamedSafetensorsTensor[]): string {
   const frame = [toHuggingFaceConfig(config), ...tensors.map(({ name, dtype, shape }) => [name, dtype, shape])];
@@ -119,14 +119,14 @@ function digestOfModel(rt: Runtime, config: LlamaConfig, tensors: readonly Named
   return digestOfContent(rt, concatenated([text, ...tensors.map(({ data }) => data)]));
 }
 
-/** A place for files: a directory by its path, or a Store as it is. */
+/** Opens a directory given by its path; returns a Store unchanged. */
 export async function storeOf(name: string, source: string | Store): Promise<Store> {
   if (typeof source === 'string') return openDirectory(source);
   if (typeof source === 'object' && typeof source?.read === 'function') return source;
   throw new TypeError(`${name}: expected the path of a directory or a Store, got ${describe(source)}`);
 }
 
-/** What `use` makes of a file; a refusal names the file. */
+/** Calls `use`; a FileError is prefixed with the path. */
 export function inFile<T>(path: string, use: () => T): T {
   try {
     return use();
@@ -135,7 +135,7 @@ export function inFile<T>(path: string, use: () => T): T {
   }
 }
 
-/** What `use` makes; where it throws, the tensors it made are freed. */
+/** Calls `use`; if it throws, the tensors it allocated are freed. */
 export function wholeOrNothing<T>(rt: Runtime, use: () => T): T {
   const mark = rt.arena.mark();
   try {
@@ -156,7 +156,7 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   const [configFile, tokenizerFile] = [await required(CONFIG_FILE), await required(TOKENIZER_FILE)];
   const modelFile = await required(MODEL_FILE);
   const where = `${store.path}/${MODEL_FILE}`;
-  // The first two name themselves.
+  // These two parsers name their file themselves.
   const { config } = inFile(store.path, () => fromHuggingFaceConfig(configFile));
   const tokenizer = inFile(store.path, () => parseTokenizer(tokenizerFile));
   const { tensors, metadata } = inFile(where, () => parseSafetensors(modelFile));
@@ -199,7 +199,10 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   });
 }
 
-/** The rotary tables are made from two numbers of config.json: they may not ask for more than a file of this size is worth. */
+/**
+ * Refuses rotary tables out of proportion to the file: their size follows from two numbers of config.json, which could demand any amount of
+ * memory.
+ */
 export function checkRope(where: string, { maxPositions, headDim }: LlamaConfig, fileLength: number): void {
   const size = 4 * maxPositions * headDim;
   const limit = Math.max(ROPE_BYTES, fileLength);
@@ -210,7 +213,7 @@ export function checkRope(where: string, { maxPositions, headDim }: LlamaConfig,
   );
 }
 
-/** Every tensor of the table, a scale beside those in FP8, and nothing else. */
+/** Throws unless the file has every tensor of the table, a scale beside each in FP8, and nothing else. */
 function checkNames(where: string, table: readonly Parameter[], tensors: ReadonlyMap<string, SafetensorsTensor>): void {
   const known = new Set<string>();
   for (const { name } of table.flatMap(({ parts }) => parts)) {
@@ -231,7 +234,7 @@ interface Part {
   readonly rows: number;
 }
 
-/** The Hugging Face tensors of a parameter, each checked: shape, format, scale. */
+/** The Hugging Face tensors of a parameter, each with shape, format and scale checked. */
 function partsOf(where: string, parameter: Parameter, tensors: ReadonlyMap<string, SafetensorsTensor>): Part[] {
   const parts = parameter.parts.map(({ name, shape }) => {
     const { dtype: fileName, shape: got, data } = tensors.get(name)!;
@@ -254,7 +257,7 @@ function partsOf(where: string, parameter: Parameter, tensors: ReadonlyMap<strin
   return parts;
 }
 
-/** The parts of a parameter, one under the other. Parts with different scales get one scale per row. */
+/** Stacks the parts of a parameter. Parts with different scales get one scale per row. */
 function stack(rt: Runtime, parameter: Parameter, parts: readonly Part[]): Tensor {
   const { dtype, data, scaleInv } = parts[0];
   if (parameter.role === 'norm') return normGain(rt, parameter, dtype, data);
@@ -266,7 +269,7 @@ function stack(rt: Runtime, parameter: Parameter, parts: readonly Part[]): Tenso
   return { ...t, scaleInv: { rows } };
 }
 
-/** Norm gains are multiplied in float32, whatever they were stored in. */
+/** Reads a norm gain as float32, in which it is multiplied whatever format it was stored in. */
 function normGain(rt: Runtime, parameter: Parameter, dtype: DType, data: Uint8Array): Tensor {
   const t = empty(rt, parameter.shape, 'float32');
   const words = new Uint32Array(rt.arena.buffer, t.ptr, parameter.shape[0]);

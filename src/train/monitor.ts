@@ -1,4 +1,4 @@
-/** The `monitor` line of a step: what its casts, its activations, its weights and its gradients looked like. */
+/** The `monitor` line of a step: statistics of its casts, activations, weights and gradients. */
 import type { Runtime } from '../engine/runtime.js';
 import type { RoleHealth } from '../model/casts.js';
 import type { Monitor } from '../model/monitor.js';
@@ -8,7 +8,7 @@ import { globalNorm } from '../ops/reduce.js';
 import type { MonitorLine } from './events.js';
 import type { TrainingState } from './state.js';
 
-/** After the backward pass and before the update: all of the line is of the same weights. */
+/** Must be called after the backward pass and before the update, so that everything in the line belongs to the same weights. */
 export function monitorLine(
   rt: Runtime,
   state: TrainingState,
@@ -31,7 +31,10 @@ export function monitorLine(
   };
 }
 
-/** Cosine of row i of the upper half of a matrix and row i of the lower one, in float64, to four decimals; null where one is all zeros. */
+/**
+ * For each i, the cosine between row i of the upper half of a matrix and row i of the lower half, in float64, to four decimals; null if either is
+ * all zeros.
+ */
 export function rowCosines(matrix: Float32Array, columns: number): (number | null)[] {
   const half = matrix.length / 2;
   return Array.from({ length: half / columns }, (_, row) => {
@@ -43,7 +46,7 @@ export function rowCosines(matrix: Float32Array, columns: number): (number | nul
       second += b * b;
     }
     const norms = Math.sqrt(first) * Math.sqrt(second);
-    // + 0: a log has no -0.
+    // + 0 turns -0 into 0, which a log does not distinguish.
     return norms > 0 ? Math.round((dot / norms) * 1e4) / 1e4 + 0 : null;
   });
 }

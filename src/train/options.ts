@@ -1,4 +1,4 @@
-/** Everything that determines a run, checked and complete. Two runs with equal settings, data and seed have equal bits. */
+/** Everything that determines a run, checked and complete. Two runs with equal settings, data and seed are bit-identical. */
 import { checkObject } from '../formats/check.js';
 import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/config.js';
 import { parametersOf } from '../model/params.js';
@@ -19,7 +19,7 @@ export interface TrainSettings {
   readonly gradientAccumulation: number;
   /** Tokens per sequence. */
   readonly blockSize: number;
-  /** Peak learning rate, reached after warmupSteps, then cosine decay to minLearningRate. */
+  /** Peak learning rate, reached after warmupSteps and followed by cosine decay to minLearningRate. */
   readonly learningRate: number;
   readonly minLearningRate: number;
   readonly warmupSteps: number;
@@ -27,23 +27,23 @@ export interface TrainSettings {
   readonly beta1: number;
   readonly beta2: number;
   readonly eps: number;
-  /** Largest global norm of the gradient; 0 clips nothing. */
+  /** Maximum global norm of the gradient; 0 disables clipping. */
   readonly gradClip: number;
   readonly valFraction: number;
-  /** What to do about a step whose loss or gradient is not finite, or that goes beyond one of the bounds below. */
+  /** What to do if the loss or gradient of a step is not finite, or exceeds one of the bounds below. */
   readonly onAnomaly: AnomalyPolicy;
-  /** Largest loss of a step, in means of the last 50; 0 bounds nothing. */
+  /** Maximum loss of a step, as a multiple of the mean of the last 50; 0 for no bound. */
   readonly lossSpike: number;
-  /** Largest shares of an FP8 tensor, 0 to 1, that may saturate, or become zero without being zero. */
+  /** Maximum shares of an FP8 tensor, 0 to 1, that may saturate, and that may become zero without being zero. */
   readonly maxSaturated: number;
   readonly maxUnderflowed: number;
   /** Steps between the points that 'rewind' goes back to. */
   readonly rewindInterval: number;
-  /** Channels of the feed-forward layers that begin aligned; none without it. */
+  /** Feed-forward channels that start aligned; none if absent. */
   readonly alignment?: Alignment;
 }
 
-/** Settings that only bear on the steps to come: a resumed run may have others. */
+/** Settings that only affect future steps, so that a resumed run may change them. */
 export const GUARD_SETTINGS: readonly (keyof TrainSettings)[] = [
   'onAnomaly',
   'lossSpike',
@@ -57,30 +57,30 @@ export type TrainSettingsInput = Partial<Omit<TrainSettings, 'config' | 'recipe'
   readonly recipe?: string | Recipe;
 };
 
-/** Steps between the things a run does beside training. They change the log and never a bit of the state. */
+/** Intervals, in steps, between what a run does besides training. They change the log, but never a bit of the state. */
 export interface Intervals {
-  /** Stop after this step with a checkpoint; the schedule still runs to `steps`. */
+  /** Stop after this step with a checkpoint; the learning-rate schedule still runs to `steps`. */
   readonly stopAt: number;
   readonly evalInterval: number;
-  /** Held-out windows in each evaluation; the last one uses all. */
+  /** Held-out windows per evaluation; the last evaluation uses all. */
   readonly evalWindows: number;
   readonly checkpointInterval: number;
-  /** Minutes after which the next step is followed by a checkpoint in any case; 0 for never. */
+  /** Minutes after which the next step is always followed by a checkpoint; 0 for never. */
   readonly checkpointMinutes: number;
   /** Steps between FP8 health records in the log. */
   readonly healthInterval: number;
-  /** Steps between looks into a step (`monitor` lines in the log), 0 for none. */
+  /** Steps between monitored steps (`monitor` lines in the log); 0 for none. */
   readonly monitorInterval: number;
-  /** Steps between samples, 0 for none. */
+  /** Steps between samples; 0 for none. */
   readonly sampleInterval: number;
-  /** Steps between measurements of sharpness, 0 for none; the last step has one as well. */
+  /** Steps between measurements of sharpness; 0 for none. If enabled, the last step is measured too. */
   readonly sharpnessInterval: number;
 }
 
 export const tokensPerStep = ({ batchSize, gradientAccumulation, blockSize }: TrainSettings): number =>
   batchSize * gradientAccumulation * blockSize;
 
-/** How messages name a setting: its own name, unless the command line puts its flags here. */
+/** Names of settings in messages, where they differ from the setting's own name: the command line uses its flags. */
 export type SettingNames = Readonly<Partial<Record<keyof TrainSettings | keyof Intervals | keyof LlamaConfig, string>>>;
 
 export const runIntervals = (input: Partial<Intervals>, names: SettingNames = {}): Intervals =>
@@ -101,7 +101,7 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
       throw new RangeError(`${names[name] ?? name}: expected a multiple of 4 for training, got ${config[name]}`);
     }
   }
-  // RECIPES.bf61 is undefined: to train fp8 instead would be a wrong figure without a word.
+  // RECIPES.bf61 is undefined: falling back to fp8 would silently produce results for the wrong recipe.
   const recipe = frozen(recipeOf('recipe' in input ? input.recipe! : 'fp8'));
   if (recipe.scaling.mode === 'mx') checkBlocks(config, numbers.batchSize * numbers.blockSize);
   const alignment = input.alignment && { alignment: alignmentOf(input.alignment, config) };
@@ -114,7 +114,7 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
   });
 }
 
-/** MX knows whole blocks only, and every side of a linear's operands is summed over in one of its three products. */
+/** MX allows whole blocks only, and each dimension of a linear's operands is summed over in one of its three products. */
 function checkBlocks(config: LlamaConfig, tokens: number): void {
   const sides = parametersOf(config).flatMap(({ role, name, shape }) =>
     role === 'linear' ? shape.map((n) => [name, n] as const) : [],

@@ -1,4 +1,4 @@
-/** What a run writes to its directory: log, checkpoints, model and summary. Without a directory, nothing. */
+/** What a run writes to its directory: log, checkpoints, model and summary. Without a directory it writes nothing. */
 import type { Store } from '../engine/store.js';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from './checkpoint.js';
 import type { MetricsLine, Summary } from './events.js';
@@ -8,27 +8,27 @@ import type { TrainSettings } from './options.js';
 import { isRewindPoint } from './rewind.js';
 
 export const SUMMARY_FILE = 'summary.json';
-/** What the command line makes of a finished run. */
+/** Report that the command line writes for a finished run. */
 export const REPORT_FILE = 'report.html';
-/** Says that a study's run ended: its state and model may be gone by then. */
+/** Marks a run of a study as ended; its state and model may have been deleted by then. */
 export const RESULT_FILE = 'result.json';
 
-/** Of the files in a directory, one that a new run there would replace, or be taken for. A log alone is of a run that never saved. */
+/** A file in the directory that a new run would overwrite or be mistaken for. A log alone belongs to a run that never saved. */
 export async function fileInTheWay(store: Store): Promise<string | undefined> {
   const others = [CONFIG_FILE, TOKENIZER_FILE, SUMMARY_FILE, REPORT_FILE, RESULT_FILE];
   return (await store.list()).find((name) => /\.safetensors(\.index\.json)?$/.test(name) || others.includes(name));
 }
 
-/** A run that could not go on: a number that is not finite, or files that cannot be written. What was saved before stays as it is. */
+/** A run that cannot go on: a number is not finite, or files cannot be written. Earlier checkpoints stay as they are. */
 export class TrainingError extends Error {
   override name = 'TrainingError';
 }
 
 export class RunOutput {
-  /** Step of the newest checkpoint, and when it was made (of a run without one, when that began). */
+  /** Step of the newest checkpoint, and when it was made (initially, when the run began). */
   private step: number | undefined;
   private at = performance.now();
-  /** The checkpoint before it is a point to rewind to. */
+  /** Whether the previous checkpoint is a rewind point. */
   private pointBefore = false;
 
   constructor(
@@ -44,7 +44,7 @@ export class RunOutput {
     return (performance.now() - this.at) / 60_000;
   }
 
-  /** Goes on from a checkpoint that is there. */
+  /** Continues from an existing checkpoint. */
   resumed(step: number, pointBefore: boolean): void {
     Object.assign(this, { step, pointBefore });
   }
@@ -54,12 +54,12 @@ export class RunOutput {
     return line;
   }
 
-  /** Drops what a run at `step` will do again. */
+  /** Drops the log lines that a run at `step` will write again. */
   async rewindLog(step: number): Promise<void> {
     await this.written(step, this.store && rewindLog(this.store, step, this.settings.steps));
   }
 
-  /** The two newest are kept; of a run that may rewind one of them is, once there is one, a point to rewind to. */
+  /** Keeps the two newest checkpoints; once a run that may rewind has a rewind point, one of the two is always a rewind point. */
   async state(step: number, file: Uint8Array): Promise<void> {
     const newestIsPoint = this.step !== undefined && isRewindPoint(this.settings, this.step);
     const keepsNewest = newestIsPoint || !this.pointBefore;
@@ -77,14 +77,14 @@ export class RunOutput {
     await this.written(summary.steps, this.store?.write(SUMMARY_FILE, `${JSON.stringify(summary, null, 2)}\n`));
   }
 
-  /** Where to go on from, for the message of a failure. */
+  /** Where the last checkpoint is, for the message of a failure. */
   lastCheckpoint(): string {
     if (!this.store) return '';
     if (this.step === undefined) return '; no checkpoint was saved before';
     return `; the last checkpoint, of step ${this.step}, is in ${this.store.path}`;
   }
 
-  /** In the midst of a run, a file that cannot be written is a failure of the run. */
+  /** During a run, failing to write a file is a failure of the run. */
   private async written(step: number, outcome: Promise<unknown> | undefined): Promise<void> {
     try {
       await outcome;

@@ -1,4 +1,4 @@
-/** What a run has left in its directory, read back to be compared: its log, its states, its model. */
+/** Reads back what a run left in its directory, for comparison: its log, its states, its model. */
 import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
 import { FileError } from '../interop/errors.js';
@@ -17,7 +17,7 @@ export interface Recorded {
   readonly model?: readonly ScaledTensor[];
 }
 
-/** A run's or model's directory, or where `file` names one of its safetensors files, that file alone. */
+/** Reads the directory of a run or model, or only the safetensors file in it that `file` names. */
 export async function recorded(rt: Runtime, store: Store, file?: string): Promise<Recorded> {
   const path = file ? `${store.path}/${file}` : store.path;
   const lines = file ? [] : await readLog(store);

@@ -1,4 +1,4 @@
-/** Where the policy 'rewind' goes back to: states at multiples of an interval, so that a resumed run goes back as far as a whole one. */
+/** Where the policy 'rewind' returns to: states at multiples of an interval, so that a resumed run rewinds exactly as far as an uninterrupted one. */
 import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
 import {
@@ -18,8 +18,8 @@ export const isRewindPoint = ({ onAnomaly, rewindInterval }: TrainSettings, step
   onAnomaly === 'rewind' && step % rewindInterval === 0;
 
 /**
- * The state file to go back to in a resumed run: the one resumed from, unless only the one before it is a point to rewind to. Before the first
- * point it is none: the run goes back to its beginning, as a whole one does.
+ * The state file that a resumed run rewinds to: the one it was resumed from, unless only the previous one is a rewind point. Before the first
+ * rewind point it is undefined, and the run rewinds to its beginning, as an uninterrupted one does.
  */
 export async function rewindPointOf(
   rt: Runtime,
@@ -35,8 +35,8 @@ export async function rewindPointOf(
 }
 
 /**
- * The state of the point, or without one that of the beginning, set to go on past the batches up to that of the step which `failed` was about
- * to take.
+ * The state at the rewind point, or at the beginning if there is none, set to skip the batches up to and including that of the step that `failed`
+ * was about to take.
  */
 export function rewound(
   rt: Runtime,

@@ -1,4 +1,4 @@
-/** What `train` takes, and what it refuses before anything runs. */
+/** The options of `train`, and their checks before anything runs. */
 import type { Store } from '../engine/store.js';
 import { checkOptions, describe, namesOf } from '../formats/check.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
@@ -8,24 +8,24 @@ import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInp
 import { INTERVALS, type NumberName, SETTINGS } from './settings.js';
 
 export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
-  /** Text (UTF-8) or bytes; the tokens are its bytes. */
+  /** Text (encoded as UTF-8) or bytes; the tokens are the bytes. */
   readonly data: string | Uint8Array;
-  /** Where checkpoints, the model and the log go: a directory, or a Store. Nothing is written without it. */
+  /** Where checkpoints, the model and the log are written: a directory, or a Store. Without it nothing is written. */
   readonly outDir?: string | Store;
   /** Continue the run in outDir instead of starting one. */
   readonly resume?: boolean;
   readonly engine?: Engine;
-  /** Finishes the step under way, saves, and ends. */
+  /** Aborting finishes the step under way, saves, and ends the run. */
   readonly signal?: AbortSignal;
-  /** Evaluations also give the loss in the precision of training. */
+  /** Whether evaluations also report the loss in the precision of training. */
   readonly evaluateTraining?: boolean;
-  /** Asked before each step: whether to look into it, whatever the interval. */
+  /** Called before each step: whether to monitor it, whatever the interval. */
   readonly monitorNext?: () => boolean;
-  /** What samples begin with; default a new line. */
+  /** Text that samples begin with; default a newline. */
   readonly samplePrompt?: string;
 }
 
-/** The settings and intervals, complete, and the text as tokens. */
+/** Returns the settings and intervals, complete, and the text as tokens. */
 export function checkedOptions(options: TrainOptions): {
   settings: TrainSettings;
   intervals: Intervals;
@@ -58,7 +58,7 @@ const TRAIN_OPTIONS = [
   ...Object.keys(INTERVALS),
 ];
 
-/** What is not a setting. */
+/** Checks the options that are not settings. */
 function checkOwn(options: TrainOptions): void {
   const { engine, signal, monitorNext, samplePrompt = '\n' } = options;
   if (typeof samplePrompt !== 'string') {
@@ -79,7 +79,10 @@ function checkOwn(options: TrainOptions): void {
 const GIBIBYTE = 1024 * 1024 * 1024;
 const gibibytes = (bytes: number) => Number((bytes / GIBIBYTE).toFixed(1));
 
-/** The estimate may be a fifth too large; what is refused here would fail when it has taken the memory there is. */
+/**
+ * Refuses settings that cannot fit into memory. The estimate may be a fifth too large; without this check the run would fail only after it had
+ * taken all available memory.
+ */
 function checkMemory(settings: TrainSettings): void {
   const bytes = trainingBytes(settings);
   if (bytes <= 1.2 * MEMORY_BYTES) return;

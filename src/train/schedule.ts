@@ -1,8 +1,8 @@
-/** Learning rate as a function of the step: linear warm-up, then cosine decay, through our own cosine. */
+/** Learning rate as a function of the step: linear warm-up, then cosine decay, using our own cosine. */
 import { cos } from '../ops/math.js';
 import type { TrainSettings } from './options.js';
 
-/** Rate of step 1 .. steps. */
+/** Learning rate of a step from 1 to steps. */
 export function learningRateAt(step: number, settings: TrainSettings): number {
   const { learningRate, minLearningRate, warmupSteps, steps } = settings;
   if (step <= warmupSteps) return (learningRate * step) / warmupSteps;

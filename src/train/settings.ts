@@ -1,6 +1,6 @@
 /**
- * The settings of a run, one row each: what it is called, what it does, what it may be. The refusals, the flags of `octavo train` with their
- * help and their table in docs/training.md, and the form of the web page are all made of these rows.
+ * The settings of a run, one row each: name, description and permitted values. The checks, the flags of `octavo train` with their help and their
+ * table in docs/training.md, and the form of the web page are all generated from these rows.
  */
 import { describe } from '../formats/check.js';
 import type { LlamaConfig } from '../model/config.js';
@@ -8,11 +8,11 @@ import { ANOMALY_POLICIES } from './guard.js';
 import type { Intervals, TrainSettings } from './options.js';
 
 export interface Words {
-  /** Its name in a form. */
+  /** Label in a form. */
   readonly label: string;
-  /** What it does, as a phrase. */
+  /** Description, as a phrase. */
   readonly about: string;
-  /** What is taken where none is given, if it is no number of its own. */
+  /** Description of the default, if it is not a fixed number. */
   readonly otherwise?: string;
 }
 
@@ -21,7 +21,7 @@ export interface Rule {
   readonly integer?: boolean;
   readonly min: number;
   readonly max?: number;
-  /** The bounds themselves are not allowed. */
+  /** Whether the bounds themselves are excluded. */
   readonly open?: boolean;
 }
 
@@ -29,10 +29,10 @@ export type NumberName = {
   [Name in keyof TrainSettings]-?: TrainSettings[Name] extends number ? Name : never;
 }[keyof TrainSettings];
 
-/** Sizes of the model; their rules, which depend on each other, are those of `llamaConfig`. */
+/** Sizes of the model. Their rules depend on each other and are checked by `llamaConfig`. */
 export type SizeName = keyof Pick<LlamaConfig, 'layers' | 'hiddenSize' | 'heads' | 'kvHeads' | 'intermediateSize'>;
 
-/** Defaults follow the paper's run where it has one (betas, eps, decay, clip) and small byte-level models elsewhere. */
+/** Defaults follow the paper's run where it specifies one (betas, eps, decay, clip), and otherwise suit small byte-level models. */
 export const SETTINGS: Readonly<Record<NumberName, Rule & Words>> = {
   steps: {
     label: 'Steps',
@@ -137,14 +137,14 @@ export const SETTINGS: Readonly<Record<NumberName, Rule & Words>> = {
   lossSpike: {
     label: 'Largest loss',
     about: 'largest loss of a step, in means of the last 50, 0 for any',
-    // None by default: in 26 minutes of Moby-Dick one batch of a single sequence had 3.3 times the mean of the last 50 losses.
+    // Off by default: in 26 minutes of Moby-Dick one batch of a single sequence had 3.3 times the mean of the last 50 losses.
     fallback: 0,
     min: 0,
   },
   maxSaturated: {
     label: 'Most saturated',
     about: 'largest share of an FP8 tensor that may be clipped',
-    // Half of a tensor clipped is no tensor.
+    // With half of its values clipped, a tensor carries no useful information.
     fallback: 0.5,
     min: 0,
     max: 1,
@@ -261,7 +261,7 @@ export const INTERVALS: Readonly<Record<keyof Intervals, Rule & Words>> = {
   },
 };
 
-/** The numbers of a table, each given or its fallback, each checked. */
+/** Takes each number of a table as given, or its fallback, and checks it. */
 export function numbersOf<Name extends string>(
   rules: Readonly<Record<Name, Rule>>,
   input: Partial<Record<Name, number>>,

@@ -17,11 +17,11 @@ import { align } from './alignment.js';
 import type { TrainSettings } from './options.js';
 
 export interface TrainingState {
-  /** Optimizer steps done, or passed over. */
+  /** Optimizer steps done or skipped. */
   step: number;
-  /** Global batches that rewinds have passed over: step n takes batch number n + offset. */
+  /** Global batches that rewinds have skipped: step n takes batch number n + offset. */
   offset: number;
-  /** Anomalies without a good step, or a new point to rewind to, in between. */
+  /** Anomalies since the last good step or new rewind point. */
   failures: number;
   readonly table: readonly Parameter[];
   readonly parameters: Map<string, ParameterState>;
@@ -29,7 +29,7 @@ export interface TrainingState {
   readonly rope: RopeTable;
 }
 
-/** What is stored of a parameter, in the order of digests and files. */
+/** Stored tensors of a parameter, in the order of digests and files. */
 export const STATE_KEYS = ['master', 'firstMoment', 'secondMoment', 'firstScales', 'secondScales'] as const;
 
 interface Layout {
@@ -93,7 +93,7 @@ function ones(rt: Runtime, shape: readonly number[]): Tensor {
   return t;
 }
 
-/** The state before the first step, of these stored parameters. */
+/** The state before the first step, with these stored parameters. */
 export function stateOf(
   rt: Runtime,
   { config }: TrainSettings,
@@ -104,7 +104,7 @@ export function stateOf(
   return { step: 0, offset: 0, failures: 0, table, parameters, scales: new Scales(), rope };
 }
 
-/** Values in a storage format, with one scale MAX / amax where the format is narrower than BF16's range. */
+/** Stores values in a format, with a scale of MAX / amax if the format has a narrower range than BF16. */
 function stored(rt: Runtime, values: Float32Array, shape: readonly number[], dtype: DType): Tensor {
   const source = empty(rt, shape, 'float32');
   floats(rt, source).set(values);
@@ -116,7 +116,7 @@ function stored(rt: Runtime, values: Float32Array, shape: readonly number[], dty
   return { ...codes, scaleInv };
 }
 
-/** The operands of one optimizer step, made from the masters; `cast` says how a linear's matrix becomes one. */
+/** Builds a model with the operands of one optimizer step from the masters; `cast` turns the matrix of a linear into its operand. */
 function modelWith(
   rt: Runtime,
   settings: TrainSettings,
@@ -150,12 +150,15 @@ export function trainingModel(rt: Runtime, settings: TrainSettings, state: Train
   });
 }
 
-/** The format of linears in a saved model: where the recipe's has infinities, the one of files, of the same numbers and more. */
+/**
+ * The format of linears in a saved model: a recipe's e4m3 with infinities becomes e4m3fn, the format of files, which has all its finite numbers
+ * and more.
+ */
 const inferenceFormat = (dtype: DType): DType => (dtype === 'float8_e4m3' ? 'float8_e4m3fn' : dtype);
 
 /**
- * The model as it is saved and used: linears in the forward format with a scale of their own amax. Smooth-SwiGLU per channel is folded into them,
- * 1/s into the rows of up and s into the columns of down, so that it costs nothing ("Scaling FP8 training", section 4.4).
+ * The model as it is saved and used: linears in the forward format, scaled by their own amax. Smooth-SwiGLU per channel is folded into them, 1/s
+ * into the rows of up and s into the columns of down, so that it costs nothing ("Scaling FP8 training", section 4.4).
  */
 export function inferenceModel(rt: Runtime, settings: TrainSettings, state: TrainingState): Model {
   const { recipe } = settings;
@@ -169,7 +172,7 @@ export function inferenceModel(rt: Runtime, settings: TrainSettings, state: Trai
   });
 }
 
-/** What Smooth-SwiGLU per channel makes of a weight that is multiplied with its result, or that gives its ups. */
+/** The factors by which Smooth-SwiGLU per channel is folded into a down or gate_up weight; undefined for other weights. */
 function foldedFactors(
   rt: Runtime,
   state: TrainingState,
@@ -185,7 +188,7 @@ function foldedFactors(
   return { rowFactor: factors.ptr };
 }
 
-/** Gives `use` the model as the next training step sees it, with the recipe's own formats and scales; the state stays as it was. */
+/** Calls `use` with the model as the next training step would see it, with the recipe's own formats and scales. The state is unchanged afterwards. */
 export function withTrainingPass<T>(
   rt: Runtime,
   settings: TrainSettings,
@@ -216,7 +219,7 @@ export function freeState(rt: Runtime, state: TrainingState): void {
   for (const t of [...storedTensors(state), state.rope.cosines, state.rope.sines]) freeTensor(rt, t);
 }
 
-/** Delayed scales in the order of their names: what the digest and the checkpoint hold of them. */
+/** Delayed scales sorted by name, as they enter the digest and the checkpoint. */
 export function scaleEntries(scales: Scales): {
   histories: [string, number[]][];
   channels: [string, number[]][];
@@ -233,7 +236,7 @@ export function scaleEntries(scales: Scales): {
 export interface StateDigests {
   /** 16 hex digits over everything that decides the rest of the run. */
   readonly state: string;
-  /** The same over what is stored of each parameter, in the order of the table. */
+  /** A digest of the stored state of each parameter, in table order. */
   readonly parameters: readonly string[];
 }
 
@@ -245,19 +248,19 @@ export function stateDigests(rt: Runtime, state: TrainingState): StateDigests {
   return { state: digestOf(rt, [], [...parameters.flatMap(wordsOf), ...numbers, ...amaxes]), parameters };
 }
 
-/** A digest as two integers. */
+/** A digest as two 32-bit integers. */
 const wordsOf = (digest: string) => [digest.slice(0, 8), digest.slice(8)].map((word) => Number.parseInt(word, 16));
 
 export const stateDigest = (rt: Runtime, state: TrainingState): string => stateDigests(rt, state).state;
 
-/** The first parameter with a master weight or moment that is infinite or not a number. */
+/** Name of the first parameter whose master weight or moments contain an infinity or NaN. */
 export function nonFiniteParameter(rt: Runtime, state: TrainingState): string | undefined {
   return state.table.find(({ name }) => {
     return !tensorsOf(state, name).every((t) => Number.isFinite(amaxOf(rt, t)));
   })?.name;
 }
 
-/** Bytes a recipe stores for each element of a matrix of `elements`, between steps: what a large model comes to. */
+/** Bytes that a recipe stores between steps per element of a matrix of `elements`: the figure that a large model approaches. */
 export function matrixStateBytes(recipe: Recipe, elements: number): number {
   const matrix = { role: 'linear', shape: [elements] } as const;
   return storedBytes(matrix, recipe) / elements;

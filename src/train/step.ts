@@ -1,4 +1,4 @@
-/** One optimizer step: weights to operands, forward and backward over the batches, clip, update, new scales. */
+/** One optimizer step: cast weights to operands, run forward and backward over the batches, clip, update, advance the scales. */
 import type { Runtime } from '../engine/runtime.js';
 import { describe } from '../formats/check.js';
 import { type Casts, type RoleHealth, TrainingCasts } from '../model/casts.js';
@@ -25,15 +25,15 @@ export interface StepResult {
   readonly gradNorm: number;
   readonly learningRate: number;
   readonly health: ReadonlyMap<string, RoleHealth>;
-  /** Where it was asked for. */
+  /** Present if requested. */
   readonly monitor?: MonitorLine;
 }
 
 /**
- * Advances the state by one step, or throws AnomalyError and leaves it untouched.
+ * Advances the state by one step, or throws AnomalyError and leaves the state unchanged.
  *
- * @param losses those of the last steps, for the guard
- * @param monitored whether to look into the step
+ * @param losses losses of the last steps, for the guard
+ * @param monitored whether to monitor the step
  */
 export function trainStep(
   rt: Runtime,
@@ -67,7 +67,7 @@ export function trainStep(
   });
 }
 
-/** The numbers of bfloat16, in float32. */
+/** The reduced format with the numbers of bfloat16. */
 const BF16 = { expBits: 8, manBits: 7 };
 
 function lossAndGradients(
@@ -130,7 +130,7 @@ function update(
   });
 }
 
-/** Which gradient went wrong first, in the order of the table. */
+/** Names the first gradient, in table order, that is not finite. */
 function culprit(rt: Runtime, gradients: Gradients): string {
   for (const [name, gradient] of gradients) {
     if (!Number.isFinite(globalNorm(rt, [gradient as Tensor]))) return ` (first in the gradient of ${name})`;
@@ -138,7 +138,7 @@ function culprit(rt: Runtime, gradients: Gradients): string {
   return '';
 }
 
-/** Mean cross-entropy over held-out tokens, in at most `windows` windows, in the saved model's own precision. */
+/** Mean cross-entropy over held-out tokens in the precision of the saved model, using at most `windows` windows. */
 export function evaluate(
   rt: Runtime,
   settings: TrainSettings,
@@ -152,7 +152,7 @@ export function evaluate(
   });
 }
 
-/** The same in the precision of training: block scales, delayed scales, reduced bits and all. */
+/** Like `evaluate`, in the precision of training: with block scales, delayed scales and reduced bits. */
 export function evaluateTraining(
   rt: Runtime,
   settings: TrainSettings,
@@ -168,11 +168,12 @@ export function evaluateTraining(
   );
 }
 
-/** Sequences per pass of an evaluation. Rows do not depend on each other, so any number gives the same losses. */
+/** Sequences per pass of an evaluation. Sequences are independent, so any number gives the same losses. */
 const EVAL_BATCH = 8;
 /**
- * A window shares this part of its tokens with the one before and is measured on the rest: each token but the first of all is predicted
- * from at least so many, as an n-gram model's are. Windows end to end measure how text begins as well: 0.03 bits per byte in the demo.
+ * A window shares this part of its tokens with the previous one and is measured on the rest. Each token outside the first window is thus
+ * predicted from at least this much context, as in an n-gram model. Windows placed end to end would also measure how text begins: 0.03 bits per
+ * byte in the demo.
  */
 const CONTEXT_SHARE = 1 / 4;
 
@@ -193,10 +194,10 @@ function checkMeasured(model: Model, tokens: Uint8Array, blockSize: number, limi
 }
 
 /**
- * Mean loss in nats over the tokens of as many windows as there are, or `limit`; and how many tokens that is: those behind the last whole
- * window, less than three quarters of a block, are left out.
+ * Mean loss in nats per token over all windows, or the first `limit`, and the number of tokens measured. Tokens after the last whole window, less
+ * than three quarters of a block, are left out.
  *
- * @throws TypeError or RangeError for tokens that are no Uint8Array or no more than a block, or a block the model has no positions for.
+ * @throws TypeError or RangeError for tokens that are not a Uint8Array or no more than one block, or a block longer than the model's positions.
  */
 export function meanLoss(
   model: Model,
