@@ -7,20 +7,20 @@ import type { RandomPosition } from './quantize.js';
 import { fullRangeScale, largestAmax, powerOfTwoScale } from './scale.js';
 import { idOf, sizeOf, type Tensor } from './tensor.js';
 
-/** One parameter's stored state. Replaced, not mutated: an update gives new scales over the same memory. */
+/** One parameter's stored state. An update does not mutate it, but returns new scales over the same memory. */
 export interface ParameterState {
   readonly master: Tensor;
   readonly firstMoment: Tensor;
   readonly secondMoment: Tensor;
-  /** Float32 beside groups of the moments' elements, where these have them: (groups), or (groups, 3) of expanded ones. */
+  /** Float32 scales of groups of elements, where the moments have them: (groups), or (groups, 3) for expanded ones. */
   readonly firstScales?: Tensor;
   readonly secondScales?: Tensor;
 }
 
-/** How moments narrower than BF16 are scaled: MAX / amax or a power of two for the tensor, or numbers for groups (assembly/moments.ts). */
+/** How moments narrower than BF16 are scaled: by MAX / amax or a power of two for the tensor, or per group (assembly/moments.ts). */
 export type MomentScaling = 'tensor' | 'power-of-two' | 'block-256' | 'group-128-expanded';
 
-/** Elements of a group, and float32 beside each. */
+/** Elements per group, and float32 numbers stored for each group. */
 const GROUPS: Readonly<Record<MomentScaling, { group: number; words: number }>> = {
   tensor: { group: 0, words: 0 },
   'power-of-two': { group: 0, words: 0 },
@@ -28,13 +28,13 @@ const GROUPS: Readonly<Record<MomentScaling, { group: number; words: number }>> 
   'group-128-expanded': { group: 128, words: 3 },
 };
 
-/** The shape of the numbers beside a moment's groups; undefined where it has none. */
+/** The shape of the numbers stored for a moment's groups; undefined if it has none. */
 export function momentScalesShape(scaling: MomentScaling, dtype: DType, count: number): readonly number[] | undefined {
   const { group, words } = GROUPS[scaling];
   return group > 0 && scaled(dtype) ? [Math.ceil(count / group), words] : undefined;
 }
 
-/** Random words for new states, and which take them; both unless it says otherwise. */
+/** Random words for rounding new states, and which states use them; by default both. */
 export interface StateRandom extends RandomPosition {
   readonly moments?: boolean;
   readonly master?: boolean;
@@ -49,31 +49,31 @@ export interface AdamwStep {
   /** beta1^t and beta2^t at this step t >= 1, for the bias corrections. */
   readonly beta1Power: number;
   readonly beta2Power: number;
-  /** Multiplies the gradient: the clip. */
+  /** Factor on the gradient, for clipping. */
   readonly gradScale: number;
 }
 
-/** The three states in float32, and random words for one of them, filled by 64. */
+/** Bytes of thread scratch: the three states in float32, and random words for one of them, filled 64 at a time. */
 const SCRATCH = 4 * ADAMW_ELEMENTS * 4 + 256;
-/** Words a unit leaves of its amaxes: one for each state, and 0. */
+/** Words of amaxes per unit: one for each state, and 0. */
 const AMAX_WORDS = 4;
 
 /** Whether a stored format needs a scale. */
 export const scaled = (dtype: DType): boolean => formatSpec(dtype).bits < 32 && dtype !== 'bfloat16';
 const inverse = (t: Tensor) => t.scaleInv as number;
 
-/** A power of two that keeps amax within the format; of zeros the scale before (Intel's FusedAdamW). */
+/** A power of two that keeps amax within the format; for zeros, the previous scale (Intel's FusedAdamW). */
 function powerScale(amax: number, t: Tensor): { scale: number; scaleInv: number } {
   const scale = amax === 0 ? 1 / inverse(t) : powerOfTwoScale(amax, formatSpec(t.dtype).max);
   return { scale, scaleInv: 1 / scale };
 }
 
-/** Streams of random words a parameter takes: one for each of its states. */
+/** Streams of random words per parameter: one for each of its states. */
 export const ADAMW_STREAMS = 3;
 
 /**
- * One update of one parameter by its float32 gradient. The new states are rounded to nearest, or, those that `random` names, stochastically
- * with the words of its stream and the two after it.
+ * Updates one parameter with its float32 gradient. New states are rounded to nearest, except those that `random` selects, which are rounded
+ * stochastically with the words of its stream and the next two.
  */
 export function adamw(
   rt: Runtime,

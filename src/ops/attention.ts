@@ -24,8 +24,8 @@ export interface KeysAndValues {
 const scaleOf = (headDim: number) => Math.fround(1 / Math.sqrt(headDim));
 
 /**
- * qkv (batch * time, (heads + 2 kvHeads) * headDim) -> out (batch * time, heads * headDim), and lse (batch, heads, time) for the
- * backward pass. With `past`, keys and values come from there and queries follow its offset.
+ * qkv (batch * time, (heads + 2 kvHeads) * headDim) -> out (batch * time, heads * headDim), and lse (batch, heads, time) for the backward pass.
+ * With `past`, keys and values come from there and queries start at its offset.
  */
 export function attentionForward(
   rt: Runtime,
@@ -52,7 +52,7 @@ export function attentionForward(
   return { out, lse };
 }
 
-/** Gradient with respect to qkv, in a new tensor like it. */
+/** Gradient with respect to qkv, in a new tensor of the same shape and format. */
 export function attentionBackward(
   rt: Runtime,
   qkv: Tensor,

@@ -1,10 +1,10 @@
-/** The values of tensors with a scale for each block. */
+/** Decodes tensors with a scale per block. */
 
 import type { Runtime } from '../engine/runtime.js';
 import { decodeBlocks } from '../formats/blocks.js';
 import { type BlockScales, bytes, empty, floats, floatsAt, matrixShape, type Tensor } from './tensor.js';
 
-/** The values of such a tensor as float32, in a new tensor. */
+/** Decodes such a tensor to a new float32 tensor. */
 export function dequantizeBlocks(rt: Runtime, src: Tensor, { blocks, block }: BlockScales): Tensor {
   const shape = matrixShape(src);
   const out = empty(rt, src.shape, 'float32');

@@ -20,7 +20,7 @@ export function embeddingForward(
   return out;
 }
 
-/** dTable (V, C) float32 += the rows of dy at their ids, in order. */
+/** dTable (V, C) float32 += the rows of dy, each at its id, in row order. */
 export function embeddingBackward(rt: Runtime, dy: Tensor, ids: number, dTable: Tensor): void {
   const [rows, channels] = matrixShape(dy);
   checkIds(rt, 'ids', ids, rows, dTable.shape[0]);

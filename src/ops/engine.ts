@@ -1,4 +1,4 @@
-/** The front of the library: what `init()` returns. Tensors live in the engine's memory until freed. */
+/** The public interface of the library, returned by `init()`. Tensors live in the engine's memory until freed. */
 
 import { type InitOptions, Runtime } from '../engine/runtime.js';
 import { prepareTurbo } from '../engine/turbo.js';
@@ -25,16 +25,16 @@ import {
 export interface CastOptions {
   readonly dtype: string;
   readonly rounding?: Rounding;
-  /** Overflow and infinity become the largest finite value. Default: true for formats of up to 8 bits. */
+  /** Whether overflow and infinity become the largest finite value. Default: true for formats of up to 8 bits, otherwise false. */
   readonly saturate?: boolean;
-  /** For rounding 'stochastic': a non-negative safe integer. */
+  /** Required for rounding 'stochastic': a non-negative safe integer. */
   readonly seed?: number;
 }
 
 export interface QuantizeTensorOptions extends CastOptions {
   /**
-   * One power-of-two scale for the tensor (default), for each row, for each block of [1, 128] or [128, 128], or for 32 numbers of a row ('mx').
-   * Blocks are encoded to nearest-even and saturate.
+   * One power-of-two scale for the tensor (default), for each row, for each block of [1, 128] or [128, 128], or for every 32 numbers of a row
+   * ('mx'). Blocks are encoded with ties to even and saturate.
    */
   readonly scaling?: 'tensor' | 'row' | BlockScaling;
 }
@@ -72,7 +72,7 @@ export class Engine extends Runtime {
     return new Engine({ ...info, turboRefusal }, ...rest);
   }
 
-  /** A resident tensor of any dtype, unscaled. */
+  /** Creates a resident tensor of any dtype, without a scale. */
   tensor(values: ArrayLike<number>, shape: readonly number[], dtype: string): Tensor {
     checkLength(values, shape);
     const type = dtypeOf(dtype);
@@ -80,7 +80,7 @@ export class Engine extends Runtime {
     return this.fromFloats(values, shape, { dtype: type, scale: 1 });
   }
 
-  /** Float32 values to codes with a scale, chosen from their amax; bfloat16 and float32 need none. */
+  /** Quantizes values, read as float32, with a scale chosen from their amax; bfloat16 and float32 need none. */
   quantize(values: ArrayLike<number>, shape: readonly number[], options: QuantizeTensorOptions): Tensor {
     checkLength(values, shape);
     checkOptions(options, QUANTIZE_OPTIONS);
@@ -99,20 +99,20 @@ export class Engine extends Runtime {
       );
     }
     const given = cast(options);
-    // As wide as float32: a scale that used their range would leave none for products.
+    // These have the exponent range of float32; a scale that used all of it would leave none for products.
     const wide = given.dtype === 'bfloat16' || given.dtype === 'float32';
     return this.fromFloats(values, shape, { ...given, scale: wide ? 1 : scaling === 'row' ? 'row' : undefined });
   }
 
-  /** Uninitialised memory for a tensor. */
+  /** Creates a tensor with uninitialised memory. */
   empty(shape: readonly number[], dtype: string): Tensor {
     this.checkOpen();
     return empty(this, shape, dtypeOf(dtype));
   }
 
   /**
-   * A copy of a weight (N, K), FP8 with one scale, laid out for products with one row or a few: `matmul(x, prepacked, { transposeB: true })`
-   * gives the same bits sooner. It is no use for anything else.
+   * Returns a copy of an FP8 weight (N, K) with one scale, laid out for products with one row or a few: `matmul(x, prepacked, { transposeB: true
+   * })` gives the same bits sooner. It cannot be used for anything else.
    */
   prepack(w: Tensor): Tensor {
     this.checkTensor('w', w);
@@ -120,7 +120,7 @@ export class Engine extends Runtime {
     return prepack(this, w);
   }
 
-  /** out = A B in float32 sums over ascending k. Allocates a float32 result unless `out` is given. */
+  /** out = A B, with float32 sums over ascending k. Allocates a float32 result unless `out` is given. */
   matmul(a: Tensor, b: Tensor, options: ProductOptions = {}): Tensor {
     checkOptions(options, MATMUL_OPTIONS);
     const { transposeA, transposeB, out } = options;
@@ -139,14 +139,14 @@ export class Engine extends Runtime {
     return result;
   }
 
-  /** A float32 copy of the values. */
+  /** Returns a float32 copy of the values. */
   read(t: Tensor): Float32Array {
     this.checkTensor('read', t);
     checkPlain('read', t);
     return t.dtype === 'float32' && t.scaleInv === 1 ? floats(this, t).slice() : read(this, t);
   }
 
-  /** A copy of the codes: Uint8Array, Uint16Array or Float32Array by the format's width. */
+  /** Returns a copy of the codes: Uint8Array, Uint16Array or Float32Array, depending on the format's width. */
   codes(t: Tensor): Codes {
     this.checkTensor('codes', t);
     checkPlain('codes', t);
@@ -154,7 +154,7 @@ export class Engine extends Runtime {
     return codesArray(t.dtype, copy);
   }
 
-  /** Float32 values to codes, on all threads; bit for bit what `encode` of octavo/formats gives for float32 input. */
+  /** Encodes values, read as float32, on all threads. Bit-identical to `encode` of octavo/formats for float32 input. */
   encode(values: ArrayLike<number>, options: CastOptions): Codes {
     checkValues(values);
     checkOptions(options, CAST_OPTIONS);
@@ -165,13 +165,13 @@ export class Engine extends Runtime {
     });
   }
 
-  /** Codes to float32 values, exactly. */
+  /** Decodes codes to float32 values, exactly. */
   decode(codes: Codes, dtype: string): Float32Array {
     const spec = formatSpec(dtype);
     const type = spec.name;
     checkCodes(codes, spec);
     if (!ArrayBuffer.isView(codes)) throw new TypeError(`codes: expected a typed array, got ${describe(codes)}`);
-    // The kernels look at the bits a format has.
+    // The kernels only look at the bits that a format has.
     const wrong = spec.bits < 8 ? codes.findIndex((code) => code >>> spec.bits !== 0) : -1;
     if (wrong >= 0) {
       throw new RangeError(`codes[${wrong}]: expected a code below ${1 << spec.bits} (${type}), got ${codes[wrong]}`);
@@ -190,7 +190,7 @@ export class Engine extends Runtime {
     freeTensor(this, t);
   }
 
-  /** Runs `f`, which must be done when it returns, and frees every tensor made inside, except one that it returns. */
+  /** Calls `f`, which must be synchronous, and frees every tensor created inside, except one that it returns. */
   scope<T>(f: () => T): T {
     if (typeof f !== 'function') throw new TypeError(`scope: expected a function, got ${describe(f)}`);
     const result = this.scoped(f, (made) => (isTensor(made) ? addressesOf(made) : []));
@@ -204,7 +204,7 @@ export class Engine extends Runtime {
     return this.scope(() => quantize(this, this.upload(values, shape), options).codes);
   }
 
-  /** A tensor whose memory is still there: another one's numbers would be read or overwritten without a word. */
+  /** Throws unless the tensor's memory is still live: otherwise another tensor would silently be read or overwritten. */
   private checkTensor(name: string, t: Tensor): void {
     if (!isTensor(t)) throw new TypeError(`${name}: expected a tensor, got ${describe(t)}`);
     this.checkOpen();

@@ -1,11 +1,11 @@
-/** The three products of a linear layer. W is stored (out features, in features), as torch and Hugging Face do. */
+/** The three products of a linear layer. W is stored as (out features, in features), as in torch and Hugging Face. */
 
 import type { Runtime } from '../engine/runtime.js';
 import type { DType } from '../formats/index.js';
 import { matmul } from './matmul.js';
 import { empty, matrixShape, type Tensor } from './tensor.js';
 
-/** Y = X W^T (+ addend): X (rows, K), W (N, K) -> (rows, N). rowFactor: address of a float32 per row, multiplied into the product. */
+/** Y = X W^T (+ addend): X (rows, K), W (N, K) -> (rows, N). rowFactor: address of one float32 per row, which multiplies the product. */
 export function linearForward(
   rt: Runtime,
   x: Tensor,
@@ -24,7 +24,7 @@ export function linearBackwardInput(rt: Runtime, dy: Tensor, w: Tensor, dtype: D
   return out;
 }
 
-/** dW += dY^T X: dY (rows, N), X (rows, K), dW (N, K) float32. columnFactor: address of a float32 per input feature. */
+/** dW += dY^T X: dY (rows, N), X (rows, K), dW (N, K) float32. columnFactor: address of one float32 per input feature. */
 export function linearBackwardWeight(rt: Runtime, dy: Tensor, x: Tensor, dW: Tensor, columnFactor?: number): void {
   matmul(rt, dy, x, { transposeA: true, out: dW, addend: dW, columnFactor });
 }

@@ -4,8 +4,8 @@ import { rowScratch } from './quantize.js';
 import { checkIds, floatsAt, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /**
- * Sum over rows of -log softmax(logits)[target], in nats, added in row order in float64. targets: address of int32 per row.
- * With gradScale, logits become gradScale * (softmax - onehot) in place: the gradient of gradScale * the sum.
+ * Sum over rows of -log softmax(logits)[target], in nats, added in row order in float64. targets: address of one int32 per row. If gradScale is
+ * given, the logits are overwritten with gradScale * (softmax - onehot), the gradient of gradScale times the sum.
  */
 export function crossEntropy(rt: Runtime, logits: Tensor, targets: number, gradScale = 0): number {
   const [rows, vocabulary] = matrixShape(logits);

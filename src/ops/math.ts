@@ -1,6 +1,6 @@
 /**
- * exp, log, sin, cos and power in float64 from the four operations alone. `Math.exp`, `Math.cos` and their like differ between engines
- * in the last bit, and these reach weights (initial values, rotary angles) and learning rates. Errors, measured in test/math.test.ts:
+ * exp, log, sin, cos and power in float64, from the four basic operations alone. `Math.exp`, `Math.cos` and the like differ between engines
+ * in the last bit, which would reach weights (initial values, rotary angles) and learning rates. Errors, measured in test/math.test.ts:
  * below 2 ulp for exp and log, below 2^-51 absolute for sin and cos at |x| <= 2^20.
  */
 import { powerOfTwo } from '../formats/spec.js';

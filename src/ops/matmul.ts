@@ -1,4 +1,4 @@
-/** C = A B from codes, scales in the epilogue. Kernels: assembly/gemm.ts. */
+/** C = A B from codes, with scales applied in the epilogue. Kernels: assembly/gemm.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
 import { TILE_COLUMNS } from '../engine/units.js';
@@ -9,30 +9,31 @@ import { type BlockScales, idOf, matrixShape, type Tensor } from './tensor.js';
 export interface MatmulOptions {
   /** A is stored K x M. */
   readonly transposeA?: boolean;
-  /** B is stored N x K, as the weights of a linear are. */
+  /** B is stored N x K, like the weights of a linear. */
   readonly transposeB?: boolean;
   readonly out: Tensor;
-  /** Added to the product before it is stored; of the shape and dtype of `out`, without a scale, and may be `out`. */
+  /** Added to the product before it is stored. Same shape and dtype as `out`, without a scale; may be `out` itself. */
   readonly addend?: Tensor;
-  /** Addresses of float32 factors per row and per column of C, beside the operands' own scales. */
+  /** Addresses of float32 factors per row and per column of C, in addition to the operands' own scales. */
   readonly rowFactor?: number;
   readonly columnFactor?: number;
 }
 
-/** Tiles a block of C is high: its packed slice of A (384 KiB) stays in L2. */
+/** Height of a block of C in tiles: its packed slice of A (384 KiB) stays in L2. */
 const MAX_TILES = 16;
 const MAX_COLUMN_BLOCK = 512;
-/** Bytes of decoded B held at a time; wider products go by ranges of columns. */
+/** Maximum bytes of decoded B held at a time; wider products are computed in ranges of columns. */
 const MAX_PANEL_BYTES = 1 << 25;
 
 /**
- * Rows of C up to which B's weights of one byte are decoded in registers, once for four rows; beyond, panels of float32 for all rows take less time
- * (times 2048 x 2048, Node 26, 16 rows: 41 against 32 GFLOP/s relaxed, 27 against 28 strict; 32 rows: 43 against 40, and 28 against 37). Columns of a unit.
+ * Up to FEW_ROWS rows of C, one-byte weights of B are decoded in registers, once per four rows; beyond that, float32 panels for all rows take
+ * less time (times 2048 x 2048, Node 26, 16 rows: 41 against 32 GFLOP/s relaxed, 27 against 28 strict; 32 rows: 43 against 40, and 28 against
+ * 37). VECTOR_COLUMNS is the number of columns per unit.
  */
 const FEW_ROWS = 16;
 const VECTOR_COLUMNS = 64;
 
-/** Formats of products, and of what is stored between steps; the others are for exchange. */
+/** Formats of products and of state stored between steps; the others are for exchange only. */
 export const OPERANDS: readonly DType[] = [
   'float8_e4m3fn',
   'float8_e5m2',
@@ -42,7 +43,7 @@ export const OPERANDS: readonly DType[] = [
   'float32',
 ];
 
-/** Whether the kernel for a few rows takes weights (N, K) of this format: wider ones for one row alone. */
+/** Whether the kernel for few rows takes weights (N, K) of this format. Wider formats than one byte are taken for one row only. */
 const inRegisters = (dtype: DType, rows: number, exact: number): boolean =>
   formatSpec(dtype).bytes === 1
     ? rows <= FEW_ROWS
@@ -73,7 +74,7 @@ function oneVector(what: string, a: number, b: number): number {
   return a || b;
 }
 
-/** The kernel adds codes as they are, in the layout of out. */
+/** The kernel adds codes unscaled, in the layout of `out`. */
 function checkAddend(addend: Tensor, dtype: DType, m: number, n: number): void {
   if (addend.dtype !== dtype) {
     throw new TypeError(`matmul: expected an addend of out's dtype ${dtype}, got ${addend.dtype}`);
@@ -85,15 +86,15 @@ function checkAddend(addend: Tensor, dtype: DType, m: number, n: number): void {
   if (addend.scaleInv !== 1) throw new RangeError('matmul: expected an addend without a scale, got one with a scale');
 }
 
-/** Of the operands, those that `prepack` takes. */
+/** The operand formats that `prepack` accepts. */
 const PREPACKED: readonly DType[] = /* @__PURE__ */ OPERANDS.filter((dtype) => formatSpec(dtype).bytes === 1);
 
 export const canPrepack = ({ dtype, scaleInv }: Tensor): boolean =>
   PREPACKED.includes(dtype) && typeof scaleInv === 'number';
 
 /**
- * A copy of a weight (N, K), of one byte an element and without block scales, laid out for products with one row or a few: as the transposed
- * second operand of `matmul` it gives the same bits, sooner. Eight columns of C lie side by side, k by k.
+ * Returns a copy of a one-byte weight (N, K) without block scales, laid out for products with one row or a few: as the transposed second operand
+ * of `matmul` it gives the same bits sooner. Eight columns of C lie side by side, k by k.
  */
 export function prepack(rt: Runtime, w: Tensor): Tensor {
   const { dtype, shape, scaleInv } = w;
@@ -107,7 +108,7 @@ export function prepack(rt: Runtime, w: Tensor): Tensor {
   return { dtype, shape, ptr, block: rt.arena.blockAt(ptr), scaleInv, prepacked: true };
 }
 
-/** Operands of formats the kernels multiply, prepacked ones where they may be, and none in the memory of `out`. */
+/** Throws unless the operands have formats that the kernels multiply, are prepacked only where allowed, and do not overlap `out`. */
 function checkOperands(a: Tensor, b: Tensor, out: Tensor, transposeB: boolean): void {
   for (const [name, { dtype }] of Object.entries({ A: a, B: b, out })) {
     if (!OPERANDS.includes(dtype)) {
@@ -122,7 +123,7 @@ function checkOperands(a: Tensor, b: Tensor, out: Tensor, transposeB: boolean): 
   }
 }
 
-/** A product that may be computed: its sizes, and its factors as the kernels take them. */
+/** Checks a product and returns its sizes, and its factors as the kernels take them. */
 function checkedProduct(a: Tensor, b: Tensor, options: MatmulOptions) {
   const { transposeA = false, transposeB = false, out, addend } = options;
   checkOperands(a, b, out, transposeB);
@@ -169,7 +170,7 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
   return rt.scoped(() => (isOfFewRows(product) ? multiplyFewRows(rt, product) : multiplyPanels(rt, product)));
 }
 
-/** Whether B's weights are decoded in registers. One row of a transposed A lies as one row of A. */
+/** Whether B's weights are decoded in registers. A single row has the same layout whether or not A is transposed. */
 const isOfFewRows = ({ b, transposeA, transposeB, m, exact, aBlocks, bBlocks }: Product): boolean =>
   transposeB && !aBlocks.blocks && !bBlocks.blocks && inRegisters(b.dtype, m, exact) && (m === 1 || !transposeA);
 
@@ -186,7 +187,7 @@ function multiplyFewRows(rt: Runtime, product: Product): number {
   return largestAmax(new Uint32Array(rt.arena.buffer, amax, units));
 }
 
-/** B as panels of float32, a range of columns at a time, then blocks of C. */
+/** Multiplies with B as float32 panels, a range of columns at a time, and then block by block of C. */
 function multiplyPanels(rt: Runtime, product: Product): number {
   const { a, b, out, transposeA, transposeB, m, n, k, aColumns, bColumns, exact, aBlocks, bBlocks } = product;
   const { alpha, rowScale, columnScale, addendAt, outScale } = product;
@@ -221,7 +222,7 @@ function multiplyPanels(rt: Runtime, product: Product): number {
   return largest;
 }
 
-/** Blocks of C: large ones for reuse, smaller ones where there would be too few for the threads. Any choice gives the same bits. */
+/** Block sizes of C: large for reuse, smaller where there would be too few blocks for the threads. Any choice gives the same bits. */
 function blocksFor(m: number, n: number, tileRows: number, threads: number): { rowBlock: number; columnBlock: number } {
   const wanted = threads === 1 ? 1 : 4 * threads;
   let columnBlock = Math.min(MAX_COLUMN_BLOCK, roundUp(n, TILE_COLUMNS));

@@ -1,4 +1,4 @@
-/** What a cast did to a tensor, measured after it. Kernel: assembly/monitor.ts. */
+/** Measures afterwards what a cast did to a tensor. Kernel: assembly/monitor.ts. */
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { log } from './math.js';
@@ -13,19 +13,21 @@ export interface CastMonitor {
   amax: number;
   /** mean(x^4) / mean(x^2)^2 of the source, not centred: 3 for normal numbers, the number of elements for a single spike; null for zeros. */
   kurtosis: number | null;
-  /** 10 log10(sum x^2 / sum (x - q)^2), q what the codes stand for; null where nothing was lost, or there was nothing to lose. */
+  /** 10 log10(sum x^2 / sum (x - q)^2), with q the decoded values; null if nothing was lost, or there was nothing to lose. */
   sqnr_db: number | null;
-  /** How often each code occurs, where a code is one byte: 256 counts. */
+  /** Number of occurrences of each of the 256 codes, if codes have one byte. */
   codes?: number[];
 }
 
 const CODES = 256;
-/** Of one unit's results, see the kernel. */
+/** Bytes of results per unit, see the kernel. */
 const SUM_BYTES = 32;
 
 /**
- * @param src what was cast: read with the same factors as by {@link quantize}
- * @param codes what it became
+ * Measures a cast.
+ *
+ * @param src the source of the cast, read with the same factors as by {@link quantize}
+ * @param codes its result
  */
 export function monitorCast(rt: Runtime, src: Tensor, codes: Tensor, factors: Factors = {}): CastMonitor {
   const { columns, total, units, args } = sourceOf(src, factors);

@@ -4,7 +4,7 @@ import { NORM_ROWS, REDUCE_ELEMENTS } from '../engine/units.js';
 import { rowScratch } from './quantize.js';
 import { checkMultipleOf4, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
-/** x (rows, C), gain (C) float32 -> y like x, rstd (rows) float32 cached for the backward pass. */
+/** x (rows, C), gain (C) float32 -> y like x, and rstd (rows) float32, cached for the backward pass. */
 export function normForward(rt: Runtime, x: Tensor, gain: Tensor, eps: number): { y: Tensor; rstd: Tensor } {
   const [rows, channels] = matrixShape(x);
   checkMultipleOf4('channels', channels);
@@ -15,7 +15,7 @@ export function normForward(rt: Runtime, x: Tensor, gain: Tensor, eps: number): 
   return { y, rstd };
 }
 
-/** dx = dres + the gradient through the norm, in a new tensor like x; adds to dGain (C) float32. */
+/** dx = dres + the gradient through the norm, in a new tensor like x; also adds to dGain (C) float32. */
 export function normBackward(
   rt: Runtime,
   dy: Tensor,

@@ -1,4 +1,4 @@
-/** Tensors to codes with a power-of-two scale for each block: MX (1 x 32), 1 x 128, 128 x 128, a row, a column. Kernel: assembly/quantize-blocks.ts. */
+/** Quantizes tensors with one power-of-two scale per block: MX (1 x 32), 1 x 128, 128 x 128, a row, a column. Kernel: assembly/quantize-blocks.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
 import { QUANTIZE_ROWS } from '../engine/units.js';
@@ -15,16 +15,16 @@ import {
 } from './quantize.js';
 import { empty, floats, idOf, matrixShape, type Tensor } from './tensor.js';
 
-/** How a tensor may be cut, as `Engine.quantize` takes it. */
+/** The block scalings that `Engine.quantize` accepts. */
 export type BlockScaling = 'mx' | { readonly block: readonly [rows: number, columns: number] };
 
-/** How a block's scale follows from its largest magnitude; see formats/blocks.ts. */
+/** How a block's scale is derived from its largest magnitude; see formats/blocks.ts. */
 export type BlockScaleMode = 'rceil' | 'floor';
 
 export interface QuantizeBlocksOptions extends Factors {
-  /** A format of 8 bits. Codes saturate. */
+  /** A signed format of 8 bits. Codes saturate. */
   readonly dtype: DType;
-  /** Rows and columns of a block; those at the lower and right edge may be smaller. */
+  /** Rows and columns of a block; blocks at the lower and right edges may be smaller. */
   readonly block: readonly [rows: number, columns: number];
   /** Default 'rceil': nothing saturates. */
   readonly mode?: BlockScaleMode;
@@ -34,10 +34,10 @@ export interface QuantizeBlocksOptions extends Factors {
   readonly measured?: boolean;
 }
 
-/** Columns of a unit whose blocks run down columns: many lines of cache, and enough units for the threads. */
+/** Columns per unit when blocks span several rows: many cache lines, and still enough units for the threads. */
 const STRIP = 128;
 
-/** Codes of a tensor with one scale. Its blocks hold finite numbers: one with a NaN is all NaN, and infinity saturates. */
+/** Quantizes a tensor with one scale by blocks. Values should be finite: a block with a NaN becomes all NaN, and infinity saturates. */
 export function quantizeBlocks(rt: Runtime, src: Tensor, options: QuantizeBlocksOptions): Quantized {
   const { dtype, block, mode = 'rceil', rounding = 'tiesToEven', random, measured = true } = options;
   const { rowFactor = 0, columnFactor = 0 } = options;
@@ -73,7 +73,7 @@ const BLOCKS: readonly (readonly [number, number])[] = [
 ];
 const MX = [1, 32] as const;
 
-/** Numbers from outside, cut as the caller asks: MX into whole blocks, the others with numbers that are finite. */
+/** Quantizes the caller's numbers by blocks. 'mx' requires whole blocks; the other scalings require finite numbers. */
 export function quantizeValues(
   rt: Runtime,
   values: ArrayLike<number>,

@@ -1,4 +1,4 @@
-/** Tensors to codes and back. Kernels: assembly/quantize.ts. */
+/** Quantizes tensors to codes and back. Kernels: assembly/quantize.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
 import { QUANTIZE_ROWS } from '../engine/units.js';
@@ -7,21 +7,24 @@ import { dequantizeBlocks } from './blocks.js';
 import { floatOfBits, largestAmax, powerOfTwoScale } from './scale.js';
 import { empty, floatsAt, idOf, sizeOf, type Tensor } from './tensor.js';
 
-/** Where random words come from: a position in the counter space of Philox, so that nothing but numbers is ever saved. */
+/** Where random words come from: a position in the counter space of Philox, so that saving it means saving plain numbers. */
 export interface RandomPosition {
   readonly seed: number;
   readonly stream: number;
   readonly step: number;
 }
 
-/** What the encoder saw: the largest magnitude before the scale, and the shares of elements beyond the format at either end; NaN where not measured. */
+/**
+ * Statistics of an encoder: the largest magnitude before the scale, and the shares of elements beyond either end of the format; NaN if not
+ * measured.
+ */
 export interface Health {
   amax: number;
   saturated: number;
   underflowed: number;
 }
 
-/** Addresses of float32 factors per row and per column, applied to the values of a source first; 0 for none. */
+/** Addresses of float32 factors per row and per column, applied to the source values first; 0 for none. */
 export interface Factors {
   readonly rowFactor?: number;
   readonly columnFactor?: number;
@@ -29,12 +32,12 @@ export interface Factors {
 
 export interface QuantizeOptions extends Factors {
   readonly dtype: DType;
-  /** Multiplies before the cast. 'row' chooses a power of two per row; default: a power of two from the tensor's own amax. */
+  /** Factor applied before the cast. 'row' chooses a power of two per row. Default: a power of two from the tensor's own amax. */
   readonly scale?: number | 'row';
   readonly rounding?: Rounding;
   readonly saturate?: boolean;
   readonly random?: RandomPosition;
-  /** A second copy by nearest-even, in another format with another scale. */
+  /** A second copy, rounded to nearest even, in another format with another scale. */
   readonly second?: { readonly dtype: DType; readonly scale: number };
   /** Whether to measure `health`; without, casts from float32 are 1.16 (stochastic) to 1.65 times as fast. Default true. */
   readonly measured?: boolean;
@@ -46,29 +49,29 @@ export interface Quantized {
   readonly health: Health;
 }
 
-/** Row length at which a tensor without per-row factors is cut for the kernels: a part of no result. */
+/** Row length that a tensor without per-row factors is split into for the kernels; it does not affect results. */
 const FLAT_ROW = 4096;
 export const STATS_BYTES = 16;
 export const UNKNOWN: Health = Object.freeze({ amax: Number.NaN, saturated: Number.NaN, underflowed: Number.NaN });
 
-/** Shape in which the kernels see a tensor. */
+/** The shape in which kernels see a tensor. */
 export function rowsOf(src: Tensor, byRow: boolean): { columns: number; total: number; units: number } {
   const total = sizeOf(src.shape);
   const columns = byRow ? src.shape[src.shape.length - 1] : Math.min(FLAT_ROW, Math.ceil(total / 4) * 4);
   return { columns, total, units: Math.ceil(Math.ceil(total / columns) / QUANTIZE_ROWS) };
 }
 
-/** A source with its factors, as the kernels take it that read it row by row; `byRow` where they must see its own rows. */
+/** Arguments for kernels that read a source with its factors row by row; `byRow` if they must see its own rows. */
 export function sourceOf(src: Tensor, { rowFactor = 0, columnFactor = 0 }: Factors, byRow = false) {
   const { columns, total, units } = rowsOf(src, byRow || rowFactor !== 0 || columnFactor !== 0);
   const args = [src.ptr, idOf(src.dtype), tensorScale(src), rowFactor, columnFactor, columns, total] as const;
   return { columns, total, units, args };
 }
 
-/** Bytes of scratch of a kernel that decodes row by row, `columns` numbers at a time. */
+/** Scratch bytes of a kernel that decodes row by row, `columns` numbers at a time. */
 export const rowScratch = (columns: number): number => 4 * (columns + 16);
 
-/** The random words of a cast, as the kernels take them: four at a time. */
+/** The random-word arguments of a cast's kernel, which uses four words at a time. */
 export function randomArgs(
   rounding: Rounding,
   random: RandomPosition | undefined,
@@ -91,7 +94,7 @@ export function tensorScale(src: Tensor): number {
   return src.scaleInv;
 }
 
-/** Largest |value| of a tensor, times its factors; infinity and NaN come out as themselves. */
+/** Largest |value| of a tensor after its factors; infinity and NaN are returned as such. */
 export function amaxOf(rt: Runtime, src: Tensor, rowFactor = 0, columnFactor = 0): number {
   const { columns, units, args } = sourceOf(src, { rowFactor, columnFactor });
   return rt.scoped(() => {
@@ -132,7 +135,7 @@ export function quantize(rt: Runtime, src: Tensor, options: QuantizeOptions): Qu
   return { codes, second: copy, health };
 }
 
-/** Sums the statistics the encoding kernels leave per unit. */
+/** Sums the statistics that encoding kernels record per unit. */
 export function readHealth(rt: Runtime, stats: number, units: number, total: number): Health {
   const words = new Uint32Array(rt.arena.buffer, stats, units * 4);
   let amax = 0;
@@ -146,7 +149,7 @@ export function readHealth(rt: Runtime, stats: number, units: number, total: num
   return { amax: floatOfBits(amax), saturated: saturated / total, underflowed: underflowed / total };
 }
 
-/** The values of a tensor as float32, in a new tensor. */
+/** Decodes a tensor to a new float32 tensor. */
 export function dequantize(rt: Runtime, src: Tensor): Tensor {
   const { scaleInv } = src;
   if (typeof scaleInv !== 'number' && 'blocks' in scaleInv) return dequantizeBlocks(rt, src, scaleInv);

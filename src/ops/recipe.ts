@@ -1,4 +1,7 @@
-/** Which format and which scale each tensor role has: a record, so that another recipe is other data and not other code. docs/recipes.md says what each field is for. */
+/**
+ * The format and scale of each tensor role, as a record, so that another recipe is different data rather than different code. docs/recipes.md
+ * explains each field.
+ */
 import { type DType, formatSpec } from '../formats/index.js';
 import { type MomentScaling, scaled } from './adamw.js';
 import { OPERANDS } from './matmul.js';
@@ -6,39 +9,39 @@ import { OPERANDS } from './matmul.js';
 /** How the input of the last linear of a feed-forward block is smoothed; see assembly/swiglu.ts. */
 export type SwigluMode = 'plain' | 'smooth-token' | 'smooth-channel';
 
-/** Where the scales of operands of 8 bits come from. All are powers of two. */
+/** Where the scales of 8-bit operands come from. All scales are powers of two. */
 export type Scaling =
-  /** There are no such operands. */
+  /** There are no 8-bit operands. */
   | { readonly mode: 'none' }
-  /** One for a tensor, from the largest magnitudes it had in earlier steps. */
+  /** One per tensor, from the largest magnitudes it had in earlier steps. */
   | {
       readonly mode: 'delayed';
-      /** Steps (global batches) remembered. */
+      /** Number of steps (global batches) remembered. */
       readonly history: number;
-      /** The largest of them, or the last. */
+      /** Whether the scale follows the largest remembered value or the last. */
       readonly algorithm: 'max' | 'most_recent';
       /** Binades of headroom: the scale is divided by 2^margin. */
       readonly margin: number;
-      /** Steps from one new scale to the next. */
+      /** Steps between updates of the scale. */
       readonly interval: number;
     }
-  /** One for a tensor, from its own values, found before they are encoded. */
+  /** One per tensor, from its own values, found before they are encoded. */
   | { readonly mode: 'current' }
-  /** One for each row of each product, from its own values: for each row of Y, dX and dW on the left, for each of their columns on the right. */
+  /** One per row or column of each product, from its own values: per row of Y, dX and dW for the left operand, per column for the right operand. */
   | { readonly mode: 'row' }
-  /** One for 128 numbers along the sum, for 128 x 128 of a weight. */
+  /** One per 128 numbers along the sum, or per 128 x 128 block of a weight. */
   | { readonly mode: 'block' }
-  /** One for 32 numbers along the sum (MXFP8). */
+  /** One per 32 numbers along the sum (MXFP8). */
   | {
       readonly mode: 'mx';
-      /** Rounded up, so that nothing saturates, or as OCP's specification has it; see formats/blocks.ts. */
+      /** Rounded up, so that nothing saturates, or as in OCP's specification; see formats/blocks.ts. */
       readonly scale: 'rceil' | 'floor';
     };
 
-/** Numbers to a scale of 'mx'. */
+/** Numbers per scale in mode 'mx'. */
 export const MX_BLOCK = 32;
 
-/** The operands of a linear's three products, by the names of the record. */
+/** The operands of a linear's three products, by their field names. */
 export const ROLES = [
   'forward.input',
   'forward.weight',
@@ -48,9 +51,9 @@ export const ROLES = [
 ] as const;
 export type OperandRole = (typeof ROLES)[number];
 
-/** Bits taken from operands of 16 or 32 bits ("To FP8 and Back Again", arXiv 2405.18710). */
+/** Reduced precision of operands with 16 or 32 bits ("To FP8 and Back Again", arXiv 2405.18710). */
 export interface Reduction {
-  /** 'E8M3': bits of exponent (2 to 8) and of mantissa, as IEEE 754 would have them. */
+  /** Such as 'E8M3': bits of exponent (2 to 8) and of mantissa, interpreted as in IEEE 754. */
   readonly format: string;
   readonly rounding: 'towardZero' | 'tiesToEven';
   readonly roles: readonly OperandRole[];
@@ -58,7 +61,7 @@ export interface Reduction {
 
 export interface Recipe {
   readonly name: string;
-  /** Format of activations and their gradients between operations, of attention, norms, embedding and head. */
+  /** Format of activations and their gradients between operations, and of attention, norms, embedding and head. */
   readonly storage: 'bfloat16' | 'float32';
   /** Operands of Y = X W^T. */
   readonly forward: { readonly input: DType; readonly weight: DType };
@@ -66,20 +69,23 @@ export interface Recipe {
   readonly backward: { readonly input: DType; readonly weight: DType; readonly gradOutput: DType };
   readonly gradOutputRounding: 'tiesToEven' | 'stochastic';
   readonly scaling: Scaling;
-  /** 'adaptive': of dY, by FP8-LM's rule, halved when numbers saturate and else doubled in 1000 steps, instead of by `scaling`. */
+  /**
+   * 'adaptive': the scale of dY follows FP8-LM's rule instead of `scaling`: it is halved when numbers saturate and otherwise doubles over 1000
+   * steps.
+   */
   readonly gradOutputScale: 'scaling' | 'adaptive';
-  /** Share of the numbers of an input or a gradient that are clipped before they are cast to 8 bits, 0 to 0.5. */
+  /** Share of the numbers of an input or gradient that is clipped before the cast to 8 bits, 0 to 0.5. */
   readonly outlierClip: number;
   readonly swiglu: SwigluMode;
-  /** What gradients of parameters are rounded to after each micro-batch; sums are taken, and kept, in float32. */
+  /** Format that parameter gradients are rounded to after each micro-batch; sums are computed and kept in float32. */
   readonly gradient: 'float32' | 'bfloat16';
-  /** Stored optimizer state of matrices. Norm gains keep float32. Formats narrower than float32 have one scale per tensor. */
+  /** Formats of the stored optimizer state of matrices. Norm gains keep float32. Formats narrower than float32 have one scale per tensor. */
   readonly masterWeight: DType;
   readonly firstMoment: DType;
   readonly secondMoment: DType;
-  /** Of moments narrower than BF16. */
+  /** Scaling of moments narrower than BF16. */
   readonly momentScaling: MomentScaling;
-  /** How new moments, and new masters, are rounded to these formats. */
+  /** Rounding of new moments, and of new master weights, to these formats. */
   readonly momentRounding: 'tiesToEven' | 'stochastic';
   readonly masterRounding: 'tiesToEven' | 'stochastic';
   readonly reduce?: Reduction;
@@ -123,7 +129,7 @@ const uniform = (name: string, dtype: 'bfloat16' | 'float32'): Recipe => ({
   masterRounding: 'tiesToEven',
 });
 
-/** E4M3 everywhere, with scales that are local enough to need neither E5M2 nor smoothing. */
+/** E4M3 everywhere, with scales local enough that neither E5M2 nor smoothing is needed. */
 const local = (name: string, scaling: Scaling, moments: DType): Recipe => ({
   ...uniform(name, 'bfloat16'),
   forward: { input: 'float8_e4m3fn', weight: 'float8_e4m3fn' },
@@ -154,12 +160,12 @@ export type RecipeName = keyof typeof named;
 
 /**
  * The named recipes. `fp8`: "Scaling FP8 training to trillion-token LLMs" (Fishman et al., ICLR 2025), with the authors' formats. `fp8-block`:
- * DeepSeek-V3 (arXiv 2412.19437, section 3.3), its moments in BF16 too. `bf16-pure`: as torch's bf16-true (arXiv
- * 2408.15793). `mxfp8`: "Recipes for pre-training LLMs with MXFP8" (arXiv 2506.08027).
+ * DeepSeek-V3 (arXiv 2412.19437, section 3.3), with moments in BF16 as well. `bf16-pure`: as torch's bf16-true (arXiv 2408.15793). `mxfp8`:
+ * "Recipes for pre-training LLMs with MXFP8" (arXiv 2506.08027).
  */
 export const RECIPES: Readonly<Record<RecipeName, Recipe>> = frozen(named);
 
-/** What each of them is, in a phrase: for the web page and docs/recipes.md. */
+/** A one-phrase description of each recipe, for the web page and docs/recipes.md. */
 export const ABOUT_RECIPES: Readonly<Record<RecipeName, string>> = {
   fp8: 'products and optimizer state in 8 bits: E4M3 forward, E5M2 backward, delayed scales, Smooth-SwiGLU (FP8-2T)',
   'fp8-plain': 'fp8 without smoothing: the recipe that the paper saw diverge in long runs',
@@ -171,7 +177,7 @@ export const ABOUT_RECIPES: Readonly<Record<RecipeName, string>> = {
   f32: 'float32 throughout: the reference',
 };
 
-/** A copy of a record that nobody can change, records in it included. */
+/** A deeply frozen copy of a record. */
 export function frozen<T extends object>(record: T): T {
   if (Array.isArray(record)) return Object.freeze([...record]) as unknown as T;
   const entries = Object.entries(record).map(([key, value]) => [
@@ -191,11 +197,11 @@ interface Range {
 }
 type Fields = Readonly<Record<string, readonly string[] | Range>>;
 
-/** What a way of scaling asks for beside its name. */
+/** The fields of each scaling mode besides its name. */
 const SCALINGS: Readonly<Record<Scaling['mode'], Fields>> = {
   none: {},
   delayed: {
-    // Transformer Engine remembers 1024; a step of ours is a whole global batch.
+    // Transformer Engine remembers 1024; one of our steps is a whole global batch.
     'scaling.history': { integer: true, min: 1, max: 1024 },
     'scaling.algorithm': ['max', 'most_recent'],
     'scaling.margin': { integer: true, min: 0, max: 16 },
@@ -208,7 +214,7 @@ const SCALINGS: Readonly<Record<Scaling['mode'], Fields>> = {
 };
 const OPERAND_FIELDS: Fields = Object.fromEntries(ROLES.map((role) => [role, OPERANDS]));
 
-/** What each field may be, under the names of its record. */
+/** The permitted values of each field, under its name in the record. */
 const fieldsOf = (mode: unknown): Fields => ({
   storage: ['bfloat16', 'float32'],
   ...OPERAND_FIELDS,
@@ -239,7 +245,7 @@ const show = (value: unknown): string =>
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Every field there is, and no other; each refusal names the field and its choices. */
+/** Throws unless the recipe has every field, and no other, with a permitted value. Errors name the field and its choices. */
 function checkRecipe(recipe: Recipe): void {
   if (!isRecord(recipe)) throw new TypeError(`recipe: expected a name or a record, got ${show(recipe)}`);
   if (typeof recipe.name !== 'string') throw new TypeError(`recipe.name: expected a string, got ${show(recipe.name)}`);
@@ -259,7 +265,7 @@ function checkRecipe(recipe: Recipe): void {
   checkTogether(recipe);
 }
 
-/** The values of a recipe's fields by their paths; a field that is none of `paths`, and a record that is none, are refused. */
+/** The values of a recipe's fields by path. Refuses fields that are not in `paths`, and non-records where a record is expected. */
 function flattened(recipe: Readonly<Record<string, unknown>>, paths: readonly string[]): Map<string, unknown> {
   const heads = [...new Set(paths.map((path) => path.split('.')[0]))];
   const innerOf = (head: string) =>
@@ -284,7 +290,7 @@ function flattened(recipe: Readonly<Record<string, unknown>>, paths: readonly st
   return flat;
 }
 
-/** Fields that are well each by itself and not together. */
+/** Checks fields that are valid individually but not in combination. */
 function checkTogether(recipe: Recipe): void {
   const { mode } = recipe.scaling;
   const ways = Object.keys(SCALINGS).filter((way) => way !== 'none');
@@ -339,13 +345,17 @@ export function operandOf({ forward, backward }: Recipe, role: OperandRole): DTy
   return (pass === 'forward' ? forward : backward)[name as keyof Recipe['forward']];
 }
 
-/** The bits of 'E8M3'; undefined for what is none. */
+/** Parses a format such as 'E8M3'; undefined if it is not one. */
 export function reducedFormat(name: string): { expBits: number; manBits: number } | undefined {
   const [, expBits, manBits] = /^E([2-8])M(\d|1\d|2[0-2])$/.exec(name) ?? [];
   return expBits ? { expBits: Number(expBits), manBits: Number(manBits) } : undefined;
 }
 
-/** The recipe of this name, or the record itself, checked. */
+/**
+ * Returns the recipe of this name, or the record itself, checked.
+ *
+ * @throws TypeError or RangeError for an unknown name or an invalid record.
+ */
 export function recipeOf(recipe: string | Recipe): Recipe {
   if (typeof recipe !== 'string') {
     checkRecipe(recipe);
@@ -358,6 +368,6 @@ export function recipeOf(recipe: string | Recipe): Recipe {
 }
 
 export const isFloat8 = (dtype: DType): boolean => formatSpec(dtype).bits === 8;
-/** Whether operands of the linears are FP8, and so need scales. */
+/** Whether any operand of the linears is FP8 and so needs a scale. */
 export const usesFloat8 = ({ forward, backward }: Recipe): boolean =>
   [...Object.values(forward), ...Object.values(backward)].some(isFloat8);

@@ -1,12 +1,12 @@
-/** Sums and digests over whole sets of tensors. Kernels: assembly/reduce.ts. */
+/** Norms and digests over sets of tensors. Kernels: assembly/reduce.ts. */
 import type { Runtime } from '../engine/runtime.js';
 import { DIGEST_BYTES, REDUCE_ELEMENTS } from '../engine/units.js';
 import { bytesOf, sizeOf, type Tensor } from './tensor.js';
 
-/** Bytes that are digested at a time: whole chunks. */
+/** Bytes digested at a time: a whole number of chunks. */
 const PIECE = 64 * DIGEST_BYTES;
 
-/** Square root of the sum of squares of float32 tensors, in float64, in their order. */
+/** Square root of the sum of squares of float32 tensors, accumulated in float64 in the given order. */
 export function globalNorm(rt: Runtime, tensors: readonly Tensor[]): number {
   let sum = 0;
   for (const t of tensors) {
@@ -21,8 +21,8 @@ export function globalNorm(rt: Runtime, tensors: readonly Tensor[]): number {
 }
 
 /**
- * 16 hex digits over the codes and scales of tensors and some more numbers, in their order. It tells two states apart and finds damaged
- * files; it is no cryptographic hash.
+ * A digest of 16 hex digits over the codes and scales of tensors and some further numbers, in order. It tells two states apart and detects
+ * damaged files, but is not a cryptographic hash.
  */
 export function digestOf(rt: Runtime, tensors: readonly Tensor[], numbers: readonly number[]): string {
   return rt.scoped(() => {
@@ -40,7 +40,7 @@ export function digestOf(rt: Runtime, tensors: readonly Tensor[], numbers: reado
   });
 }
 
-/** The digest of `length` bytes at an address; over 64 KiB, the digest of the digests of its chunks. */
+/** The digest of `length` bytes at an address; above 64 KiB, the digest of the digests of its chunks. */
 export function digestOfBytes(rt: Runtime, ptr: number, length: number): string {
   return rt.scoped(() => {
     const chunks = digestsOfChunks(rt, ptr, length);
@@ -50,7 +50,10 @@ export function digestOfBytes(rt: Runtime, ptr: number, length: number): string 
   });
 }
 
-/** The same of bytes from outside wasm memory, into which they come a piece at a time: all of a long text would be a hole there for good. */
+/**
+ * The same digest of bytes outside wasm memory. They are copied in a piece at a time, because memory never shrinks and a whole long text would
+ * leave a permanent hole.
+ */
 export function digestOfContent(rt: Runtime, content: Uint8Array): string {
   if (content.length <= PIECE) return inMemory(rt, content, (ptr) => digestOfBytes(rt, ptr, content.length));
   const digests = new Uint8Array(8 * Math.ceil(content.length / DIGEST_BYTES));
@@ -72,13 +75,13 @@ function inMemory<T>(rt: Runtime, content: Uint8Array, use: (ptr: number) => T):
   });
 }
 
-/** 8 bytes for each chunk. */
+/** Digests of the chunks, 8 bytes each. */
 function digestsOfChunks(rt: Runtime, ptr: number, length: number): Uint8Array<ArrayBuffer> {
   return rt.scoped(() => {
     const units = Math.max(1, Math.ceil(length / DIGEST_BYTES));
     const out = rt.arena.alloc(8 * units);
     rt.parallel('digest', units, 64, ptr, length, out);
-    // A copy, and not of shared memory.
+    // A copy, which is not shared memory.
     return new Uint8Array(new Uint8Array(rt.arena.buffer, out, 8 * units));
   });
 }

@@ -1,4 +1,4 @@
-/** Numbers held to fewer bits or a smaller range, in float32 or BF16. Kernels: assembly/restrict.ts. */
+/** Restricts numbers to fewer bits or a smaller range, in float32 or BF16. Kernels: assembly/restrict.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
 import { MAGNITUDE_BINS } from '../engine/units.js';
@@ -6,7 +6,7 @@ import { type Factors, rowScratch, rowsOf, sourceOf, tensorScale } from './quant
 import { floatOfBits } from './scale.js';
 import { empty, idOf, type Tensor } from './tensor.js';
 
-/** A format without a code of its own: its numbers are float32 numbers, of up to 7 bits of mantissa BF16 numbers. */
+/** A format without codes of its own: its numbers are float32 numbers, or BF16 numbers for up to 7 bits of mantissa. */
 export interface ReducedFormat {
   readonly expBits: number;
   readonly manBits: number;
@@ -14,12 +14,12 @@ export interface ReducedFormat {
 
 export interface RestrictOptions extends Factors {
   readonly dtype: 'bfloat16' | 'float32';
-  /** Largest magnitude of a finite number; of infinite ones none. */
+  /** Finite numbers are clipped to this magnitude; infinities are not. */
   readonly clip?: number;
   readonly format?: ReducedFormat;
-  /** Of `format`. */
+  /** Rounding to `format`. */
   readonly rounding?: 'tiesToEven' | 'towardZero';
-  /** Written instead of a new tensor; may be the source. */
+  /** Destination instead of a new tensor; may be the source. */
   readonly out?: Tensor;
 }
 
@@ -40,7 +40,8 @@ export function restrict(rt: Runtime, src: Tensor, options: RestrictOptions): Te
 }
 
 /**
- * The smallest number with two bits of mantissa that at most `share` of a tensor's magnitudes exceed; 0, for none, where as many are not finite.
+ * The smallest number with two bits of mantissa that at most `share` of a tensor's magnitudes exceed; 0 (no bound) if more than that are not
+ * finite.
  */
 export function outlierBound(rt: Runtime, src: Tensor, share: number, rowFactor = 0): number {
   const { columns, total, units } = rowsOf(src, rowFactor !== 0);
@@ -55,7 +56,7 @@ export function outlierBound(rt: Runtime, src: Tensor, share: number, rowFactor 
     let above = 0;
     for (let bin = MAGNITUDE_BINS - 1; bin >= 0; bin--) {
       for (let unit = 0; unit < units; unit++) above += counts[unit * MAGNITUDE_BINS + bin];
-      // Counted in from the top: of this bin's upper edge at most the share before lies above.
+      // Counting down from the largest: at most `share` of the magnitudes lie above the upper edge of this bin.
       if (above > share * total) {
         const bound = floatOfBits((bin + 1) * 0x200000);
         return Number.isFinite(bound) ? bound : 0;

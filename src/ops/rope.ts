@@ -25,7 +25,7 @@ export function ropeTable(rt: Runtime, positions: number, headDim: number, theta
   return { cosines, sines };
 }
 
-/** Turns the first `heads` heads of each row of x in place; row r stands at position offset + r % time. 'back' undoes it (the gradient). */
+/** Rotates the first `heads` heads of each row of x in place; row r is at position offset + r % time. 'back' undoes it, for the gradient. */
 export function rope(
   rt: Runtime,
   x: Tensor,

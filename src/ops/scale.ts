@@ -1,17 +1,17 @@
-/** Amax to scale. A scale multiplies before the cast; its inverse is kept beside the codes. */
+/** Derives scales from amax. A scale multiplies before the cast; its inverse is stored beside the codes. */
 import { type DType, formatSpec } from '../formats/index.js';
 import { powerOfTwo } from '../formats/spec.js';
 
 const word = new Uint32Array(1);
 const real = new Float32Array(word.buffer);
 
-/** The float32 whose bits these are. Kernels return amax as bits, ordered NaN above infinity above finite. */
+/** The float32 with these bits. Kernels return amax as bits, which order NaN above infinity above finite numbers. */
 export function floatOfBits(bits: number): number {
   word[0] = bits;
   return real[0];
 }
 
-/** The largest of the amaxes that a kernel's units left, `stride` words apart from word `first` on. */
+/** The largest amax recorded by a kernel's units, which are `stride` words apart, starting at word `first`. */
 export function largestAmax(words: Uint32Array, first = 0, stride = 1): number {
   let largest = 0;
   for (let i = first; i < words.length; i += stride) if (words[i] > largest) largest = words[i];
@@ -19,8 +19,8 @@ export function largestAmax(words: Uint32Array, first = 0, stride = 1): number {
 }
 
 /**
- * 2^floor(log2(max / amax)): the power of two of the recipe ("Scaling FP8 training", authors' code), by truncating the float32 quotient
- * to its exponent. 1 where amax is 0, infinite or NaN, or the quotient leaves the normal range.
+ * 2^floor(log2(max / amax)): the power-of-two scale of the recipe ("Scaling FP8 training", authors' code), computed by truncating the float32
+ * quotient to its exponent. 1 if amax is 0, infinite or NaN, or the quotient leaves the normal range.
  */
 export function powerOfTwoScale(amax: number, max: number): number {
   if (!(amax > 0)) return 1;
@@ -29,10 +29,10 @@ export function powerOfTwoScale(amax: number, max: number): number {
   return exponent === 0 || exponent === 0x7f800000 ? 1 : floatOfBits(exponent);
 }
 
-/** Below this amax MAX / amax could overflow; such a tensor is all but zero and its scale does not matter. */
+/** Below this amax, MAX / amax could overflow; such a tensor is practically zero and its scale does not matter. */
 const TINY = floatOfBits(0x0d800000); // 2^-100
 
-/** MAX / amax for the stored optimizer state (not a power of two), and amax / MAX to undo it. */
+/** MAX / amax for stored optimizer state (not a power of two), and amax / MAX to undo it. */
 export function fullRangeScale(amax: number, dtype: DType): { scale: number; scaleInv: number } {
   if (amax === 0) return { scale: 1, scaleInv: 1 };
   const a = Math.max(amax, TINY);
@@ -41,25 +41,25 @@ export function fullRangeScale(amax: number, dtype: DType): { scale: number; sca
 }
 
 /**
- * Delayed scaling: inside an optimizer step the scale is constant, from the largest magnitudes the tensor had in steps before. A tensor never
- * seen takes the scale of its own values (the papers start at 1, which for weights of size 0.02 would put most E4M3 codes among the
+ * Delayed scaling: within an optimizer step the scale is constant and comes from the largest magnitudes that the tensor had in previous steps. A
+ * tensor not seen before is scaled by its own values (the papers start at 1, which for weights of size 0.02 would put most E4M3 codes among the
  * subnormals).
  */
 export interface AmaxHistory {
-  /** The magnitude that the scale comes from; 0 before the first step. */
+  /** The magnitude that determines the scale; 0 before the first step. */
   previous: number;
-  /** Largest so far in this step. */
+  /** Largest magnitude so far in this step. */
   current: number;
-  /** Largest of the steps before, newest first, where more than the last counts. */
+  /** Largest magnitudes of previous steps, newest first; empty if only the last one counts. */
   recent: number[];
-  /** Of an adaptive scale: how far it has moved from that of `previous`, in thousandths of a power of two. */
+  /** For an adaptive scale: how far it has moved from the scale of `previous`, in thousandths of a power of two. */
   level: number;
-  /** Of the casts of this step: shares that saturated, added up, and how many casts there were. */
+  /** Sum of the saturated shares of the casts in this step, and the number of casts. */
   saturated: number;
   casts: number;
 }
 
-/** What of delayed scaling its history knows; see `Scaling` in recipe.ts. */
+/** The parameters of delayed scaling that its history needs; see `Scaling` in recipe.ts. */
 export interface HistoryRule {
   readonly history: number;
   readonly algorithm: 'max' | 'most_recent';
@@ -82,30 +82,30 @@ export function observe(history: AmaxHistory, amax: number, saturated: number): 
   if (history.current < amax) history.current = amax;
 }
 
-/** Forgets what was seen of a global batch whose step is not taken. */
+/** Discards what was seen in a global batch whose step is not taken. */
 export function discard(history: AmaxHistory): void {
   Object.assign(history, { current: 0, saturated: 0, casts: 0 });
 }
 
-/** Ends the global batch of a step. One of zeros or infinities counts for nothing, as in Transformer Engine. */
+/** Ends the global batch of a step. A batch of zeros or infinities is ignored, as in Transformer Engine. */
 export function advance(entry: AmaxHistory, { history, algorithm, interval }: HistoryRule, step: number): void {
   const seen = entry.current > 0 && Number.isFinite(entry.current);
   const recent = seen ? [entry.current, ...entry.recent].slice(0, history) : entry.recent;
   if (recent.length > 0 && (step % interval === 0 || entry.previous === 0)) {
     entry.previous = algorithm === 'max' ? Math.max(...recent) : recent[0];
   }
-  // Of a single step that sets the scale at once nothing need be kept beside the scale.
+  // If the scale follows a single step immediately, nothing else needs to be kept.
   entry.recent = history === 1 && interval === 1 ? [] : recent;
   discard(entry);
 }
 
-/** FP8-LM (arXiv 2310.18313, section 2.1): the share beyond the format above which a scale halves, and the steps in which it doubles otherwise. */
+/** FP8-LM (arXiv 2310.18313, section 2.1): the share of overflows above which a scale is halved, and the steps over which it doubles otherwise. */
 const OVERFLOW_SHARE = 1e-5;
 const DOUBLING_STEPS = 1000;
-/** Powers of two a scale may move, lest it leave float32. */
+/** Powers of two that a scale may move, so that it stays within float32. */
 const MOST_LEVEL = 60;
 
-/** Ends the global batch of a step for an adaptive scale, which starts at that of the first step's own amax. */
+/** Ends the global batch of a step for an adaptive scale, which starts at the scale of the first step's own amax. */
 export function adapt(entry: AmaxHistory): void {
   if (entry.previous === 0) {
     if (entry.current > 0 && Number.isFinite(entry.current)) entry.previous = entry.current;
@@ -117,5 +117,5 @@ export function adapt(entry: AmaxHistory): void {
   discard(entry);
 }
 
-/** The power of two an adaptive scale is multiplied by. */
+/** The power of two that multiplies an adaptive scale. */
 export const adapted = ({ level }: AmaxHistory): number => powerOfTwo(Math.floor(level / DOUBLING_STEPS));

@@ -1,6 +1,6 @@
 /**
- * What the kernels give for numbers made up here: every operation of a training step, in shapes that meet edges. Two engines agree if all
- * the bytes do. A turbo engine starts only if it agrees with the strict build.
+ * Runs every operation of a training step on generated numbers, in shapes that exercise edges. Two engines agree if all resulting bytes do. A
+ * turbo engine starts only if it agrees with the strict build.
  */
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, philox4x32 } from '../formats/index.js';
@@ -16,10 +16,10 @@ import { bytes, empty, floats, type Tensor, upload, zeros } from './tensor.js';
 
 const OPERANDS: readonly DType[] = ['float8_e4m3fn', 'float8_e5m2', 'bfloat16', 'float16', 'float32'];
 const LAYOUTS = { nt: [false, true], nn: [false, false], tn: [true, false] } as const;
-/** More than one block of the GEMM each way, an odd number of panels, and edges; rows of one are a kernel of their own. */
+/** More than one GEMM block in each dimension, an odd number of panels, and edges. Single rows have a kernel of their own. */
 const [M, N, K] = [103, 180, 333];
 
-/** Float32 of some binades to either side of 1, by position. */
+/** Float32 numbers over some binades on either side of 1, by position. */
 function numbers(rt: Runtime, shape: readonly number[], stream: number): Tensor {
   const t = empty(rt, shape, 'float32');
   const to = floats(rt, t);
@@ -30,7 +30,7 @@ function numbers(rt: Runtime, shape: readonly number[], stream: number): Tensor 
   return t;
 }
 
-/** The bytes of each result, by what made it. */
+/** The bytes of each result, keyed by the operation. */
 export function results(rt: Runtime): Map<string, Uint8Array> {
   const seen = new Map<string, Uint8Array>();
   const see = (name: string, ...tensors: readonly (Tensor | undefined)[]) =>
@@ -70,7 +70,10 @@ export function results(rt: Runtime): Map<string, Uint8Array> {
 
 type See = (name: string, ...tensors: readonly (Tensor | undefined)[]) => void;
 
-/** The operations of a transformer block, on activations stored in `dtype`: attention over more than a block of queries, in odd numbers of panels. */
+/**
+ * The operations of a transformer block, on activations stored in `dtype`: attention over more than one block of queries, with odd numbers of
+ * panels.
+ */
 function block(rt: Runtime, dtype: 'bfloat16' | 'float32', see: See): void {
   const shape = { batch: 2, time: 53, heads: 4, kvHeads: 2, headDim: 20 };
   const rows = shape.batch * shape.time;
@@ -122,7 +125,7 @@ function optimizer(rt: Runtime, see: See): void {
   see('AdamW', next.master, next.firstMoment, next.secondMoment);
 }
 
-/** The first result two engines differ in; undefined where they agree. */
+/** Name of the first result that differs between two engines; undefined if they agree. */
 export function firstDifference(a: Map<string, Uint8Array>, b: Map<string, Uint8Array>): string | undefined {
   for (const [name, bytesOfA] of a) {
     const bytesOfB = b.get(name);

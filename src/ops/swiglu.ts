@@ -1,4 +1,4 @@
-/** SwiGLU and Smooth-SwiGLU, encoding as they go. Kernels: assembly/swiglu.ts. */
+/** SwiGLU and Smooth-SwiGLU, fused with encoding. Kernels: assembly/swiglu.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
 import { SWIGLU_ROWS } from '../engine/units.js';
@@ -7,7 +7,7 @@ import { type Health, readHealth, rowScratch, STATS_BYTES } from './quantize.js'
 import { floatOfBits } from './scale.js';
 import { checkMultipleOf4, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
-/** A format and the scale that multiplies before the cast (1 for formats that need none). */
+/** A format, and the scale that multiplies before the cast (1 for formats that need none). */
 export interface Target {
   readonly dtype: DType;
   readonly scale: number;
@@ -16,9 +16,9 @@ export interface Target {
 export interface SwigluOptions {
   readonly first: Target;
   readonly second?: Target;
-  /** Smooth per token: y comes divided by a power of two per row, to be multiplied back after the next GEMM. */
+  /** Smooth per token: y is divided by a power of two per row, to be multiplied back after the next GEMM. */
   readonly perToken?: boolean;
-  /** Smooth per channel: 1/s (F) float32 (powers of two), to be undone in the columns of the next weight. */
+  /** Smooth per channel: 1/s, (F) float32 powers of two, to be undone in the columns of the next weight. */
   readonly channelInv?: Tensor;
   /** Also measure the largest |silu(gate) * up| of each channel. */
   readonly channelAmax?: boolean;
@@ -27,13 +27,13 @@ export interface SwigluOptions {
 export interface SwigluResult {
   readonly y: Tensor;
   readonly second?: Tensor;
-  /** s (rows) float32, where per token. */
+  /** s, (rows) float32, if smoothed per token. */
   readonly rowScale?: Tensor;
   readonly channelAmax?: Float32Array;
   readonly health: Health;
 }
 
-/** gateUp (rows, 2F): gates, then ups -> y (rows, F). */
+/** gateUp (rows, 2F), gates before ups -> y (rows, F). */
 export function swigluForward(rt: Runtime, gateUp: Tensor, options: SwigluOptions): SwigluResult {
   const { first, second, perToken, channelInv, channelAmax } = options;
   const [rows, both] = matrixShape(gateUp);
@@ -71,7 +71,7 @@ function largestPerColumn(bits: Uint32Array, columns: number): Float32Array {
   return Float32Array.from(largest, floatOfBits);
 }
 
-/** dGateUp, in place of gateUp, from the gradient dy (rows, F) of the smoothed y. */
+/** Overwrites gateUp with dGateUp, computed from the gradient dy (rows, F) of the smoothed y. */
 export function swigluBackward(
   rt: Runtime,
   dy: Tensor,

@@ -1,9 +1,9 @@
-/** A tensor is a record of numbers about bytes in wasm memory; it owns nothing. value = code * scaleInv. */
+/** A tensor is a record that describes bytes in wasm memory; it owns nothing. value = code * scaleInv. */
 
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, formatSpec } from '../formats/index.js';
 
-/** One float32 power of two for each block of `block` rows and columns, at an address, row of blocks by row of blocks. */
+/** The address of one float32 power of two per block of `block` rows and columns, in row-major order of blocks. */
 export interface BlockScales {
   readonly blocks: number;
   readonly block: readonly [rows: number, columns: number];
@@ -12,7 +12,7 @@ export interface BlockScales {
 /** One factor for the whole tensor, one float32 per row at an address, or one per block. */
 export type ScaleInv = number | { readonly rows: number } | BlockScales;
 
-/** The address of a tensor's scales; 0 where it has only one. */
+/** The address of a tensor's scales; 0 if it has only one. */
 export const scalesAt = ({ scaleInv }: Tensor): number =>
   typeof scaleInv === 'number' ? 0 : 'rows' in scaleInv ? scaleInv.rows : scaleInv.blocks;
 
@@ -20,10 +20,10 @@ export interface Tensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly ptr: number;
-  /** The arena's number for the memory at `ptr`, by which it tells this tensor from one that has its place now. */
+  /** The arena's serial number of the memory at `ptr`, which distinguishes this tensor from a later one at the same address. */
   readonly block: number;
   readonly scaleInv: ScaleInv;
-  /** What `prepack` gives: the second operand of products, and nothing else. */
+  /** Set by `prepack`: usable only as the second operand of products. */
   readonly prepacked?: true;
 }
 
@@ -31,13 +31,13 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((produc
 export const bytesOf = (t: Tensor): number => sizeOf(t.shape) * formatSpec(t.dtype).bytes;
 export const idOf = (dtype: DType): number => formatSpec(dtype).id;
 
-/** The rows and columns of a tensor read as a matrix: the last dimension is the column. */
+/** The shape of a tensor read as a matrix, whose columns are the last dimension. */
 export function matrixShape(t: Tensor): [rows: number, columns: number] {
   const columns = t.shape[t.shape.length - 1];
   return [sizeOf(t.shape) / columns, columns];
 }
 
-/** Uninitialised memory for a tensor. */
+/** Creates a tensor with uninitialised memory. */
 export function empty(rt: Runtime, shape: readonly number[], dtype: DType): Tensor {
   checkShape(shape);
   const ptr = rt.arena.alloc(sizeOf(shape) * formatSpec(dtype).bytes);
@@ -50,20 +50,20 @@ export function zeros(rt: Runtime, shape: readonly number[], dtype: DType): Tens
   return t;
 }
 
-/** Gives back a tensor's memory, its scales with it. */
+/** Frees a tensor's memory, including that of its scales. */
 export function freeTensor(rt: Runtime, t: Tensor): void {
   rt.arena.free(t.ptr);
   if (scalesAt(t)) rt.arena.free(scalesAt(t));
 }
 
-/** Token ids (int32) in wasm memory; the address. */
+/** Copies token ids (int32) to wasm memory and returns their address. */
 export function upload(rt: Runtime, ids: Int32Array): number {
   const ptr = rt.arena.alloc(ids.byteLength);
   new Int32Array(rt.arena.buffer, ptr, ids.length).set(ids);
   return ptr;
 }
 
-/** Ids become addresses in the kernels: one out of range would read or write another tensor. */
+/** Checks token ids, which the kernels turn into addresses: one out of range would read or write another tensor. */
 export function checkIds(rt: Runtime, what: string, ptr: number, count: number, vocabulary: number): void {
   for (const id of new Int32Array(rt.arena.buffer, ptr, count)) {
     if (id < 0 || id >= vocabulary)
@@ -71,17 +71,17 @@ export function checkIds(rt: Runtime, what: string, ptr: number, count: number, 
   }
 }
 
-/** The SIMD loops of norms and SwiGLU run over whole vectors. */
+/** The SIMD loops of norms and SwiGLU process whole vectors only. */
 export function checkMultipleOf4(what: string, n: number): void {
   if (n % 4 !== 0) throw new RangeError(`${what}: expected a multiple of 4, got ${n}`);
 }
 
-/** The bytes of a tensor, as a view that a growth of memory may detach. */
+/** A view of a tensor's bytes, which memory growth may detach. */
 export function bytes(rt: Runtime, t: Tensor): Uint8Array {
   return new Uint8Array(rt.arena.buffer, t.ptr, bytesOf(t));
 }
 
-/** A float32 tensor's memory, as a view that a growth of memory may detach. */
+/** A view of a float32 tensor's memory, which memory growth may detach. */
 export function floats(rt: Runtime, t: Tensor): Float32Array {
   if (t.dtype !== 'float32') throw new TypeError(`floats: expected a float32 tensor, got ${t.dtype}`);
   return new Float32Array(rt.arena.buffer, t.ptr, sizeOf(t.shape));
