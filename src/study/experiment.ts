@@ -1,48 +1,48 @@
-/** An experiment as a file says it: a base of training settings, what varies, for how long, and what is compared. */
+/** The format of experiment files: base training settings, what varies, for how long, and what is compared. */
 import { SETTINGS } from '../train/settings.js';
 import { isMeasure, MEASURES, type MeasureName } from './measures.js';
 
-/** JSON, as a file holds it. */
+/** Any JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 type JsonRecord = { readonly [key: string]: Json };
 
-/** One value of an axis: a name, and the settings it stands for, by path: `learningRate`, `config.layers`, `recipe.firstMoment`. */
+/** One value of an axis: a name, and the settings it stands for, by path, such as `learningRate`, `config.layers` or `recipe.firstMoment`. */
 export interface AxisValue {
   readonly name: string;
   readonly set: JsonRecord;
-  /** The bound on the relative difference to the baseline, where it is another than the experiment's. */
+  /** Bound on the relative difference to the baseline, if it differs from the experiment's. */
   readonly within?: number;
 }
 
-/** When a run counts as diverged, beside those that an anomaly ended. */
+/** When a run counts as diverged, apart from runs ended by an anomaly. */
 export interface Divergence {
-  /** Its final validation loss is above so many times the lowest it ever had. */
+  /** Its final validation loss exceeds this multiple of its lowest. */
   readonly rise: number;
-  /** Its final validation loss is above this, nats a byte. */
+  /** Its final validation loss exceeds this, in nats per byte. */
   readonly maxLoss: number;
 }
 
-/** What one size of an experiment is. */
+/** An experiment in one of its sizes. */
 export interface Experiment {
   readonly title: string;
-  /** What is asked, and what is known: for the head of the report. */
+  /** The question and what is already known, for the top of the report. */
   readonly question: string;
-  /** Name of the text; CORPORA of the command line has them. */
+  /** Name of the text; the command line defines them in CORPORA. */
   readonly corpus: string;
-  /** Training settings that all runs share, but for seed and steps. */
+  /** Training settings shared by all runs, except seed and steps. */
   readonly settings: JsonRecord;
-  /** In the order of the report: lines are drawn by the first. */
+  /** Axes in report order; the first determines the lines of the charts. */
   readonly axes: Readonly<Record<string, readonly AxisValue[]>>;
-  /** How many, one after the other from the first. */
+  /** Number of consecutive seeds, starting at `firstSeed`. */
   readonly seeds: number;
   readonly firstSeed: number;
-  /** Of training, for each run; whole steps, rounded up. */
+  /** Training tokens per run, rounded up to whole steps. */
   readonly tokens: number;
-  /** Evaluations in each run, evenly spaced. */
+  /** Evaluations per run, evenly spaced. */
   readonly evaluations: number;
-  /** What is compared; the first is the one of the headline. */
+  /** Measures to compare; the first is the headline. */
   readonly measures: readonly MeasureName[];
-  /** A value for some of the axes: what the others are compared with, where the rest is equal. */
+  /** Values for some of the axes: the cells that others are compared with, all other axes being equal. */
   readonly baseline: Readonly<Record<string, string>>;
   /** Relative difference to the baseline within which a validation loss counts as the same. */
   readonly within?: number;
@@ -52,7 +52,7 @@ export interface Experiment {
 export type Size = 'full' | 'quick';
 
 const DEFAULTS = { firstSeed: 1, evaluations: 20, measures: ['val_loss'], divergence: {} } as const;
-/** A fifth above what it had learnt is no fluctuation of an evaluation; ln 256 is the loss of a guess. */
+/** A rise of a fifth above the lowest loss is more than fluctuation between evaluations; ln 256 is the loss of a uniform guess. */
 const DIVERGENCE: Divergence = { rise: 1.2, maxLoss: 5.55 };
 
 const FIELDS = [
@@ -71,16 +71,15 @@ const FIELDS = [
   'divergence',
   'quick',
 ];
-/** What `quick` may say otherwise. */
+/** Fields that `quick` may override. */
 const QUICK_FIELDS = ['settings', 'axes', 'seeds', 'firstSeed', 'tokens', 'evaluations'];
 
-/** Set by the study itself. */
+/** Settings that the study itself sets. */
 const OWN = ['steps', 'seed'];
 const SETTING_NAMES = [...Object.keys(SETTINGS).filter((name) => !OWN.includes(name)), 'config', 'recipe', 'alignment'];
 
 /**
- * The experiment in a parsed file, in one of its sizes. Settings are checked for their names here, and for their values where the runs are
- * made of them.
+ * Returns one size of the experiment in a parsed file. Names of settings are checked here; their values are checked when the runs are planned.
  *
  * @throws TypeError for the wrong kind or an unknown field, RangeError for the wrong value: field, expected, got.
  */
@@ -89,12 +88,12 @@ export function experimentOf(file: unknown, size: Size = 'full'): Experiment {
   known('', whole, FIELDS);
   const quick = record('quick', whole.quick ?? {});
   known('quick.', quick, QUICK_FIELDS);
-  // Both are checked, whichever is wanted: a file is right or wrong as a whole.
+  // Both sizes are checked whichever is requested: a file is valid or invalid as a whole.
   const sizes = { full: checked(whole), quick: checked(merged(whole, quick)) };
   return sizes[size];
 }
 
-/** Settings are merged by field, axes by name; an axis may be left out as null. */
+/** Merges settings by field and axes by name; null removes an axis. */
 function merged(whole: JsonRecord, quick: JsonRecord): JsonRecord {
   const both = (name: string) => ({
     ...record(name, whole[name] ?? {}),
@@ -148,7 +147,7 @@ function axisOf(axis: string, given: Json): AxisValue[] {
   return values;
 }
 
-/** A plain value is one of the setting that the axis is called after. */
+/** Reads an axis value; a plain value is a value of the setting that the axis is named after. */
 function axisValue(axis: string, at: string, given: Json): AxisValue {
   if (typeof given !== 'object' || given === null) {
     settingPath(`axes.${axis}`, axis);

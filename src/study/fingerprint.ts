@@ -1,6 +1,6 @@
 /**
- * What the code is, as far as it decides a run's log: the bits that it makes of a few steps of a tiny model. A change of the code that
- * alters them makes other runs; one that does not leaves finished runs valid.
+ * Identifies the code as far as it determines a run's log: by the bits that it computes in a few steps of a tiny model. A change of the code
+ * that alters them invalidates finished runs; any other change leaves them valid.
  */
 import type { Runtime } from '../engine/runtime.js';
 import { DataOrder } from '../train/data.js';
@@ -9,12 +9,12 @@ import type { TrainSettings } from '../train/options.js';
 import { freeState, initialState, stateDigest } from '../train/state.js';
 import { evaluate, evaluateTraining, trainStep } from '../train/step.js';
 
-/** Of what a run leaves behind, and of how a study reads it. */
+/** Version of the files that a run leaves and of how a study reads them. */
 const VERSION = 1;
 
 const STEPS = 3;
 const PROBE = { blockSize: 32, batchSize: 2, gradientAccumulation: 2, warmupSteps: 1, steps: STEPS, seed: 1 };
-/** Whole blocks, of 128 and of 32, for the recipes that scale by them. */
+/** Multiples of 128 and 32, for the recipes that scale by whole blocks. */
 const SIZES = {
   hiddenSize: 128,
   intermediateSize: 256,
@@ -25,7 +25,7 @@ const SIZES = {
   maxPositions: 32,
 };
 
-/** With the recipe and the hyper-parameters of a run: what it does not use cannot change its key. */
+/** Uses the recipe and hyperparameters of the run, so that code a run does not use cannot change its key. */
 export function fingerprint(rt: Runtime, settings: TrainSettings): string {
   const probe = { ...settings, ...PROBE, config: { ...settings.config, ...SIZES } };
   const text = Uint8Array.from({ length: 512 }, (_, i) => (i * i * 7 + i * 13) % settings.config.vocabSize);

@@ -1,4 +1,4 @@
-/** The laboratory: experiments as data, their runs side by side, and what they came to. */
+/** Studies: experiments as data, their runs side by side, and their results. */
 export { type Experiment, experimentOf, type Size } from './experiment.js';
 export { MEASURES, type MeasureName } from './measures.js';
 export { nameOf, type PlannedRun, planOf } from './plan.js';

@@ -1,4 +1,4 @@
-/** What a study compares: each measure is a curve read from a run's log, and the one number that the curve comes to. */
+/** The measures that a study compares: each is a curve read from a run's log, and one number derived from the curve. */
 import type { Fp8Health, MetricsLine, MonitorLine, SwigluMonitor } from '../train/events.js';
 
 /** Values at steps, ascending. */
@@ -10,25 +10,25 @@ export interface Curve {
 export interface Measure {
   readonly title: string;
   readonly unit: string;
-  /** What a larger value is called, and a smaller one. */
+  /** Words for a larger and a smaller value. */
   readonly words: readonly [more: string, less: string];
-  /** Of a run of `steps` steps. */
+  /** Reads the curve of a run of `steps` steps. */
   readonly curve: (lines: readonly MetricsLine[], steps: number) => Curve;
   readonly number: (curve: Curve) => number | undefined;
-  /** The unit that differences are given in; without one, they are shares of the baseline. */
+  /** Unit of differences; without it they are fractions of the baseline. */
   readonly differences?: 'dB';
-  /** Whether the experiment's bound is for it. */
+  /** Whether the experiment's bound applies to this measure. */
   readonly bounded?: true;
-  /** What a run's log has only where it is asked for, with every evaluation. */
+  /** Records that a log contains only if requested, with every evaluation. */
   readonly needs?: 'sharpness' | 'monitor' | 'evaluateTraining';
 }
 
-/** Points of a curve that the log has at every step, or every few. */
+/** Maximum points of a curve whose values are logged at every step, or every few. */
 const POINTS = 50;
 
 const last = ({ value }: Curve) => value.at(-1);
 const highest = ({ value }: Curve) => (value.length > 0 ? Math.max(...value) : undefined);
-/** Past the beginning, where gradients of any run are large. */
+/** The highest value after the first tenth, where the gradients of any run are large. */
 const highestLater = ({ step, value }: Curve) => {
   const from = step[step.length - 1] / 10;
   return highest({ step, value: value.filter((_, i) => step[i] > from) });
@@ -36,7 +36,7 @@ const highestLater = ({ step, value }: Curve) => {
 const lowest = ({ value }: Curve) => (value.length > 0 ? Math.min(...value) : undefined);
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
-/** The lines for which `read` gives a number. */
+/** The curve of the lines for which `read` returns a number. */
 const points = (read: (line: MetricsLine) => number | undefined) => (lines: readonly MetricsLine[]) => {
   const found = lines.flatMap((line) => {
     const value = read(line);
@@ -45,7 +45,7 @@ const points = (read: (line: MetricsLine) => number | undefined) => (lines: read
   return { step: found.map(({ step }) => step), value: found.map(({ value }) => value) };
 };
 
-/** One number for a stretch of steps, under its last step. Where they end follows from the steps alone, so that runs match. */
+/** Merges each stretch of steps into one value at its last step. The ends depend on the steps alone, so that runs are comparable. */
 const stretches =
   (read: (line: MetricsLine) => number | undefined, merge: (values: readonly number[]) => number) =>
   (lines: readonly MetricsLine[], steps: number) => {
@@ -59,7 +59,7 @@ const stretches =
     return { step: [...values.keys()], value: [...values.values()].map(merge) };
   };
 
-/** The worst FP8 tensor of a step, where the step's line has them. */
+/** The value of the worst FP8 tensor of a step, if the step's line records them. */
 const worst = (field: keyof Fp8Health) => (line: MetricsLine) => {
   const health = line.type === 'step' ? Object.values(line.fp8 ?? {}) : [];
   return health.length > 0 ? Math.max(...health.map((tensor) => tensor[field])) : undefined;
@@ -70,11 +70,11 @@ const SHARE = { unit: 'share, of the worst tensor', words: ['more', 'less'] } as
 const most = (values: readonly number[]) => Math.max(...values);
 const shares = (field: keyof Fp8Health) => ({ ...SHARE, curve: stretches(worst(field), most), number: highest });
 
-/** Of the lines of looks into a step. */
+/** The curve of `monitor` lines. */
 const looks = (read: (line: MonitorLine) => number | undefined) =>
   points((line) => (line.type === 'monitor' ? read(line) : undefined));
 
-/** Over the tensors that have the number: all, or inputs of linears alone. */
+/** Merges a field over the tensors that have it: all of them, or only those whose key ends with `of`. */
 const extreme =
   (field: 'sqnr_db' | 'kurtosis', merge: (values: readonly number[]) => number, of = '') =>
   ({ tensors }: MonitorLine) => {
@@ -82,7 +82,7 @@ const extreme =
     return values.length > 0 ? merge(values) : undefined;
   };
 
-/** A layer's outlier channels are this part of its channels with the largest outputs, at least one. */
+/** The outlier channels of a layer are this fraction of its channels, at least one, with the largest outputs. */
 const OUTLIER_PART = 1 / 50;
 
 /** Mean |cosine| of gate and up rows over the outlier channels of all layers, or over all other channels. */
@@ -98,7 +98,7 @@ const alignment =
     return layers.length > 0 ? mean(layers) : undefined;
   };
 
-/** How far the largest channel of a layer reaches beyond its median one. */
+/** Largest output of a channel relative to that of the median channel in the layer. */
 const reach = ({ channel_amax }: SwigluMonitor) => {
   const sorted = [...channel_amax].sort((a, b) => a - b);
   return sorted[sorted.length - 1] / sorted[Math.floor(sorted.length / 2)];

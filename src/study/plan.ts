@@ -1,4 +1,4 @@
-/** From an experiment to its runs: every value of every axis with every other, each with every seed. */
+/** Expands an experiment into its runs: all combinations of axis values, each with every seed. */
 import type { Runtime } from '../engine/runtime.js';
 import { type Recipe, recipeOf } from '../ops/recipe.js';
 import { digestOfContent } from '../ops/reduce.js';
@@ -13,22 +13,22 @@ import type { AxisValue, Experiment, Json } from './experiment.js';
 import { fingerprint } from './fingerprint.js';
 import { MEASURES } from './measures.js';
 
-/** A place in the grid: the name of one value of each axis. Runs of one cell differ by seed. */
+/** A cell of the grid: the name of one value per axis. Runs of one cell differ by seed. */
 export type Cell = Readonly<Record<string, string>>;
 
 export interface PlannedRun {
-  /** Of all that decides the run's log: equal digests, equal logs. */
+  /** Digest of everything that determines the run's log: equal digests mean equal logs. */
   readonly digest: string;
   readonly cell: Cell;
   readonly seed: number;
   readonly settings: TrainSettings;
   readonly intervals: Partial<Intervals>;
-  /** Whether evaluations also give the loss in the precision of training. */
+  /** Whether evaluations also report the loss in the precision of training. */
   readonly evaluateTraining: boolean;
   readonly tokens: number;
 }
 
-/** Every cell of the grid with the axis values it is made of, the last axis fastest. */
+/** Every cell of the grid with its axis values; the last axis varies fastest. */
 export function cellsOf({ axes }: Pick<Experiment, 'axes'>): { cell: Cell; values: readonly AxisValue[] }[] {
   return Object.entries(axes).reduce<{ cell: Cell; values: readonly AxisValue[] }[]>(
     (cells, [axis, choices]) =>
@@ -39,7 +39,7 @@ export function cellsOf({ axes }: Pick<Experiment, 'axes'>): { cell: Cell; value
   );
 }
 
-/** The cell that this one is compared with; undefined for one that is a baseline itself, or where there is none. */
+/** The cell that this one is compared with; undefined if it is a baseline itself, or if there is none. */
 export function baselineOf(cell: Cell, baseline: Experiment['baseline']): Cell | undefined {
   const other = { ...cell, ...baseline };
   return Object.keys(cell).every((axis) => cell[axis] === other[axis]) ? undefined : other;
@@ -47,7 +47,7 @@ export function baselineOf(cell: Cell, baseline: Experiment['baseline']): Cell |
 
 export const nameOf = (cell: Cell): string => Object.values(cell).join(', ');
 
-/** The runs of an experiment on this text, in the order of cells and seeds. A refusal names the cell. */
+/** The runs of an experiment on this text, ordered by cell and seed. Errors name the cell. */
 export function planOf(rt: Runtime, experiment: Experiment, data: Uint8Array): PlannedRun[] {
   const dataDigest = digestOfContent(rt, data);
   return cellsOf(experiment).flatMap(({ cell, values }) => {
@@ -76,7 +76,7 @@ function planned({ evaluations, measures }: Experiment, settings: TrainSettings)
   const { steps } = settings;
   const evalInterval = Math.ceil(steps / evaluations);
   const needs = new Set(measures.map((name) => MEASURES[name].needs));
-  // Checkpoints come by the clock: they change nothing, and an interrupted run loses minutes at most.
+  // Checkpoints are made by the clock: they change nothing, and an interrupted run loses a few minutes at most.
   const intervals = {
     evalInterval,
     checkpointInterval: Number.MAX_SAFE_INTEGER,
@@ -92,7 +92,7 @@ function planned({ evaluations, measures }: Experiment, settings: TrainSettings)
   };
 }
 
-/** The base with what each axis value sets, in the order of the axes, and as many steps as the tokens take. */
+/** The base settings with those of each axis value, in axis order, and as many steps as the tokens require. */
 function settingsOf(experiment: Experiment, values: readonly AxisValue[]): TrainSettingsInput {
   const settings = JSON.parse(JSON.stringify(experiment.settings)) as Record<string, Json>;
   for (const { set } of values) {
@@ -102,7 +102,7 @@ function settingsOf(experiment: Experiment, values: readonly AxisValue[]): Train
   return { ...input, steps: Math.ceil(experiment.tokens / tokensPerStep(trainSettings(input))) };
 }
 
-/** Sets what a path leads to. One into a recipe makes a record of its name first, and another name of that. */
+/** Sets the value at a path. A path into a recipe first replaces its name by a record, which gets a derived name. */
 function assign(settings: Record<string, Json>, path: string, value: Json): void {
   const names = path.split('.');
   const field = names.pop()!;

@@ -1,6 +1,6 @@
 /**
- * What a study came to: its runs as numbers, and its cells as means over seeds with the difference to the baseline. Nothing here depends on
- * the clock, the machine or on interruptions: the same runs give the same record.
+ * Results of a study: its runs as numbers, and its cells as means over seeds with the difference to the baseline. Nothing here depends on
+ * the clock, the machine or interruptions: the same runs give the same record.
  */
 import type { MetricsLine } from '../train/events.js';
 import type { AxisValue, Experiment, Size } from './experiment.js';
@@ -12,37 +12,37 @@ export interface RunRecord {
   readonly digest: string;
   readonly cell: Cell;
   readonly seed: number;
-  /** Steps taken, and the tokens of a whole run. */
+  /** Steps taken, and tokens of a complete run. */
   readonly steps: number;
   readonly tokens: number;
-  /** Of the state after the last step. */
+  /** Digest of the state after the last step. */
   readonly stateDigest: string | null;
-  /** Why and at which step a run counts as diverged; null for one that does not. */
+  /** Why and at which step the run counts as diverged; null if it does not. */
   readonly diverged: { readonly step: number; readonly why: string } | null;
-  /** Null where the run has none, as one that ended before the first evaluation. */
+  /** Null if the run has no value, for instance because it ended before the first evaluation. */
   readonly measures: Readonly<Partial<Record<MeasureName, number | null>>>;
   readonly curves: Readonly<Partial<Record<MeasureName, Curve>>>;
 }
 
-/** Against the runs of the same seed in the baseline's cell, where neither diverged. */
+/** Difference to the runs of the same seeds in the baseline cell, if neither diverged. */
 export interface Difference {
   readonly absolute: Estimate;
-  /** In parts of the baseline's mean. */
+  /** As a fraction of the baseline's mean. */
   readonly relative: Estimate;
   readonly words: string;
 }
 
 export interface CellRecord {
   readonly cell: Cell;
-  /** What it is compared with. */
+  /** The cell it is compared with. */
   readonly baseline: Cell | null;
   readonly runs: number;
   readonly diverged: number;
-  /** Over the seeds that did not diverge. */
+  /** Estimates over the seeds that did not diverge. */
   readonly measures: Readonly<Partial<Record<MeasureName, { value: Estimate | null; difference: Difference | null }>>>;
 }
 
-/** What all runs were trained on. */
+/** The text that all runs were trained on. */
 export interface Text {
   readonly name: string;
   readonly bytes: number;
@@ -58,7 +58,7 @@ export interface Results {
   readonly cells: readonly CellRecord[];
 }
 
-/** The record of a run that ended, from its log. */
+/** Builds the record of an ended run from its log. */
 export function runRecord(experiment: Experiment, run: PlannedRun, lines: readonly MetricsLine[]): RunRecord {
   const { steps } = run.settings;
   const curves = Object.fromEntries(
@@ -81,10 +81,10 @@ export function runRecord(experiment: Experiment, run: PlannedRun, lines: readon
   };
 }
 
-/** As many digits as a chart can show. */
+/** Rounds values to as many digits as a chart can show. */
 const drawn = ({ step, value }: Curve): Curve => ({ step, value: value.map((x) => Number(x.toPrecision(5))) });
 
-/** The criterion: an anomaly that ended the run, or a final validation loss that rose or never fell. */
+/** The criterion for divergence: an anomaly ended the run, or its final validation loss is too far above its lowest, or above `maxLoss`. */
 export function divergenceOf(
   { rise, maxLoss }: Experiment['divergence'],
   lines: readonly MetricsLine[],
@@ -96,7 +96,7 @@ export function divergenceOf(
   if (!last) return null;
   const bounds = evals.map((_, i) => rise * Math.min(...evals.slice(0, i + 1).map((line) => line.val_loss)));
   if (last.val_loss > bounds[bounds.length - 1]) {
-    // From where on it stayed up.
+    // The evaluation from which on the loss stayed above the bound.
     const below = evals.findLastIndex((line, i) => !(line.val_loss > bounds[i]));
     return { step: evals[below + 1].step, why: `validation loss above ${rise} times its lowest` };
   }
@@ -104,7 +104,7 @@ export function divergenceOf(
   return null;
 }
 
-/** `runs` in the order of the plan. */
+/** Builds the results; `runs` must be in plan order. */
 export function resultsOf(
   { study, size, text, experiment }: Omit<Results, 'runs' | 'cells'>,
   runs: readonly RunRecord[],
@@ -138,11 +138,11 @@ export function resultsOf(
 export const runsOf = (cell: Cell, runs: readonly RunRecord[]): RunRecord[] =>
   runs.filter((run) => Object.keys(cell).every((axis) => run.cell[axis] === cell[axis]));
 
-/** The last axis value that has one. */
+/** The bound of the last axis value that has one. */
 const boundOf = (values: readonly AxisValue[], common: number | undefined): number | undefined =>
   values.findLast(({ within }) => within !== undefined)?.within ?? common;
 
-/** Of a run that counts: not of one that diverged. */
+/** The number of a run; null if it diverged. */
 const numberOf = (run: RunRecord, name: MeasureName): number | null =>
   run.diverged === null ? (run.measures[name] ?? null) : null;
 
@@ -170,7 +170,7 @@ function differenceOf(
   return { absolute, relative, words: effectWords(differences ? absolute : relative, words, within, differences) };
 }
 
-/** What an interval of a difference says, relative or in a unit, with a bound within which the two count as the same, and without. */
+/** Describes the interval of a difference, relative or in a unit, with or without a bound within which two results count as equal. */
 export function effectWords(
   { n, mean, low, high }: Pick<Estimate, 'n' | 'mean' | 'low' | 'high'>,
   [more, less]: readonly [string, string],
@@ -192,13 +192,13 @@ export function effectWords(
   return `undecided: the mean is ${side} ${amount(within)}, the interval on both sides`;
 }
 
-/** All of it, a run or a cell on a line. */
+/** The results as JSON, one run or cell per line. */
 export function resultsJson({ runs, cells, ...about }: Results): string {
   const list = (all: readonly unknown[]) => `[\n${all.map((one) => JSON.stringify(one)).join(',\n')}\n]`;
   return `${JSON.stringify(about).slice(0, -1)},\n"runs":${list(runs)},\n"cells":${list(cells)}}\n`;
 }
 
-/** One line a run. */
+/** The results as CSV, one line per run. */
 export function resultsCsv({ experiment, runs }: Results): string {
   const axes = Object.keys(experiment.axes);
   const head = [
@@ -224,7 +224,7 @@ export function resultsCsv({ experiment, runs }: Results): string {
   return [head, ...rows].map((row) => `${row.map(csvField).join(',')}\r\n`).join('');
 }
 
-/** RFC 4180. */
+/** Quotes a field according to RFC 4180. */
 function csvField(value: string | number | null | undefined): string {
   const text = String(value ?? '');
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

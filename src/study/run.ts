@@ -1,4 +1,4 @@
-/** One run of a study: from its directory if it ended there before, else trained, or trained on. */
+/** Executes one run of a study: reads its result if it has already ended in its directory, or else trains or resumes it. */
 import type { Store } from '../engine/store.js';
 import { FileError } from '../interop/errors.js';
 import { parseJsonObject } from '../interop/json.js';
@@ -9,12 +9,12 @@ import { train } from '../train/loop.js';
 import { RESULT_FILE, TrainingError } from '../train/output.js';
 import type { PlannedRun } from './plan.js';
 
-/** Beside the log of a run that ended. What it came to stands in the log; this says that it ended, and what it took. */
+/** Written beside the log of an ended run. The outcome is in the log; this file records that the run ended, and how long it took. */
 export interface RunResult {
   readonly digest: string;
-  /** Whether the run took all its steps, or an anomaly ended it: a result as well. */
+  /** Whether the run took all its steps, or was ended by an anomaly, which is also a result. */
   readonly ended: 'finished' | 'anomaly';
-  /** Of running, across resumes. */
+  /** Running time, across resumes. */
   readonly seconds: number;
 }
 
@@ -27,7 +27,7 @@ export interface RunOptions {
   readonly watch?: (line: MetricsLine) => void;
 }
 
-/** The result in a run's directory, or undefined where it has not ended. */
+/** The result in a run's directory; undefined if the run has not ended. */
 export async function resultIn(store: Store): Promise<RunResult | undefined> {
   const file = await store.read(RESULT_FILE);
   if (!file) return undefined;
@@ -39,7 +39,7 @@ export async function resultIn(store: Store): Promise<RunResult | undefined> {
   return { digest, ended, seconds };
 }
 
-/** Ends the run, and gives its result; undefined where the signal came before. */
+/** Runs to the end and returns the result; undefined if the signal came first. */
 export async function execute(run: PlannedRun, options: RunOptions): Promise<RunResult | undefined> {
   const { store, engine, data, signal, watch } = options;
   const known = await resultIn(store);

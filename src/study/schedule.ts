@@ -1,8 +1,8 @@
-/** Runs side by side, so many at a time, in the order of the plan. */
+/** Runs jobs side by side, a limited number at a time, in the order of the plan. */
 
 /**
- * Runs `job` on each item, at most `width` at once; gives the results in the order of the items. After the signal, and after a failure, none
- * is begun; those under way are waited for. The first failure is thrown.
+ * Runs `job` on each item, at most `width` at once, and returns the results in the order of the items. After the signal or a failure no further
+ * job is started, but running jobs are awaited. Throws the first failure.
  */
 export async function sideBySide<Item, Result>(
   items: readonly Item[],

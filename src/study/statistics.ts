@@ -1,20 +1,20 @@
-/** Means with their 95 % confidence intervals, by Student's t. */
+/** Means with 95 % confidence intervals, using Student's t. */
 import { cos, sin } from '../ops/math.js';
 
-/** Probability that an interval covers what it is for. */
+/** Probability that an interval covers the true mean. */
 const CONFIDENCE = 0.95;
 
 export interface Estimate {
   readonly n: number;
   readonly mean: number;
-  /** Of the sample, with n - 1; null for a single value. */
+  /** Standard deviation of the sample, with n - 1; null for a single value. */
   readonly sd: number | null;
   /** Ends of the interval; null for a single value. */
   readonly low: number | null;
   readonly high: number | null;
 }
 
-/** Mean of the values, added in their order, and its interval; undefined of none. */
+/** Mean of the values, added in order, with its interval; undefined if there are none. */
 export function estimate(values: readonly number[]): Estimate | undefined {
   const n = values.length;
   if (n === 0) return undefined;
@@ -26,8 +26,8 @@ export function estimate(values: readonly number[]): Estimate | undefined {
 }
 
 /**
- * The t that |T| stays below with this probability, T with `freedom` >= 1 degrees: 12.7062 for 0.95 and 1, 2.7764 for 0.95 and 4.
- * By halving, to the last bits of the angle; relative error below 1e-11 (test/study.test.ts has tables).
+ * The t for which |T| <= t with this probability, T having `freedom` >= 1 degrees: 12.7062 for 0.95 and 1, 2.7764 for 0.95 and 4. Found by
+ * bisection to the last bits of the angle; relative error below 1e-11 (test/study.test.ts has tables).
  */
 export function studentT(probability: number, freedom: number): number {
   let [low, high] = [0, Math.PI / 2];
