@@ -1,4 +1,4 @@
-/** The chart figures: each with a heading, one sentence on what it shows, and the box the page's script draws into. */
+/** The chart figures: each has a heading, one sentence on what it shows, and the box that the page's script draws into. */
 import type { Cell, RunData } from './data.js';
 import { median } from './figures.js';
 import { count, escapeHtml, formatters } from './text.js';
@@ -18,7 +18,7 @@ export function chartFigure({ id, title, unit, sentence, tall }: ChartFigure): s
 </figure>`;
 }
 
-/** Loss, learning rate, gradient norm and speed; or one line where nothing was recorded. */
+/** Charts of loss, learning rate, gradient norm and speed, or one line if nothing was recorded. */
 export function trainingHtml(run: RunData): string {
   const { train, val } = run.chart;
   const thinned =

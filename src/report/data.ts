@@ -1,5 +1,5 @@
 /**
- * metrics.jsonl as columns, the form in which the report draws and embeds it.
+ * Turns metrics.jsonl into columns, the form in which the report draws and embeds it.
  * Values are kept exactly; only rows are thinned, and never so that an outlier disappears.
  */
 import type {
@@ -12,7 +12,7 @@ import type {
   StepLine,
 } from '../train/events.js';
 
-/** A value that JSON can hold: null where it was missing, NaN or infinite. */
+/** A value that JSON can hold: null if it is missing, NaN or infinite. */
 export type Cell = number | null;
 
 export interface StepColumns {
@@ -31,7 +31,7 @@ export interface EvalColumns {
   val_bits_per_byte: Cell[];
 }
 
-/** One FP8 tensor through the run; its columns stand beside `Fp8Columns.step`. */
+/** One FP8 tensor over the run; its columns correspond to `Fp8Columns.step`. */
 export interface Fp8Tensor {
   key: string;
   layer: string;
@@ -48,20 +48,20 @@ export interface Fp8Columns {
   tensors: Fp8Tensor[];
 }
 
-/** What the page embeds as JSON: what the charts need and no more. */
+/** The data embedded in the page as JSON: only what the charts need. */
 export interface ChartData {
   train: StepColumns;
   val: EvalColumns;
   anomalies: number[];
-  /** Absent where the recipe has no FP8 tensors. */
+  /** Absent if the recipe has no FP8 tensors. */
   fp8?: Fp8Columns;
 }
 
 export interface RunData {
   chart: ChartData;
-  /** Every step, ascending; where a resumed run repeats a step, the later line counts. */
+  /** Every step, ascending; if a resumed run repeats a step, the later line counts. */
   steps: StepLine[];
-  /** Mean of the loss over about `smoothing` steps, one value a step. */
+  /** Mean of the loss over about `smoothing` steps, one value per step. */
   smooth: Cell[];
   evals: EvalLine[];
   samples: SampleLine[];
@@ -69,11 +69,11 @@ export interface RunData {
   anomalies: AnomalyLine[];
   done?: DoneLine;
   smoothing: number;
-  /** Recorded steps per group of drawn ones, 1 when every step is drawn; likewise for FP8 health. */
+  /** Recorded steps per group of drawn ones, 1 if every step is drawn; likewise for FP8 health. */
   thinned: { steps: number; fp8: number };
 }
 
-/** With these the page stays below 1.5 MB at full precision (test/report.test.ts measures it). */
+/** Limits that keep the page below 1.5 MB at full precision (test/report.test.ts measures it). */
 const MAX_STEP_ROWS = 2000;
 const MAX_FP8_CELLS = 10_000;
 
@@ -126,17 +126,20 @@ export function collect(metrics: readonly MetricsLine[]): RunData {
   };
 }
 
-/** A number JSON can hold. */
+/** Converts to a number that JSON can hold, or null. */
 export function cell(value: unknown): Cell {
   return typeof value === 'number' && Number.isFinite(value) ? value : null;
 }
 
-/** Ascending by step, the last line of each step (or of each `id`) only: a resumed run repeats the steps after its checkpoint. */
+/** Sorts by step, keeping only the last line of each step (or of each `id`): a resumed run repeats the steps after its checkpoint. */
 function byStep<T extends { step: number }>(lines: T[], id: (line: T) => unknown = (line) => line.step): T[] {
   return [...new Map(lines.map((line) => [id(line), line])).values()].sort((a, b) => a.step - b.step);
 }
 
-/** Mean over about `span` steps around each, so that the curve does not lag behind; fewer at the ends, and symmetric at the steep start. */
+/**
+ * Mean over about `span` steps centred on each step, so that the curve does not lag; windows shrink at both ends, symmetrically at the steep
+ * start.
+ */
 function smoothed(values: Cell[], span: number): Cell[] {
   const sums = [0];
   const counts = [0];
@@ -152,7 +155,7 @@ function smoothed(values: Cell[], span: number): Cell[] {
   });
 }
 
-/** From each group of consecutive steps, the rows with the lowest loss, the highest loss and the highest gradient norm; and the ends. */
+/** Picks from each group of consecutive steps the rows with the lowest loss, the highest loss and the highest gradient norm, plus both ends. */
 function thin(steps: StepLine[], group: number): number[] {
   const orInfinity = (value: unknown) => cell(value) ?? Number.POSITIVE_INFINITY; // a missing loss is the one not to lose
   const kept = new Set([0, steps.length - 1]);
@@ -170,7 +173,7 @@ function thin(steps: StepLine[], group: number): number[] {
   return [...kept].sort((a, b) => a - b);
 }
 
-/** FP8 health by tensor. Where it is thinned, each group shows its worst: the highest amax and fractions, and the last scale. */
+/** FP8 health by tensor. If thinned, each group shows its worst values: the highest amax and fractions, and the last scale. */
 function fp8Columns(steps: StepLine[]): { columns: Fp8Columns; group: number } | undefined {
   const sampled = steps.filter((line) => line.fp8 && Object.keys(line.fp8).length > 0);
   if (sampled.length === 0) return undefined;
@@ -207,7 +210,7 @@ function parseKey(key: string): Pick<Fp8Tensor, 'key' | 'layer' | 'linear' | 'ro
 const LINEARS = ['qkv', 'o', 'gate_up', 'down'];
 const ROLES = ['input', 'weight', 'grad_output'];
 
-/** The order in which a value meets the tensors: by layer number, then linear, then role; unknown names come last. */
+/** Reading order of tensors: by layer number, then linear, then role; unknown names come last. */
 function compareKeys(a: string, b: string): number {
   const [x, y] = [parseKey(a), parseKey(b)];
   const rank = (names: string[], name: string) => (names.includes(name) ? names.indexOf(name) : names.length);

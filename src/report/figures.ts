@@ -1,4 +1,4 @@
-/** The headline: what a run came to, taken from the summary where there is one, and from the settings and the metrics where not. */
+/** The headline figures of a run, from the summary if there is one, and otherwise from the settings and the metrics. */
 import type { Summary, TrainSettings } from '../train/index.js';
 import { cell, type RunData } from './data.js';
 import { compact, count, duration, escapeHtml, formatters } from './text.js';
@@ -7,7 +7,7 @@ export interface Figure {
   label: string;
   value: string;
   note?: string;
-  /** Too long to stand beside others. */
+  /** Too long to be placed beside other figures. */
   wide?: boolean;
 }
 

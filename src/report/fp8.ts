@@ -1,12 +1,12 @@
-/** The FP8 section: four charts for one choice of tensors, and a table of every tensor at the last recorded step. */
+/** The FP8 section: four charts for the selected tensors, and a table of every tensor at the last recorded step. */
 import type { Fp8Health } from '../train/events.js';
 import { chartFigure } from './charts.js';
 import { type Cell, cell, type Fp8Columns, type Fp8Tensor, type RunData } from './data.js';
 import { count, escapeHtml, formatters } from './text.js';
 
 /**
- * Where the table draws the eye: hints, not verdicts. Delayed scaling clips a few values now and then by design, and a gradient loses its
- * smallest values without harm; one value in a hundred clipped, or one in four lost, is worth a look at the scale.
+ * Thresholds for highlighting in the table: hints, not verdicts. Delayed scaling clips a few values now and then by design, and a gradient loses
+ * its smallest values without harm; one value in a hundred clipped, or one in four lost, is worth a look at the scale.
  */
 const CUES = {
   saturated: { watch: 0.001, high: 0.01 },
@@ -36,7 +36,7 @@ function healthHtml(run: RunData, fp8: Fp8Columns): string {
     run.thinned.fp8 > 1
       ? ` Of every ${count(run.thinned.fp8)} recorded steps one point is drawn: their highest fractions and amax, and their last scale.`
       : '';
-  // The page's script writes the sentences, because they follow the choice.
+  // The page's script writes the sentences, because they depend on the selection.
   const chart = (id: string, title: string, unit: string) => chartFigure({ id, title, unit, sentence: '' });
   return `<p>${escapeHtml(overview(fp8))}</p>
 <form class="choice" aria-label="Tensors to draw">
@@ -121,7 +121,7 @@ function healthCells(health: Fp8Health): string {
   ].join('');
 }
 
-/** A power of two by its exponent, which is how one compares scales. */
+/** Formats a scale by its exponent, by which scales are compared. */
 function scaleText(scale: Cell): string {
   if (scale === null || scale <= 0) return formatters.magnitude(scale);
   const exponent = Math.log2(scale);

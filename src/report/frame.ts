@@ -1,6 +1,6 @@
 /**
- * The page that every report is: one HTML file that loads nothing (its content security policy forbids it), with uPlot, our charts and their
- * data inside.
+ * The page common to all reports: one HTML file that loads nothing (its content security policy forbids it) and contains uPlot, our charts
+ * and their data.
  */
 import { createChart } from './page/chart.js';
 import { style } from './style.js';
@@ -9,18 +9,18 @@ import { escapeHtml, formatters, scriptJson, scriptSource } from './text.js';
 export interface Page {
   readonly title: string;
   readonly lead: string;
-  /** Sections, by the id of their element. */
+  /** Links to sections, by element id. */
   readonly links: readonly (readonly [id: string, name: string])[];
   /** The sections' HTML. */
   readonly main: string;
   /** Embedded as JSON for the script. */
   readonly data: unknown;
-  /** Sent to the browser as its source text, and called with uPlot, the data, the formatters and `createChart`. */
+  /** Embedded as source text, and called in the browser with uPlot, the data, the formatters and `createChart`. */
   // biome-ignore lint/suspicious/noExplicitAny: each page has data of its own kind
   readonly script: (...given: any[]) => void;
 }
 
-/** uPlot as text, to be embedded: its style sheet, and its script for pages without modules. */
+/** uPlot as text to embed: its style sheet, and its script for pages without modules. */
 export interface ReportAssets {
   readonly style: string;
   readonly script: string;
@@ -28,7 +28,7 @@ export interface ReportAssets {
 
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
-/** A sheet folded into eight. */
+/** The logo: a sheet folded into eight. */
 const MARK =
   '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.5" aria-hidden="true"><path d="M3 4.5h18v15H3zM7.5 4.5v15M12 4.5v15M16.5 4.5v15M3 12h18"/></svg>';
 
@@ -64,7 +64,7 @@ ${main}
 `;
 }
 
-/** A function of `report/page` as source text, started on the embedded data. */
+/** A function of `report/page` as source text that calls it with the embedded data. */
 function started(script: Page['script']): string {
   const shared = Object.entries(formatters).map(([name, format]) => `${name}: ${format}`);
   return `(${script})(uPlot, JSON.parse(document.getElementById('octavo-data').textContent), {${shared.join(',\n')}}, ${createChart});`;

@@ -1,6 +1,6 @@
 /**
- * A training run as one HTML file: opened from disk years later it still works, because it loads nothing (its content security policy
- * forbids it). Figures, sentences and tables are written here; only the charts need the page's script, which draws them with uPlot.
+ * Renders a training run as one HTML file, which still works when opened from disk years later, because it loads nothing (its content security
+ * policy forbids it). Figures, sentences and tables are rendered here; only the charts need the page's script, which draws them with uPlot.
  * Test: `test/report.test.ts`.
  */
 import type { MetricsLine, Summary, TrainSettings } from '../train/index.js';
@@ -13,9 +13,9 @@ import { startPage } from './page/main.js';
 import { anomaliesHtml, configurationHtml, evaluationsHtml, samplesHtml } from './tables.js';
 
 export interface ReportInput {
-  /** What the run was asked to do; listed in full. */
+  /** The settings of the run; listed in full. */
   config: Partial<TrainSettings>;
-  /** What it came to, where it has ended; listed in full. */
+  /** The outcome of the run if it has ended; listed in full. */
   summary: Partial<Summary>;
   metrics: MetricsLine[];
 }

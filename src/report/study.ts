@@ -1,4 +1,4 @@
-/** A study as one HTML file. The same results give the same bytes. */
+/** Renders a study as one HTML file. The same results give the same bytes. */
 import { MEASURES } from '../study/measures.js';
 import { nameOf } from '../study/plan.js';
 import type { Results } from '../study/results.js';
@@ -40,7 +40,7 @@ export function studyPage(results: Results, uplot: ReportAssets): string {
   return renderPage(page, uplot);
 }
 
-/** The first measure of up to four compared cells, and what the study is made of. */
+/** The headline: the first measure of up to four compared cells, and the size of the study. */
 function headline({ study, size, text, experiment, runs, cells }: Results) {
   const [name] = experiment.measures;
   const compared = cells.filter(({ baseline }) => baseline !== null);

@@ -1,4 +1,4 @@
-/** The report's style sheet. Colours of lines are Okabe and Ito's, which stay apart for colour-blind readers. */
+/** The report's style sheet. Line colours are those of Okabe and Ito, which colour-blind readers can tell apart. */
 export const style = `
 :root {
   color-scheme: light dark;

@@ -8,7 +8,7 @@ const MAX_SAMPLE_CHARS = 3000;
 const MAX_EVALS = 250;
 const MAX_ANOMALIES = 20;
 
-/** Up front, because a run with an anomaly is read differently; empty where there was none. */
+/** Placed first, because a run with an anomaly is read differently; empty if there was none. */
 export function anomaliesHtml({ anomalies }: RunData): string {
   if (anomalies.length === 0) return '';
   const items = anomalies
@@ -50,7 +50,7 @@ function sampleHtml({ step, prompt, text }: SampleLine, open: boolean): string {
 </details>`;
 }
 
-/** The losses again as numbers, with the digest by which two runs are compared. */
+/** The losses as numbers, with the digests by which two runs are compared. */
 export function evaluationsHtml(run: RunData): string {
   const shown = evenly(run.evals, MAX_EVALS);
   const rowOf = new Map(run.steps.map((line, row) => [line.step, row]));
@@ -96,7 +96,7 @@ export function recordTable(caption: string, record: object): string {
   return `<div class="scroll"><table class="record"><caption><span class="text">${caption}</span></caption><tbody>${rows.join('\n') || '<tr><td>empty</td></tr>'}</tbody></table></div>`;
 }
 
-/** `{ model: { n_layer: 5 } }` -> `model.n_layer`, `5`. Values in full, so that they can be copied. */
+/** `{ model: { n_layer: 5 } }` -> `model.n_layer`, `5`. Values are shown in full, so that they can be copied. */
 function flatten(record: object, prefix = ''): [string, string][] {
   return Object.entries(record).flatMap(([name, value]): [string, string][] => {
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {

@@ -1,6 +1,6 @@
 /**
- * Runs in the reader's browser, not here: the report embeds this function as its source text. So it stands alone: it may use the DOM,
- * its parameters and its own locals, and of imports only types.
+ * Draws one chart in the reader's browser: the report embeds this function as source text. It must therefore be self-contained: it may use the
+ * DOM, its parameters and its own locals, and may import only types.
  */
 import type uPlot from 'uplot';
 
@@ -8,15 +8,15 @@ export interface ChartSpec {
   data: uPlot.AlignedData;
   series: SeriesSpec[];
   tick: (value: number) => string;
-  /** Of a chart that is not a tall one. */
+  /** Height of a chart that is not tall. */
   height: number;
-  /** Start the axis at zero, and span at least this much. */
+  /** Start the axis at zero, and make it span at least this much. */
   fromZero?: number;
-  /** Whole numbers only, as on an axis of exponents. */
+  /** Whole-number ticks only, as on an axis of exponents. */
   whole?: boolean;
   /** Steps to mark with a dashed vertical line. */
   marks?: number[];
-  /** Areas between two series, by their number from 1 on, filled in the colour of a third. */
+  /** Areas between two series, numbered from 1, filled in the colour of a third. */
   bands?: { between: [upper: number, lower: number]; color: string }[];
 }
 
@@ -26,7 +26,7 @@ export interface SeriesSpec {
   color: string;
   width: number;
   alpha?: number;
-  /** Values at some steps only: points, joined by a line. */
+  /** Values at some steps only, drawn as points joined by a line. */
   sparse?: boolean;
   /** An edge of a band: neither drawn nor in the legend. */
   edge?: boolean;
@@ -35,7 +35,7 @@ export interface SeriesSpec {
 
 export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSpec): uPlot {
   const height = host.classList.contains('tall') ? (innerWidth < 600 ? 260 : 360) : spec.height;
-  /** Heading and sentence, which are also what a screen reader says of the picture; the sentence may change with the data. */
+  /** Heading and sentence, which also describe the chart to screen readers; the sentence may change with the data. */
   const describe = (u: uPlot) => {
     const parts = [...(host.parentElement?.querySelectorAll('figcaption > *') ?? [])].map((part) => part.textContent);
     u.root.querySelector('.u-wrap')?.setAttribute('aria-label', parts.join('. '));
@@ -52,7 +52,7 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
     ticks: { show: false },
     font: `12px ${css('--sans')}`,
   };
-  /** Without a cursor the legend shows the last value, so that a chart says something on paper and on a phone. */
+  /** Without a cursor the legend shows the last value, so that the chart is informative on paper and on a phone. */
   const legendValue = (format: (value: number | null) => string) => {
     return (u: uPlot, value: number | null, series: number, index: number | null) =>
       format(index == null ? lastOf(u.data[series]) : (value ?? null));
@@ -82,7 +82,7 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
       width: Math.max(200, host.clientWidth),
       height,
       padding: [10, 22, 0, 0],
-      // One cursor and one zoom for all charts: the steps are the same everywhere.
+      // One cursor and zoom for all charts, which share their steps.
       cursor: {
         sync: { key: 'steps', scales: ['x', null], setSeries: false },
         drag: { x: true, y: false, dist: 6 },
@@ -126,7 +126,7 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
             alpha: series.alpha ?? 1,
             spanGaps: series.sparse || series.edge,
             class: series.edge ? 'edge' : undefined,
-            // A line through one point is invisible; hundreds of points hide their line.
+            // A line through one point would be invisible; hundreds of points would hide their line.
             points: {
               show: !series.edge && known(i + 1) <= (series.sparse ? 120 : 2),
               size: 6,
@@ -149,7 +149,7 @@ export function createChart(Plot: typeof uPlot, host: HTMLElement, spec: ChartSp
   plot.setLegend({ idx: null as unknown as number });
 
   plot.root.querySelector('.u-wrap')?.setAttribute('role', 'img');
-  // uPlot's legend hides a series by mouse only.
+  // uPlot's legend can hide a series only with the mouse; add the keyboard.
   plot.root.querySelectorAll<HTMLElement>('.u-series th').forEach((entry, i) => {
     if (i === 0) return;
     entry.tabIndex = 0;

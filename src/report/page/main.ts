@@ -1,6 +1,6 @@
 /**
- * Runs in the reader's browser, embedded as its source text; see `chart.ts` for what that asks of it.
- * Draws the charts, and follows the choice of FP8 tensors.
+ * Draws the charts of a run and follows the selection of FP8 tensors. Runs in the reader's browser, embedded as source text; see `chart.ts`
+ * for the constraints.
  */
 import type uPlot from 'uplot';
 import type { Cell, ChartData, Fp8Tensor } from '../data.js';
@@ -78,7 +78,7 @@ export function startPage(Plot: typeof uPlot, data: ChartData, format: Formatter
           (layer.value === '*' || tensor.layer === layer.value) &&
           (linear.value === '*' || tensor.linear === linear.value),
       );
-    /** One line of one role: the highest fraction, or amax and scale of the tensor whose amax is the largest. */
+    /** Values of one line and role: the highest fraction, or amax and scale of the tensor with the largest amax. */
     const column = (some: Fp8Tensor[], field: Field): Cell[] =>
       step.map((_, row) => {
         let top: Fp8Tensor | undefined;

@@ -1,4 +1,4 @@
-/** Runs in the reader's browser, embedded as its source text; see `chart.ts` for what that asks of it. Draws a study's curves for one choice of axes. */
+/** Draws a study's curves for one selection of axes. Runs in the reader's browser, embedded as source text; see `chart.ts` for the constraints. */
 import type uPlot from 'uplot';
 import type { StudyData } from '../study/data.js';
 import type { Formatters } from '../text.js';
@@ -11,7 +11,7 @@ export function startStudy(Plot: typeof uPlot, data: StudyData, format: Formatte
     document.querySelector<HTMLSelectElement>(`select[name="${CSS.escape(name)}"]`),
   );
 
-  /** The cells to draw, one for each value of the first axis. */
+  /** The cells to draw, one per value of the first axis. */
   const cells = () =>
     lines.values.map((line) => {
       const at = [line, ...chosen.map(({ values }, i) => selects[i]?.value ?? values[0])];

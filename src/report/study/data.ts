@@ -1,9 +1,9 @@
-/** What the page of a study embeds: for each cell and measure, a curve over its seeds. */
+/** The data embedded in the page of a study: for each cell and measure, a curve over its seeds. */
 
 import type { MeasureName } from '../../study/measures.js';
 import { type Results, type RunRecord, runsOf } from '../../study/results.js';
 
-/** Over the seeds that have the step: mean, lowest and highest. */
+/** Mean, lowest and highest over the seeds that have the step. */
 export interface Band {
   step: number[];
   mean: number[];
@@ -12,10 +12,10 @@ export interface Band {
 }
 
 export interface StudyData {
-  /** The first is drawn as lines, each other one is chosen. */
+  /** The first axis is drawn as lines; the reader selects a value of each other axis. */
   axes: { name: string; values: string[] }[];
   measures: MeasureName[];
-  /** Names of the cell's values, in the order of the axes; one band for each measure; steps at which a run diverged. */
+  /** Names of the cell's values, in axis order; one band per measure; the steps at which runs diverged. */
   cells: { at: string[]; bands: Band[]; diverged: number[] }[];
 }
 

@@ -1,9 +1,9 @@
-/** Estimates as people read them. */
+/** Estimates in readable form. */
 import { MEASURES, type MeasureName } from '../../study/measures.js';
 import type { Difference } from '../../study/results.js';
 import type { Estimate } from '../../study/statistics.js';
 
-/** As many digits as tell the numbers of one table apart: losses 4 decimals, small shares 3 significant digits. */
+/** Enough digits to tell the numbers of one table apart: 4 decimals for losses, 3 significant digits for small fractions. */
 export const value = (x: number): string =>
   Math.abs(x) >= 0.01 && Math.abs(x) < 100 ? x.toFixed(4) : String(Number(x.toPrecision(3)));
 
@@ -14,14 +14,14 @@ export function estimateText(estimate: Estimate | null): string {
   return low === null || high === null ? value(mean) : `${value(mean)} [${value(low)}, ${value(high)}]`;
 }
 
-/** `+0.28 % [−0.10 %, +0.66 %]` in parts of the baseline, or `−2.2 dB [−2.5 dB, −1.9 dB]` where the measure has a unit for it. */
+/** `+0.28 % [−0.10 %, +0.66 %]` relative to the baseline, or `−2.2 dB [−2.5 dB, −1.9 dB]` if the measure has a unit for differences. */
 export function differenceText(name: MeasureName, difference: Difference): string {
   const { low, high } = estimateOf(name, difference);
   const mean = meanDifference(name, difference);
   return low === null || high === null ? mean : `${mean} [${signed(name, low)}, ${signed(name, high)}]`;
 }
 
-/** The mean of it alone. */
+/** Only the mean of the difference. */
 export const meanDifference = (name: MeasureName, difference: Difference): string =>
   signed(name, estimateOf(name, difference).mean);
 

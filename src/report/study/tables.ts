@@ -14,7 +14,7 @@ const row = (head: string, cells: readonly string[], last = '') =>
 const header = (names: readonly string[]) =>
   `<thead><tr>${names.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('')}</tr></thead>`;
 
-/** One table a measure: means over seeds, and the differences to the baseline. */
+/** One table per measure: means over seeds, and differences to the baseline. */
 export function comparisonHtml({ experiment, cells }: Results): string {
   const axes = Object.keys(experiment.axes).join(', ');
   const tables = experiment.measures.map((name) => {
@@ -48,7 +48,10 @@ function comparisonRow({ cell, baseline, runs, diverged, measures }: CellRecord,
   );
 }
 
-/** Every run as a field, seeds down; across the learning rates where they vary, else the first axis. A map for each choice of the rest. */
+/**
+ * A map of divergence with one field per run: seeds down, learning rates across if they vary, otherwise the first axis; one map per choice of
+ * other axes.
+ */
 export function divergenceHtml({ experiment, cells, runs }: Results): string {
   const names = Object.keys(experiment.axes);
   const across = names.includes('learningRate') ? 'learningRate' : names[0];
