@@ -1,4 +1,4 @@
-/** `octavo diff`: where two runs part, or two checkpoints differ. Exit code 1 where they do, as diff's own. */
+/** `octavo diff`: finds where two runs diverge or two checkpoints differ. Like diff, it exits with code 1 if they do. */
 import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { Command } from 'commander';
@@ -9,7 +9,7 @@ import { type Difference, difference, isDifferent, type TensorDifference } from 
 import { type Recorded, recorded } from '../train/recorded.js';
 import { printJson } from './options.js';
 
-/** Tensors shown; the rest is counted. */
+/** Maximum number of tensors listed; the rest are counted. */
 const SHOWN = 10;
 
 export function diffCommand(): Command {
@@ -72,7 +72,7 @@ function whereOf([first, ...others]: readonly string[]): string {
 function line({ name, elements, differing, distance, amax }: TensorDifference): string {
   if (Number.isNaN(distance))
     return `  ${printable(name)}: ${differing} of ${elements} elements, which cannot be compared`;
-  // Zeros of either sign are no distance apart.
+  // Zeros of opposite sign differ, but their distance is 0, and then so may amax be.
   const share = `${distance && ((100 * distance) / amax).toPrecision(3)} % of the largest`;
   return `  ${printable(name)}: ${differing} of ${elements} elements, at most ${distance.toPrecision(4)} apart (${share})`;
 }

@@ -1,4 +1,4 @@
-/** `octavo inspect`: what is in a model directory or a safetensors file, FP8 codes counted. */
+/** `octavo inspect`: lists a model directory or a safetensors file, with statistics of FP8 codes. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -22,7 +22,7 @@ interface Row {
   dtype: string;
   shape: number[];
   bytes: number;
-  /** Largest |value|, its scale included. */
+  /** Largest |value|, including the scale. */
   amax?: number;
   scale_inv?: number;
   /** Shares of zero codes and of codes at the format's largest magnitude. */
@@ -70,7 +70,7 @@ function count(dtype: DType, data: Uint8Array): { amax: number; zeros: number; a
   let atMax = 0;
   for (const value of values) {
     const magnitude = Math.abs(value);
-    // Infinity and NaN stay.
+    // Infinity and NaN propagate.
     amax = Math.max(amax, magnitude);
     if (magnitude === 0) zeros++;
     if (magnitude === max) atMax++;

@@ -2,7 +2,7 @@
 /** The `octavo` command. */
 import { octavo } from './program.js';
 
-// A reader that closes the pipe early (`| head`) ends the program quietly; a run that can be stopped saves first.
+// If the reader closes the pipe early (`| head`), the program ends quietly; a run that can be stopped saves first.
 let closed = false;
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,4 +1,4 @@
-/** Flags shared by the commands. Names follow nanoGPT and Megatron; underscores and dashes are the same. */
+/** Flags shared by the commands. Names follow nanoGPT and Megatron; underscores and dashes are interchangeable. */
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { type Command, InvalidArgumentError } from 'commander';
@@ -6,7 +6,7 @@ import { detectFeatures } from '../engine/features.js';
 import type { Build } from '../engine/load.js';
 import { Engine } from '../ops/engine.js';
 
-/** `--batch_size=4` and `--batch-size=4` are one flag. */
+/** Treats `--batch_size=4` and `--batch-size=4` as the same flag. */
 export function withDashes(argv: readonly string[]): string[] {
   const end = argv.indexOf('--');
   return argv.map((word, i) => {
@@ -16,14 +16,14 @@ export function withDashes(argv: readonly string[]): string[] {
   });
 }
 
-/** A word for a shell: as it is, or in the quotes that keep it whole. */
+/** Quotes a word for a shell if necessary. */
 function quoted(word: string | number): string {
   const text = String(word);
   if (/^[\w./:@%+=,-]+$/.test(text)) return text;
   return /["$`\\!]/.test(text) ? `'${text.replaceAll("'", "'\\''")}'` : `"${text}"`;
 }
 
-/** A command to be typed again: words and flags, those that are undefined or false left out. */
+/** Formats a command line for the reader to repeat: words and flags, omitting flags that are undefined or false. */
 export function commandLine(
   words: readonly string[],
   flags: Readonly<Record<string, string | number | boolean | undefined>>,
@@ -57,7 +57,10 @@ export const buildOptions = (command: Command): Command =>
     .option('--build <name>', "kernels: 'simd', 'relaxed' or 'auto'; the results have the same bits", 'auto')
     .option('--turbo', '256-bit vectors in Node 24 and newer, relaxed SIMD in Node 20; the results have the same bits');
 
-/** An engine for a command. Asking for 'relaxed' turns on the V8 flag that Node 20 still wants for it: this process is ours. */
+/**
+ * Opens an engine for a command. Requesting 'relaxed' turns on the V8 flag that Node 20 still needs for it, which is fine because the process is
+ * ours.
+ */
 export async function openEngine({ threads, build, turbo }: EngineFlags): Promise<Engine> {
   if (build === 'relaxed' && !detectFeatures().relaxedSimd) setFlagsFromString('--experimental-wasm-relaxed-simd');
   const engine = await Engine.create({ threads, build: build as Build | 'auto', turbo });
@@ -65,7 +68,7 @@ export async function openEngine({ threads, build, turbo }: EngineFlags): Promis
   return engine;
 }
 
-/** A text file's bytes, with the path in any refusal. */
+/** Reads a text file's bytes; errors name the path. */
 export async function readText(path: string): Promise<Uint8Array> {
   let content: Uint8Array;
   try {

@@ -1,4 +1,4 @@
-/** `octavo <command>`: wires the commands, and turns every refusal into one line and an exit code. */
+/** `octavo <command>`: wires up the commands, and turns every error into one line and an exit code. */
 import { Command, CommanderError } from 'commander';
 import { FileError } from '../interop/errors.js';
 import { TrainingError } from '../train/index.js';
@@ -12,7 +12,7 @@ import { studyCommand } from './study.js';
 import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
 
-/** A failed run is 1; what the caller can put right is 2. */
+/** Exit code 1 for a failed run, 2 for errors that the caller can fix. */
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof TrainingError) return 1;
@@ -21,7 +21,7 @@ function exitCodeOf(error: unknown): number {
   return refused || fromSystem ? 2 : 1;
 }
 
-/** Every command with the settings it inherits: errors are thrown, help is complete. */
+/** Creates every command with the shared settings: errors are thrown, help is complete. */
 function program(): Command {
   const octavo = new Command('octavo')
     .description('FP8 numerics and transformer training, the same bits everywhere')
@@ -46,14 +46,14 @@ function program(): Command {
   return octavo;
 }
 
-/** Runs a command line, without the program's name; leaves the exit code in `process.exitCode`. */
+/** Runs a command line, given without the program's name; sets `process.exitCode`. */
 export async function octavo(args: readonly string[]): Promise<void> {
   try {
     await program().parseAsync(withDashes(args), { from: 'user' });
   } catch (error) {
     const code = exitCodeOf(error);
     process.exitCode = code;
-    // Commander has said what is wrong.
+    // Commander has already printed the error.
     if (error instanceof CommanderError) return;
     process.stderr.write(`octavo: ${error instanceof Error ? error.message : String(error)}\n`);
     if (code === 1 && !(error instanceof TrainingError) && error instanceof Error) {

@@ -21,7 +21,7 @@ export interface Progress {
   stop(): void;
 }
 
-/** Time left is judged from this many steps: few enough to follow a change of speed, enough to average out an evaluation. */
+/** Steps from which the remaining time is estimated: few enough to follow a change of speed, enough to average out an evaluation. */
 const ETA_STEPS = 50;
 const PLAIN_INTERVAL_MS = 10_000;
 
@@ -67,7 +67,7 @@ function barProgress({ stream, totalSteps, startStep }: ProgressOptions): Progre
     stream,
     fps: 8,
     format: (_options, params) => layOut(parts, params.progress, params.maxWidth - 1, paint),
-    // A note overwrites the bar, so it is drawn again even when its text did not change.
+    // A note overwrites the bar, so the bar must be redrawn even if its text has not changed.
     forceRedraw: true,
     terminal: quietTerminal(stream),
   } as cliProgress.Options);
@@ -92,8 +92,8 @@ function barProgress({ stream, totalSteps, startStep }: ProgressOptions): Progre
 }
 
 /**
- * The terminal as cli-progress drives it. Its own one saves the cursor's absolute place at the start and returns to it at the end, which
- * after a few notes is a line that has scrolled away, and it cuts long notes by switching line wrapping off. This one does neither.
+ * A terminal adapter for cli-progress. Its own one saves the cursor's absolute position at the start and returns to it at the end, by when notes
+ * may have scrolled that line away, and it truncates long notes by turning line wrapping off. This one does neither.
  */
 function quietTerminal(stream: NodeJS.WriteStream) {
   const nothing = () => {};
@@ -112,7 +112,7 @@ function quietTerminal(stream: NodeJS.WriteStream) {
   };
 }
 
-/** `step 12/1000`, loss, learning rate, speed, time left: in the order in which a narrow terminal may drop them, last first. */
+/** `step 12/1000`, loss, learning rate, speed, time left; a narrow terminal drops parts from the end. */
 function describe(line: StepLine, totalSteps: number, left: number | null): string[] {
   const parts = [
     `step ${line.step}/${totalSteps}`,
@@ -124,12 +124,12 @@ function describe(line: StepLine, totalSteps: number, left: number | null): stri
   return parts;
 }
 
-/** JSON has no NaN, so a diverged run hands us null where the type says number. */
+/** JSON has no NaN, so a diverged run may have null where the type says number. */
 export function number(value: number | null, format: (x: number) => string): string {
   return typeof value === 'number' && Number.isFinite(value) ? format(value) : 'n/a';
 }
 
-/** Bar and parts in one line of at most `width` columns: the bar gives way first, then the last parts. */
+/** Lays out bar and parts in one line of at most `width` columns: the bar shrinks first, then the last parts are dropped. */
 export function layOut(parts: string[], progress: number, width: number, paint: ReturnType<typeof painter>): string {
   let text = parts.join('  ');
   for (let n = parts.length; text.length > width && n > 1; ) text = parts.slice(0, --n).join('  ');
@@ -147,7 +147,7 @@ export function painter(colour: boolean) {
   return { full: wrap(36), dim: wrap(2) };
 }
 
-/** Seconds left by the speed of the last steps, or null before it is known. */
+/** Estimates the seconds left from the speed of the last steps; null before it is known. */
 function remainingTime(totalSteps: number, startStep: number): (step: number) => number | null {
   const seen = [{ step: startStep, at: Date.now() }];
   return (step) => {

@@ -1,4 +1,4 @@
-/** The reports of runs and of studies, with uPlot from where it is installed. */
+/** Writes the reports of runs and studies, with uPlot taken from where it is installed. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type ReportInput, reportPage } from '../report/index.js';

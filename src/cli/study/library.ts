@@ -1,4 +1,4 @@
-/** Experiments by name, the ones that come with the package, or by path. */
+/** Finds experiments by name, among those shipped with the package, or by path. */
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -15,7 +15,7 @@ export interface Study {
   readonly path: string;
 }
 
-/** The shipped ones, in the order of their names. */
+/** The shipped experiments, in name order. */
 export const shippedStudies = (): Study[] =>
   readdirSync(FOLDER)
     .filter((file) => file.endsWith(EXTENSION))
@@ -34,7 +34,7 @@ export function studyOf(given: string): Study {
   );
 }
 
-/** The file, read and checked. A refusal names it, and the field. */
+/** Reads and checks the file. Errors name the file and the field. */
 export async function readExperiment({ path }: Study, size: Size): Promise<Experiment> {
   let content: Uint8Array;
   try {

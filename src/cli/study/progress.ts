@@ -1,17 +1,17 @@
-/** Progress of a study: a bar for the whole and one for each run under way on a terminal, a line for each run that ends elsewhere, or JSON lines. */
+/** Progress of a study: on a terminal one bar for the whole and one per active run; elsewhere a line per ended run, or JSON lines. */
 import cliProgress from 'cli-progress';
 import { nameOf, type PlannedRun } from '../../study/index.js';
 import type { MetricsLine } from '../../train/events.js';
 import { printJson } from '../options.js';
 import { duration, layOut, number, painter } from '../progress.js';
 
-/** How a run stands when a study is done with it. */
+/** State of a run when the study is done with it. */
 export type RunEnd = 'finished' | 'cached' | 'anomaly' | 'interrupted';
 
 export interface StudyProgress {
   begin(lane: number, run: PlannedRun): void;
   line(lane: number, run: PlannedRun, line: MetricsLine): void;
-  /** Runs from the cache end without having begun. */
+  /** Called without a previous start for runs from the cache. */
   end(run: PlannedRun, state: RunEnd, loss: number | undefined, lane?: number): void;
   stop(): void;
 }
@@ -45,14 +45,14 @@ function jsonProgress(): StudyProgress {
   };
 }
 
-/** Tokens that are still to come, and the time they take by the speed of this session. */
+/** Tracks the tokens still to be trained, and estimates the time from the speed of this session. */
 class Clock {
   private readonly started = Date.now();
   private readonly total: number;
   private trained = 0;
   private settled = 0;
   ended = 0;
-  /** Tokens of runs under way, by digest: when this session took them up, and now. */
+  /** Tokens of active runs, by digest: when this session started or resumed them, and now. */
   private readonly open = new Map<string, { from: number; at: number }>();
 
   constructor(private readonly runs: readonly PlannedRun[]) {
@@ -61,7 +61,7 @@ class Clock {
 
   at({ digest }: PlannedRun, tokens: number): void {
     const place = this.open.get(digest);
-    // The first line of a run that goes on says where it stood.
+    // The first line of a resumed run tells where it stood.
     if (place) place.at = tokens;
     else this.open.set(digest, { from: tokens, at: tokens });
   }
@@ -139,7 +139,7 @@ function barProgress({ stream, runs, lanes }: StudyProgressOptions): StudyProgre
       update();
     },
     stop() {
-      // What was logged since the last drawing is written by the next.
+      // Flush: lines logged since the last drawing are written by the next one.
       bars.update();
       bars.stop();
     },

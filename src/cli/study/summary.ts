@@ -1,17 +1,17 @@
-/** What a study came to as Markdown, to be kept beside the documents: with the command, the machine and the time it took. */
+/** Summarises a study as Markdown, to be kept with the documents: results, command, machine and time taken. */
 
 import { differenceText, estimateText } from '../../report/study/numbers.js';
 import { count, duration } from '../../report/text.js';
 import { MEASURES, nameOf, type Results } from '../../study/index.js';
 
-/** What the results themselves do not depend on. */
+/** Circumstances that the results do not depend on. */
 export interface Circumstances {
   readonly command: string;
   /** Processor, cores and runtime. */
   readonly machine: string;
-  /** Of all runs together. */
+  /** Total over all runs. */
   readonly seconds: number;
-  /** Runs at once. */
+  /** Number of simultaneous runs. */
   readonly jobs: number;
 }
 
