@@ -1,6 +1,6 @@
 /**
- * A page of a folder, bundled as an application would, in a browser: started on its address, which is a server of ours, with a profile of its
- * own. The server hands out the job (GET job) and gets the outcome (POST outcome), so that any browser will do, without a driver.
+ * Runs the page of a folder in a browser, bundled as an application would bundle it. The browser is started with a fresh profile on the address
+ * of our server, which hands out the job (GET job) and receives the outcome (POST outcome), so any browser will do, without a driver.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { BROWSERS } from './setup.mjs';
 
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.wasm': 'application/wasm' };
 const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
-/** Nothing from another host, nothing compiled from text but WebAssembly; what is tried all the same is reported to the server. */
+/** Allows nothing from other hosts, and no code compiled from text except WebAssembly; violations are reported to the server. */
 const POLICY = {
   'Content-Security-Policy':
     "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; report-uri /violation",
@@ -28,7 +28,7 @@ const CHROMIUM_FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ];
-/** What a new profile of Firefox would ask, fetch or report. */
+/** Turns off what a new Firefox profile would ask, fetch or report. */
 const FIREFOX_PREFERENCES = {
   'app.normandy.enabled': false,
   'app.update.enabled': false,
@@ -53,7 +53,7 @@ const COMMANDS = {
 
 const bundles = new Map();
 
-/** The files of a page by path, made once. `alias` as in Vite's `resolve`. */
+/** The files of a page by path, bundled once. `alias` is as in Vite's `resolve`. */
 function bundled(root, alias) {
   if (!bundles.has(root)) {
     const made = build({
@@ -73,7 +73,7 @@ function bundled(root, alias) {
   return bundles.get(root);
 }
 
-/** Serves the page and its job. `outcome` is what the page sends, or what it did that the policy forbids. */
+/** Serves the page and its job. `outcome` is what the page sends, or what it did in violation of the policy. */
 async function serve(files, job, headers) {
   const violations = [];
   let settle;
@@ -107,8 +107,8 @@ async function serve(files, job, headers) {
 }
 
 /**
- * What the page of `root` sends, and where it broke the policy. Without `isolated` it may not share memory; without `strict` there is no
- * policy.
+ * Returns what the page of `root` sends, and where it violated the policy. Without `isolated` it cannot share memory; without `strict` there is
+ * no policy.
  */
 export async function outcomeInBrowser(name, { root, alias = [], isolated, strict, job, signal }) {
   const files = await bundled(root, alias);
@@ -137,7 +137,7 @@ export async function outcomeInBrowser(name, { root, alias = [], isolated, stric
     return rest;
   } finally {
     close();
-    // Its whole group: a browser is many processes.
+    // Kill the whole process group: a browser is many processes.
     if (browser.exitCode === null && browser.pid) process.kill(-browser.pid, 'SIGKILL');
     await ended.catch(() => undefined);
     rmSync(profile, { recursive: true, maxRetries: 5, retryDelay: 200 });

@@ -1,8 +1,8 @@
 /**
- * The parts of the documents that come from the code (marks.mjs).
+ * Generates the parts of the documents that come from the code (marks.mjs).
  *
- *     node scripts/docs.mjs            # write them; reads dist, so after npm run build
- *     node scripts/docs.mjs --check    # write nothing, name what is not current, exit code 1
+ *     node scripts/docs.mjs            # write them; reads dist, so run npm run build first
+ *     node scripts/docs.mjs --check    # write nothing; list what is out of date and exit with code 1
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -18,10 +18,10 @@ const table = (rows) => {
   return [line(rows[0]), line(rows[0].map(() => '---')), ...rows.slice(1).map(line)].join('\n');
 };
 const code = (text) => `\`${text}\``;
-/** Text in a table cell or list, where an asterisk would begin emphasis and a bar a column. */
+/** Escapes text for a table cell or list, where an asterisk would begin emphasis and a bar a column. */
 const plain = (text) => text.replace(/[*|]/g, '\\$&');
 
-/** What each format is, from the records in src/formats. */
+/** The table of formats, from the records in src/formats. */
 async function formats() {
   const { DTYPES, formatSpec } = await import('../dist/formats/index.js');
   const power = (x) => `2^${Math.log2(x)}`;
@@ -64,7 +64,7 @@ async function formats() {
   ]);
 }
 
-/** The table at the head of the definition of encoding. */
+/** The table at the top of the definition of encoding. */
 function overflow() {
   const rows = read('src/formats/reference.ts')
     .split('\n')
@@ -90,13 +90,13 @@ async function recipes() {
   ]);
 }
 
-/** What each named recipe is. */
+/** The description of each named recipe. */
 async function named() {
   const { ABOUT_RECIPES } = await import('../dist/ops/recipe.js');
   return table([['name', 'what it is'], ...Object.entries(ABOUT_RECIPES).map(([name, about]) => [code(name), about])]);
 }
 
-/** What each recipe costs: the speed of a step, as measured, and what it keeps of a matrix of 2^20 elements, which all groups divide. */
+/** The cost of each recipe: the measured speed of a step, and the stored state of a matrix of 2^20 elements, a size that all groups divide. */
 async function costs() {
   const { COSTED } = await import('../bench/recipes.mjs');
   const { RECIPES } = await import('../dist/train/index.js');
@@ -115,13 +115,13 @@ async function costs() {
   return `${table([['recipe', 'tokens/s', 'against `bf16`', 'bytes of state per parameter of a matrix'], ...rows])}\n\n${from}`;
 }
 
-/** The committed reports of a study, the full size first: folders below docs, as the command writes them. */
+/** The committed reports of a study, the full size first: folders below docs, as written by the command. */
 const reportsOf = (name) =>
   [`studies/${name}`, `studies/${name}-quick`]
     .map((folder, i) => ({ size: i === 0 ? 'full' : 'quick', folder }))
     .filter(({ folder }) => existsSync(join(ROOT, 'docs', folder, 'results.json')));
 
-/** What the largest committed report of a study says of its first measure, and where all of it is. */
+/** What the largest committed report of a study says about its first measure, and where the full report is. */
 const foundBy = (name) => async () => {
   const { MEASURES, nameOf } = await import('../dist/study/index.js');
   const { differenceText, estimateText } = await import('../dist/report/study/numbers.js');
@@ -150,7 +150,7 @@ const foundBy = (name) => async () => {
   return `${table([head, ...rows])}\n\n(${about}; ${links.join(', ')})`;
 };
 
-/** The studies that come with the package: what each asks and takes, and its committed report. */
+/** The studies shipped with the package: question, size, and committed report. */
 async function studies() {
   const { shippedStudies, readExperiment } = await import('../dist/cli/study/library.js');
   const { cellsOf } = await import('../dist/study/plan.js');
@@ -167,7 +167,7 @@ async function studies() {
   return table([head, ...(await Promise.all(rows))]);
 }
 
-/** The options of one `octavo` command, as its help gives them. */
+/** The options of one `octavo` command, as listed by its help. */
 async function flags(make) {
   const rows = make().options.map(({ flags: name, description, mandatory, defaultValue }) => {
     const given = defaultValue === undefined ? '' : ` (default: ${JSON.stringify(defaultValue)})`;
@@ -206,7 +206,7 @@ function purpose(path) {
   return plain(sentence.replace(/\{@link (\w+)\}/g, '`$1`'));
 }
 
-/** Every source file with what its head comment says of it. */
+/** Every source file with the first sentence of its head comment. */
 function files() {
   const lists = FOLDERS.map(([folder, pattern]) => {
     const paths = filesBelow(folder).filter((path) => pattern.test(path));
@@ -239,12 +239,12 @@ const PARTS = {
   },
 };
 
-/** Files that are generated whole. */
+/** Files that are generated completely. */
 const WHOLE = new Map([...CHARTS].map(([path, { svg }]) => [`docs/${path}`, svg]));
 
 export const DOCUMENTS = [...Object.keys(PARTS), ...WHOLE.keys()];
 
-/** A document with its generated parts made anew. */
+/** A document with its generated parts updated. */
 export async function rendered(path) {
   if (WHOLE.has(path)) return WHOLE.get(path);
   let text = read(path);

@@ -1,4 +1,4 @@
-/** The part of a document that comes from elsewhere: between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. */
+/** Replaces a generated part of a document, between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. */
 export function replaceMarked(path, text, name, part) {
   const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /**
- * What counting alone achieves: bits per byte of an interpolated n-gram model of bytes, the baseline a trained model has to beat.
+ * Measures what counting alone achieves: bits per byte of an interpolated n-gram model of bytes, the baseline that a trained model must beat.
  *
  *     node scripts/ngram.mjs FILE [--order 5] [--val_fraction 0.1]
  *
- * Counts on the first part of the file, measures on the rest, of which every byte is predicted from the order - 1 bytes before it
- * (the first ones from the end of the training part). The model does not learn from the validation part. One JSON line per smoothing:
+ * Counts on the first part of the file and measures on the rest, predicting every byte from the order - 1 bytes before it
+ * (the first ones from the end of the training part). The model does not learn from the validation part. Prints one JSON line per smoothing:
  *
  *   witten-bell  p(w|h) = (c(hw) + T(h) p(w|h')) / (c(h) + T(h)), T(h) = distinct bytes seen behind h, h' = h without its first byte
  *                (Bell, Cleary and Witten 1990, method C, interpolated).
@@ -30,21 +30,21 @@ function parseArguments(argv) {
   }
   const { order, val_fraction } = options;
   if (file === undefined) throw new Error('usage: node scripts/ngram.mjs FILE [--order 5] [--val_fraction 0.1]');
-  // Six bytes are 48 bits: a longer n-gram is no longer one exact number, which is what keys the maps.
+  // Six bytes are 48 bits; the maps are keyed by the n-gram as one exact number, which a longer one would not be.
   if (!(Number.isInteger(order) && order >= 1 && order <= 6)) throw new Error(`--order: expected 1 to 6, got ${order}`);
   if (!(val_fraction > 0 && val_fraction < 1))
     throw new Error(`--val_fraction: expected between 0 and 1, got ${val_fraction}`);
   return { file, order, valFraction: val_fraction };
 }
 
-/** n bytes from `at` as one number, first byte highest. */
+/** n bytes from `at` as one number, first byte most significant. */
 function key(bytes, at, n) {
   let k = 0;
   for (let i = 0; i < n; i++) k = k * 256 + bytes[at + i];
   return k;
 }
 
-/** For n = 1 ... order: map from n-gram to its occurrences in `bytes`. */
+/** For n = 1 ... order: a map from n-gram to its number of occurrences in `bytes`. */
 function countOccurrences(bytes, order) {
   const counts = [undefined];
   for (let n = 1; n <= order; n++) {
@@ -72,7 +72,7 @@ function countContinuations(occurrences) {
   });
 }
 
-/** Per context: the sum of its counts, and how many distinct bytes follow it once, twice, more often. */
+/** Per context: the sum of its counts, and how many distinct bytes follow it once, twice, or more often. */
 function contexts(counts) {
   const out = new Map();
   for (const [k, c] of counts) {
@@ -85,7 +85,7 @@ function contexts(counts) {
   return out;
 }
 
-/** D1, D2, D3+ of one order from its counts of counts; KenLM's fallback (0.5, 1, 1.5) where those are too few to tell. */
+/** D1, D2, D3+ of one order from its counts of counts; KenLM's fallback (0.5, 1, 1.5) if these are too few to tell. */
 function discounts(counts) {
   const n = [0, 0, 0, 0, 0];
   for (const c of counts.values()) if (c <= 4) n[c]++;
@@ -122,7 +122,7 @@ function kneserNey(lower, count, { total, types }, d) {
   return (kept + freed * lower) / total;
 }
 
-/** Fails unless the 256 probabilities behind the context at `at` sum to one: a wrong formula shows here and not as a good figure. */
+/** Throws unless the 256 probabilities after the context at `at` sum to one, so that a wrong formula shows here rather than as a good figure. */
 function checkSum(probability, bytes, at, order) {
   const probe = bytes.slice(at - order + 1, at + 1);
   let sum = 0;

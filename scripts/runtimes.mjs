@@ -1,6 +1,6 @@
 /**
- * `npm run test:runtimes`: formats, kernels, products and 50 training steps with every recipe, in every runtime, build and number of threads;
- * prints one table. Exit code 1 if a row differs. With --write the table also goes into docs/reproducibility.md.
+ * `npm run test:runtimes`: runs formats, kernels, products and 50 training steps with every recipe, in every runtime, build and number of threads,
+ * and prints one table. Exits with code 1 if a row differs. With --write the table is also written into docs/reproducibility.md.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { replaceMarked } from './marks.mjs';
 import { ROOT, setup, setupRuntimes } from './setup.mjs';
 
 const STEPS = 50;
-/** For all engines of one runtime: minutes where it is slow. */
+/** Limit for all engines of one runtime; a slow one takes minutes. */
 const TIMEOUT = 15 * 60_000;
 const DOCUMENT = join(ROOT, 'docs/reproducibility.md');
 

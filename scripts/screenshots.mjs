@@ -1,11 +1,11 @@
-/** Makes the pictures of docs/web: every view, light and dark, on a desk and on a phone. After a change of the page: node scripts/screenshots.mjs */
+/** Makes the pictures in docs/web: every view, light and dark, desktop and phone. Run it after changing the page: node scripts/screenshots.mjs */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import puppeteer from 'puppeteer-core';
 import { BROWSERS, ROOT, setup } from './setup.mjs';
 
 const FOLDER = join(ROOT, 'docs/web');
-/** Their addresses by the names of their pictures. A link with settings leads to the form, also beside a run. */
+/** Addresses of the views by picture name. A link with settings leads to the form even while a run is open. */
 const VIEWS = {
   start: 'train?recipe=fp8',
   train: 'train',
@@ -15,7 +15,7 @@ const VIEWS = {
   runs: 'runs',
 };
 const SIZES = { desktop: { width: 1100, height: 800 }, phone: { width: 390, height: 780 } };
-/** A run of some seconds, so that there is something to see. */
+/** A run of a few seconds, so that there is something to show. */
 const RUN = 'layers=2&hiddenSize=64&heads=4&steps=200&batchSize=4&blockSize=128&learningRate=0.005&text=moby-dick';
 const WAIT = { timeout: 120_000 };
 
@@ -42,7 +42,7 @@ try {
     page.evaluate((hash) => {
       location.hash = hash;
     }, view);
-  // Two recipes, one beside the other.
+  // Two recipes, to be shown side by side.
   for (const recipe of ['fp8-plain', 'fp8']) {
     await page.goto('about:blank');
     await page.goto(`${site.url}#train?${RUN}&recipe=${recipe}`);

@@ -1,6 +1,6 @@
 /**
- * Makes the working tree ready: packages, kernels, compiled TypeScript, and the `octavo` command for npx. Does only what is missing or
- * out of date, says what it does, and needs nothing but Node and npm. Run by npm start, npm test and npm run build.
+ * Prepares the working tree: packages, kernels, compiled TypeScript, and the `octavo` command for npx. Does only what is missing or
+ * out of date, reports what it does, and needs nothing but Node and npm. Run by npm start, npm test and npm run build.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -20,16 +20,16 @@ import { fileURLToPath } from 'node:url';
 import { withSharedMemory } from './shared-memory.mjs';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** The builds of asconfig.json, and what each exports. */
+/** The builds of asconfig.json, with the entry file of each. */
 const BUILDS = { simd: 'index', relaxed: 'index', turbo: 'turbo' };
 const MINIMUM_NODE = [20, 19];
-/** Browsers by the names of Debian's packages, and where these put them. */
+/** Browsers by Debian package name, with the paths where these packages install them. */
 export const BROWSERS = { chromium: '/usr/bin/chromium', 'firefox-esr': '/usr/bin/firefox-esr' };
 
 const at = (...parts) => join(ROOT, ...parts);
 const say = (text) => process.stderr.write(`${text}\n`);
 
-/** Every file of a folder, or the file itself, by paths from the root; none where there is nothing. */
+/** Every file below a folder, or the file itself, as paths from the root; none if it does not exist. */
 export function filesBelow(path) {
   if (!existsSync(at(path))) return [];
   if (statSync(at(path)).isFile()) return [path];
@@ -38,7 +38,7 @@ export function filesBelow(path) {
     .flatMap((name) => filesBelow(`${path}/${name}`));
 }
 
-/** Runs `make` unless `stamp` was written for just these inputs. A hash, since a checkout gives every file a new time. */
+/** Runs `make` unless `stamp` was written for exactly these inputs. Compares hashes, because a checkout gives every file a new time. */
 async function unlessCurrent(stamp, inputs, make) {
   const hash = createHash('sha256');
   for (const file of inputs.flatMap(filesBelow)) hash.update(at(file)).update(readFileSync(at(file)));
@@ -76,7 +76,7 @@ const install = (folder, ...flags) =>
     shell: process.platform === 'win32',
   });
 
-/** Other people's packages, large and so kept out of ours; without install scripts, which would download more. */
+/** Third-party packages that are large and therefore kept out of our own; installed without install scripts, which would download more. */
 const APART = {
   'test/oracles': 'what the tests compare with (onnxruntime-node)',
   'test/runtimes': 'runtimes to test in (Node 20, 22, 24 and 26, Bun, Deno)',
@@ -92,10 +92,10 @@ async function setupApart(...folders) {
   }
 }
 
-/** What `npm run bench -- --rivals` compares with. */
+/** Installs what `npm run bench -- --rivals` compares with. */
 export const setupRivals = () => setupApart('test/oracles', 'bench/rivals');
 
-/** Browsers to test in. Where they cannot be had, only their own tests fail. */
+/** Installs browsers to test in. Where they are unavailable, only their own tests fail. */
 async function setupBrowsers() {
   const missing = Object.keys(BROWSERS).filter((name) => !existsSync(BROWSERS[name]));
   if (missing.length === 0) return;
@@ -113,13 +113,13 @@ async function setupBrowsers() {
   }
 }
 
-/** What `npm run test:runtimes` runs in. */
+/** Installs the runtimes of `npm run test:runtimes`. */
 export async function setupRuntimes() {
   await setupApart('test/runtimes');
   await setupBrowsers();
 }
 
-/** All that `npm test` needs: what is fetched for it comes while the kernels are compiled. */
+/** Prepares all that `npm test` needs; downloads run while the kernels are compiled. */
 export async function setupTests() {
   await Promise.all([setup(), setupApart('test/oracles').then(setupRuntimes)]);
 }
@@ -148,7 +148,7 @@ export async function setup() {
   );
   await unlessCurrent('dist/.octavo-setup', ['src', 'tsconfig.json', 'build/simd.d.ts'], async () => {
     say('Compiling TypeScript ...');
-    // Whole again, so that no file of a removed source stays behind.
+    // Rebuilt from scratch, so that no output of a removed source is left behind.
     rmSync(at('dist'), { recursive: true, force: true });
     await run(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', ROOT]);
   });
@@ -163,7 +163,7 @@ export async function setup() {
   linkCommand();
 }
 
-/** One build, and beside it the same for a memory that threads share. */
+/** Compiles one build, and derives from it the same build for a memory shared by threads. */
 async function compileKernels(build, entry) {
   const asc = at('node_modules/assemblyscript/bin/asc.js');
   await run(process.execPath, [asc, `assembly/${entry}.ts`, '--target', build]);
@@ -171,7 +171,7 @@ async function compileKernels(build, entry) {
   writeFileSync(at('build', `${build}-threads.wasm`), withSharedMemory(wasm));
 }
 
-/** `npx octavo` inside the repository: what an installed package gets from its `bin`. */
+/** Links `npx octavo` inside the repository, as an installed package gets it from `bin`. */
 function linkCommand() {
   const target = at('dist/cli/main.js');
   chmodSync(target, 0o755);

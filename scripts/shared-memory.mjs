@@ -1,6 +1,6 @@
-/** Makes the memory that a build imports a shared one, for threads, by rewriting the import: the kernels are compiled once. */
+/** Rewrites the memory import of a build to a shared memory, for threads, so that the kernels are compiled only once. */
 
-/** All that 32-bit addresses reach. */
+/** The range of 32-bit addresses, in pages. */
 export const MAXIMUM_PAGES = 65536;
 
 /** Length of the unsigned LEB128 integer at `at`, and its value (WebAssembly specification, section 5.2.2). */
@@ -20,12 +20,12 @@ function leb128(value) {
 
 const IMPORTS = 2;
 const HEADER = 8;
-/** Ends the one import: kind memory, limits without a maximum. */
+/** The end of the only import: kind memory, with limits without a maximum. */
 const MEMORY = [0x02, 0x00];
 
 /**
- * A module whose one import is a memory, made to take a shared one: what asc would give with --sharedMemory and --maximumMemory, byte for
- * byte. Kernels hold no synchronisation, so nothing else differs.
+ * Rewrites a module whose only import is a memory to take a shared one. The result equals, byte for byte, what asc would produce with
+ * --sharedMemory and --maximumMemory: the kernels contain no synchronisation, so nothing else differs.
  */
 export function withSharedMemory(wasm) {
   let at = HEADER;

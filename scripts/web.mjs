@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ROOT, setup } from './setup.mjs';
 
 await setup();
-// Ctrl-C goes to the server as well; wait for its end.
+// Ctrl-C also reaches the server; wait for it to end.
 process.on('SIGINT', () => {});
 const server = spawn(process.execPath, [join(ROOT, 'dist/cli/main.js'), 'serve', ...process.argv.slice(2)], {
   stdio: 'inherit',
