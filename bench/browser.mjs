@@ -1,4 +1,4 @@
-/** The cases of families.mjs in a browser: what main.mjs does with --browser. */
+/** Runs the cases of families.mjs in a browser, for main.mjs --browser. */
 import { fileURLToPath } from 'node:url';
 import { outcomeInBrowser } from '../scripts/browser.mjs';
 import { sizesOf } from './cases.mjs';
@@ -8,13 +8,13 @@ const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const TIMEOUT = 60 * 60_000;
 const base64 = (bytes) => Buffer.from(bytes).toString('base64');
 
-/** The mirrors are stripped of their types by the bundler there, and read src/ as dist/, as here. */
+/** In the browser, the bundler strips the types of the mirrors and resolves src/ to dist/, as mirror.mjs does here. */
 const ALIAS = [
   { find: /^(\.\.?\/)+mirror\.mjs$/, replacement: at('page/mirror.mjs') },
   { find: /^(\.\.\/)+src\/(.*)$/, replacement: `${at('../dist')}/$2` },
 ];
 
-/** { info, results }: the engine's, and the cases' as of main.mjs. */
+/** Returns { info, results }: info from the engine, results as in main.mjs. */
 export async function runInBrowser(browser, { quick, filter, build, threads, timing }) {
   const { text, ...sizes } = sizesOf({ quick });
   const job = {

@@ -1,4 +1,4 @@
-/** Every case, by size: `full` is what is reported, `quick` shows in seconds that everything runs. */
+/** Every case, in two sizes: `full` is what is reported, `quick` shows within seconds that everything runs. */
 import { readFileSync } from 'node:fs';
 import { blockingCases } from './cases/blocking.mjs';
 import { stepCases } from './cases/step.mjs';
@@ -18,7 +18,7 @@ const llama = (hiddenSize, intermediateSize, layers, heads, more) => ({
   blockSize: 256,
   ...more,
 });
-/** 10.7 M parameters: what rivals are measured on. */
+/** 10.7 M parameters: the model on which rivals are measured. */
 const MIDDLE = llama(384, 1024, 6, 6);
 const STEPS = [
   llama(128, 448, 2, 4, { alone: true, long: true }),
@@ -29,7 +29,7 @@ const STEPS = [
   llama(640, 1728, 10, 10, { alone: true, long: true }),
 ];
 
-/** The demo's shapes: 4 x 256 tokens through the model of scripts/demo.json. Arrays of 2^20 elements are those of a larger model. */
+/** The demo's shapes: 4 x 256 tokens through the model of scripts/demo.json. Arrays of 2^20 elements correspond to a larger model. */
 const FULL = {
   elements: 1 << 20,
   blocking: { shape: { m: 1024, n: 1024, k: 1024 }, slices: [128, 256, 512, 1024, 2048] },
@@ -37,7 +37,7 @@ const FULL = {
   swiglu: { rows: 1024, width: 384 },
   attention: { batch: 4, time: 256, heads: 5, kvHeads: 1, headDim: 32 },
   adamw: 1 << 20,
-  // A batch of the larger one takes a minute to check.
+  // Checking a whole batch of the larger model would take a minute.
   models: [demo, { ...MIDDLE, batchSize: 1 }],
   generations: [demo, MIDDLE].map((model) => ({ ...model, newTokens: 64 })),
   steps: STEPS,
@@ -49,7 +49,7 @@ const tiny = {
   blockSize: 16,
 };
 
-/** Odd sizes, so that edges are met; more than a unit of work where that is small. */
+/** Odd sizes, to exercise edges, and more than one unit of work where units are small. */
 const QUICK = {
   elements: 4099,
   shapes: [
@@ -67,7 +67,7 @@ const QUICK = {
   steps: [{ ...llama(32, 64, 1, 2), batchSize: 2, blockSize: 16 }],
 };
 
-/** What the cases are made of; shapes and text as read from files. */
+/** The sizes that cases are built from; shapes and text are read from files. */
 export const sizesOf = ({ quick } = {}) => ({
   ...(quick ? QUICK : { ...FULL, shapes: readShapes() }),
   text: new Uint8Array(readFileSync(TEXT)),

@@ -1,4 +1,4 @@
-/** The machine's limits, measured: bench/assembly/ceiling.ts compiled like the kernels, in an engine of its own with as many threads. */
+/** Measures the machine's limits: bench/assembly/ceiling.ts compiled like the kernels, in its own engine with as many threads. */
 import { fileURLToPath } from 'node:url';
 import { init } from '../dist/index.js';
 import { MAXIMUM_PAGES } from '../scripts/shared-memory.mjs';
@@ -17,7 +17,7 @@ export function compileLoops(build, threads) {
   return compile('ceiling.ts', args, FOLDER);
 }
 
-/** An engine whose kernels are the ceilings. */
+/** Opens an engine whose kernels are the ceiling loops. */
 export async function openCeiling({ build, threads }) {
   return init({ build, threads, wasm: await compileLoops(build, threads) });
 }

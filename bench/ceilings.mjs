@@ -1,14 +1,14 @@
-/** The loops that show the machine's limits, as contenders: kernels of bench/assembly/ceiling.ts in an engine of their own. */
+/** The loops that show the machine's limits, as contenders: kernels of bench/assembly/ceiling.ts in their own engine. */
 const KERNELS = { exact: 'exactProducts', rounded: 'roundedProducts' };
-/** Of a unit of the multiply-add loops: some 10 microseconds. */
+/** Turns per unit of the multiply-add loops: about 10 microseconds. */
 const TURNS = 6000;
 const STEP = 2 ** -10;
-/** Bytes of a unit of the copy. */
+/** Bytes per unit of the copy. */
 const CHUNK = 1 << 17;
 
 /**
- * By kind, what shows the limits of these contenders. A copy moves as many bytes as the largest of them, so that it meets the same caches.
- * Without relaxed SIMD exact products have no loop of their own.
+ * Contenders that show the limits of the given contenders, by kind. A copy moves as many bytes as the largest of them, so that it meets the same
+ * caches. Without relaxed SIMD, exact products have no loop of their own.
  */
 export function ceilingsOf(engine, contenders) {
   const limits = contenders.map(({ limit }) => limit);
@@ -37,12 +37,12 @@ function multiplying(engine, kind) {
       return sums;
     },
     seen: (sums) => ({ sums }),
-    // Every product adds STEP to its lane of its chain, exactly; a lane of the sum is that of all chains.
+    // Every product adds exactly STEP to its lane of its chain; a lane of the result sums all chains.
     expected: () => ({ sums: new Float32Array(4 * units).fill((TURNS * STEP * operations) / 8) }),
   };
 }
 
-/** Half of the bytes are read, half are written. */
+/** Half of the bytes are read, the other half written. */
 function copying(engine, bytes) {
   const half = Math.ceil(bytes / 2);
   const [from, to] = [engine.arena.alloc(half), engine.arena.alloc(half)];

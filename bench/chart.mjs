@@ -1,4 +1,4 @@
-/** A line chart as SVG text: a logarithmic x axis, a y axis from 0 or logarithmic, and each line's name at its end. */
+/** Draws a line chart as SVG text: a logarithmic x axis, a y axis that is logarithmic or starts at 0, and each line's name at its end. */
 
 const SIZE = { width: 760, height: 420, left: 64, right: 190, top: 40, bottom: 52 };
 /** Okabe and Ito's palette, which most colour-blind readers can tell apart. */
@@ -6,7 +6,7 @@ const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9
 const LINE_HEIGHT = 15;
 
 const escaped = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
-/** Attributes of all numbers in tenths: more would make every new run a new file everywhere. */
+/** Rounds coordinates to tenths: more digits would change the whole file with every new run. */
 const round = (x) => Math.round(10 * x) / 10;
 
 function element(name, attributes, content = '') {
@@ -15,7 +15,7 @@ function element(name, attributes, content = '') {
 }
 const label = (x, y, text, more = {}) => element('text', { x: round(x), y: round(y), ...more }, escaped(text));
 
-/** 0 and four to eight round steps up to at least `most`. */
+/** 0 and four to eight round steps, up to at least `most`. */
 function linearTicks(most) {
   const rough = most / 6;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -28,7 +28,7 @@ function powersOfTen(least, most) {
   return Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i));
 }
 
-/** Pushed down where they would overlap. */
+/** Moves labels down where they would overlap. */
 function spread(labels) {
   const sorted = [...labels].sort((a, b) => a.y - b.y);
   sorted.forEach((each, i) => {

@@ -1,11 +1,11 @@
-/** AssemblyScript compiled for a measurement, in memory. */
+/** Compiles AssemblyScript in memory, for a measurement. */
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
 import { withSharedMemory } from '../scripts/shared-memory.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** The module that these arguments of asc make of a source file, whose path is relative to the base directory. */
+/** Compiles a source file, whose path is relative to the base directory, with these asc arguments. */
 export async function compile(source, args, baseDir = ROOT) {
   let bytes;
   const all = [source, '--baseDir', baseDir, '--outFile', 'out.wasm', ...args];
@@ -18,7 +18,7 @@ export async function compile(source, args, baseDir = ROOT) {
   return new Uint8Array(bytes);
 }
 
-/** The kernels as asconfig.json has them for a build, but for constants that `--use` replaces. */
+/** Compiles the kernels as asconfig.json does for a build, except for constants that `--use` replaces. */
 export async function compileKernels(build, threads, constants) {
   const use = Object.entries(constants).flatMap(([name, value]) => ['--use', `${name}=${value}`]);
   const wasm = await compile('assembly/index.ts', ['--config', 'asconfig.json', '--target', build, ...use]);

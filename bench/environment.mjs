@@ -1,4 +1,4 @@
-/** What a figure means nothing without: machine, runtime, build, commit, command. */
+/** The context without which a figure is meaningless: machine, runtime, build, commit, command. */
 import { execFileSync } from 'node:child_process';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { relative } from 'node:path';
@@ -16,7 +16,7 @@ export function environment({ info }, argv) {
       cores: processors.length,
       memory_bytes: totalmem(),
       platform: `${process.platform} ${process.arch}`,
-      // Above the number of cores the machine is shared, and only ratios mean something.
+      // Above the number of cores, the machine is shared and only ratios are meaningful.
       load: loadavg()[0],
     },
     runtime: info.runtime,
@@ -30,16 +30,16 @@ export function environment({ info }, argv) {
   };
 }
 
-/** As a shell takes it back. */
+/** Quotes a word for a shell. */
 const quoted = (word) => (/^[\w./:=@,+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-/** Short hash, with -dirty where files differ from it. */
+/** Short hash of the commit, with -dirty if files differ from it. */
 function commit() {
   try {
     const args = ['describe', '--always', '--dirty', '--exclude', '*'];
     return execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
   } catch {
-    // An installed or unpacked copy.
+    // Not a checkout, but an installed or unpacked copy.
     return 'unknown';
   }
 }

@@ -1,4 +1,4 @@
-/** The cases that run wherever the library does, in a page too; those of cases.mjs beside them want other processes, or a compiler. */
+/** The cases that run wherever the library does, including in a page; the other ones in cases.mjs need other processes or a compiler. */
 import { adamwCases } from './cases/adamw.mjs';
 import { attentionCases } from './cases/attention.mjs';
 import { codecCases } from './cases/codec.mjs';
@@ -10,7 +10,7 @@ import { swigluCases } from './cases/swiglu.mjs';
 const FAMILIES = [codecCases, gemmCases, scaledCases, swigluCases, attentionCases, adamwCases, modelCases];
 
 /**
- * Cases are { name, detail, long, prepare(context) -> contenders }. The context: { engine, baseline, rivals, threads, build }, where baseline
- * is the strict build on one thread. Long ones take minutes each.
+ * Cases are { name, detail, long, prepare(context) -> contenders }. The context is { engine, baseline, rivals, threads, build }, where baseline
+ * is the strict build on one thread. Long cases take minutes each.
  */
 export const casesAnywhere = (sizes) => FAMILIES.flatMap((family) => family(sizes));

@@ -1,22 +1,22 @@
 /**
- * Check first, then time. A case is a list of contenders for the same work; each is a Benchmark of Benchmark.js, run in rounds one after
- * the other, so that what slows the machine for a while slows all of them.
+ * Checks contenders first, then times them. A case is a list of contenders for the same work; each is a Benchmark of Benchmark.js. They run in
+ * rounds, one after the other, so that what slows the machine for a while slows all of them.
  *
  *   name      for the table
- *   amount    work of one run, in units of `unit`: 'FLOP', 'B' (bytes read and written) or 'token'
+ *   amount    work per run, in units of `unit`: 'FLOP', 'B' (bytes read and written) or 'token'
  *   limit     what bounds it: { kind: 'exact' | 'rounded' | 'copy', amount }, in operations or bytes; see ceiling.mjs
- *   run       the work; what it allocates in the engine is freed after it
- *   deferred  run gives a promise, and allocates nothing in the engine
- *   seen      what a run's result is worth comparing: { label: typed array, number or string }
- *   expected  the same from elsewhere: bit for bit, or { near, within }
- *   detail    what the figures say about it, for those who read them: { rival, recipe, ... }
- *   close     frees what else it holds; may return more about it, { peakBytes }, for the figures
+ *   run       the work; what it allocates in the engine is freed afterwards
+ *   deferred  run returns a promise, and allocates nothing in the engine
+ *   seen      the part of a run's result to compare: { label: typed array, number or string }
+ *   expected  the same from another source: equal bit for bit, or { near, within }
+ *   detail    description for readers of the figures: { rival, recipe, ... }
+ *   close     frees what else it holds; may return more for the figures, such as { peakBytes }
  *
- * All may give promises except the `run` of one that is not deferred.
+ * All may return promises, except `run` if the contender is not deferred.
  */
 import Benchmark from 'benchmark';
 
-/** As engine.scoped, for work that takes its time. */
+/** Like engine.scoped, for asynchronous work. */
 export async function scoped(engine, work) {
   const mark = engine.arena.mark();
   try {
@@ -40,7 +40,7 @@ function compare(name, seen, expected) {
   }
 }
 
-/** In words; '' where there is none. Each comparison is one that NaN fails. */
+/** Describes the difference; '' if there is none. Each comparison is written so that NaN fails it. */
 function difference(seen, wanted) {
   if (ArrayBuffer.isView(wanted)) return differenceOfArrays(seen, wanted);
   if (typeof wanted !== 'object') return Object.is(seen, wanted) ? '' : `${seen}, not ${wanted}`;
@@ -55,22 +55,22 @@ function differenceOfArrays(seen, wanted) {
   return bad < 0 ? '' : `[${bad}] is ${seen[bad]}, not ${wanted[bad]}`;
 }
 
-/** Seconds of a run: for each contender one figure per round, the median of that round's samples. */
+/** Seconds per run: for each contender one figure per round, the median of that round's samples. */
 export async function measure(engine, contenders, { rounds, seconds }) {
   const benchmarks = contenders.map((contender) => benchmarkOf(engine, contender, seconds));
   const times = contenders.map(() => []);
   // Round 0 is warm-up: V8 compiles hot wasm a second time.
   for (let round = 0; round <= rounds; round++) {
     for (let i = 0; i < benchmarks.length; i++) {
-      // Another one first each time, since what ran before decides what the caches hold.
+      // Start with another contender in each round, because what ran before determines the contents of the caches.
       const which = (round + i) % benchmarks.length;
       const { benchmark, failed } = benchmarks[which];
       await completed(benchmark);
-      // Benchmark.js catches what the contender throws, and knows nothing of promises.
+      // Benchmark.js catches what the contender throws, and does not know promises.
       const error = benchmark.error ?? failed();
       if (error) throw error;
       if (round > 0) times[which].push(quantile(benchmark.stats.sample, 0.5));
-      // The number of runs in a sample was found in the last round.
+      // The number of runs per sample was determined in the last round.
       benchmark.initCount = benchmark.count;
     }
   }
@@ -78,7 +78,7 @@ export async function measure(engine, contenders, { rounds, seconds }) {
 }
 
 function benchmarkOf(engine, { name, run, deferred }, seconds) {
-  // Of a measurement's time, a sample takes half: the clock is finer than that by far, and there are two samples to choose from.
+  // A sample takes half of a measurement's time: the clock is far finer than that, and there are two samples to choose from.
   const options = { minSamples: 1, minTime: seconds / 2, maxTime: seconds };
   if (!deferred) {
     return { benchmark: new Benchmark(name, () => engine.scoped(run), options), failed: () => undefined };
@@ -100,7 +100,7 @@ const completed = (benchmark) =>
     benchmark.off('complete').on('complete', resolve).run();
   });
 
-/** Between the two nearest where it falls between. */
+/** Interpolates linearly between the two nearest values. */
 export function quantile(values, q) {
   const sorted = [...values].sort((a, b) => a - b);
   const at = q * (sorted.length - 1);
@@ -108,7 +108,7 @@ export function quantile(values, q) {
   return sorted[low] + (at - low) * (sorted[Math.ceil(at)] - sorted[low]);
 }
 
-/** Median over the rounds of what one contender did against another in the same round. */
+/** Median over the rounds of the ratio between two contenders in the same round. */
 const paired = (times, others, ratio) =>
   quantile(
     times.map((time, round) => ratio(time, others[round])),
@@ -116,8 +116,8 @@ const paired = (times, others, ratio) =>
   );
 
 /**
- * Checks and times a case. `ceilings` maps kinds of limits to the contenders that show them; they run in the same rounds.
- * rate: work per second. spread: distance of the quartiles over the median. speed: against the first contender.
+ * Checks and times a case. `ceilings` maps kinds of limits to the contenders that show them, which run in the same rounds. rate: work per second.
+ * spread: interquartile range over the median. speed: relative to the first contender.
  */
 export async function runCase(engine, contenders, ceilings, options) {
   const bounds = [...new Set(ceilings.values())];

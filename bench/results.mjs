@@ -1,4 +1,4 @@
-/** Figures as files in bench/results: <date>-<runtime>.json, and what differs from the usual build and one thread. */
+/** Stores figures in bench/results: <date>-<runtime>.json, with what differs from the usual build and one thread in the name. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -11,7 +11,7 @@ function nameOf({ date, runtime, build, threads }) {
   return `${parts.join('-')}.json`;
 }
 
-/** Cases measured before stay in a file of the same commit: they have their own ceilings, and a suite can be run in parts. */
+/** Saves figures. Earlier cases in a file of the same commit are kept: they have their own ceilings, so a suite can be run in parts. */
 export function save(json, figures) {
   const file = json === true ? fileURLToPath(new URL(nameOf(figures), FOLDER)) : json;
   const before = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
@@ -21,7 +21,7 @@ export function save(json, figures) {
   return file;
 }
 
-/** For each runtime, build and number of threads, the newest file, unless its figures are those of --quick. */
+/** The newest file for each runtime, build and number of threads, ignoring files of --quick. */
 export function newestResults() {
   if (!existsSync(FOLDER)) return [];
   const files = readdirSync(FOLDER).filter((file) => file.endsWith('.json'));

@@ -1,4 +1,4 @@
-/** Cases one after the other, each checked and timed with the ceilings beside it. */
+/** Runs cases one after the other, each checked and timed together with its ceilings. */
 import { ceilingsOf } from './ceilings.mjs';
 import { runCase, scoped } from './harness.mjs';
 

@@ -1,4 +1,4 @@
-/** Reads bench/shapes/*.txt: a product a line, `M N K [nt|nn|tn [name]]`; # begins a comment. */
+/** Reads bench/shapes/*.txt: one product per line, `M N K [nt|nn|tn [name]]`; # begins a comment. */
 import { readdirSync, readFileSync } from 'node:fs';
 
 const FOLDER = new URL('shapes/', import.meta.url);

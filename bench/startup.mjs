@@ -1,4 +1,4 @@
-/** How long it takes until there is an engine, in processes of their own: reading and compiling the kernels, and starting the threads. */
+/** Measures how long it takes to get an engine, in separate processes: reading and compiling the kernels, and starting the threads. */
 import { execFileSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { quantile } from './harness.mjs';
 const SELF = fileURLToPath(import.meta.url);
 const PROCESSES = 5;
 
-/** Bytes of the wasm file, and milliseconds of `init`, the median over processes. */
+/** Size of the wasm file in bytes, and milliseconds of `init`, as the median over processes. */
 export function startup({ build, threads, turbo }) {
   const file = new URL(`../build/${build}${threads > 1 ? '-threads' : ''}.wasm`, import.meta.url);
   const args = [...process.execArgv, SELF, build, String(threads), ...(turbo ? ['turbo'] : [])];

@@ -1,4 +1,4 @@
-/** Figures as text. */
+/** Formats figures as text. */
 
 const UNITS = {
   FLOP: { per: 1e9, name: 'GFLOP/s' },
@@ -7,7 +7,7 @@ const UNITS = {
 };
 
 export const percent = (x) => `${(100 * x).toFixed(x < 0.1 ? 1 : 0)} %`;
-/** Three digits: more is noise. */
+/** Three significant digits: more would be noise. */
 export const short = (x) => (x >= 100 ? x.toFixed(0) : x.toPrecision(3));
 
 export const HEADER = [
@@ -21,7 +21,7 @@ function line(name, rate, spread, ceiling, speed, memory) {
   return `  ${name.padEnd(46)}${cells.join('')}`.trimEnd();
 }
 
-/** The lines of a case: its contenders, then the ceilings they were held against. */
+/** The lines of a case: its contenders, then the ceilings measured with them. */
 export function caseLines({ name, rows, ceilings }) {
   return [
     name,
@@ -46,7 +46,7 @@ export function rateOf({ rate, unit }) {
 
 export const rivalLines = (rivals) => rivals.map(({ name, includes }) => `rival    ${name}: ${includes}`);
 
-/** A rival's form of a case. */
+/** The title of a rival's form of a case. */
 export const titleOf = (rival, form, threads) => {
   const count = rival.threads === threads ? '' : `, ${rival.threads} thread${rival.threads === 1 ? '' : 's'}`;
   return `${rival.name}, ${form}${count}`;

@@ -1,4 +1,4 @@
-/** AdamW on stored states of several formats, against the mirror. Bytes: the gradient read, every state read and written once. */
+/** AdamW on stored states of several formats, against the mirror. Bytes counted: the gradient read, and every state read and written once. */
 import { encode, formatSpec } from '../../dist/formats/index.js';
 import { adamw } from '../../dist/ops/adamw.js';
 import * as mirror from '../mirror.mjs';
@@ -27,7 +27,7 @@ export const adamwCases = ({ adamw: elements }) => [
   },
 ];
 
-/** A state as it is stored: with MAX / amax where the format is narrow. */
+/** A state as it is stored: scaled by MAX / amax if the format is narrow. */
 function stored(values, dtype) {
   const plain = dtype === 'float32' || dtype === 'bfloat16';
   const { scale, scaleInv } = plain ? { scale: 1, scaleInv: 1 } : mirror.fullRangeScale(mirror.amax(values), dtype);
@@ -49,7 +49,7 @@ function contender(engine, elements, name, dtypes) {
   return {
     name,
     ...traffic(elements * (4 + 2 * bytes)),
-    // Step after step from the same gradient: the state stays within range for far more of them than are timed.
+    // Repeats steps with the same gradient: the state stays within range for far more steps than are timed.
     run: () => {
       state = adamw(engine, state, gradient, STEP);
       return state;
@@ -68,7 +68,7 @@ function contender(engine, elements, name, dtypes) {
   };
 }
 
-/** Codes and scales of m, v and w under one name each, for the comparison. */
+/** Codes and scales of m, v and w, under one name each, for comparison. */
 const record = (states) =>
   Object.fromEntries(
     ['m', 'v', 'w'].flatMap((name, i) => [

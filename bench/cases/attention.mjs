@@ -1,11 +1,11 @@
-/** Causal attention, forward and backward, against the mirror. Operations: those of the products, masked halves left out. */
+/** Causal attention, forward and backward, against the mirror. Operations counted: those of the products, without the masked halves. */
 import { attentionBackward, attentionForward } from '../../dist/ops/attention.js';
 import { floats } from '../../dist/ops/tensor.js';
 import * as mirror from '../mirror.mjs';
 import { operations } from '../work.mjs';
 
 const STORAGE = ['float32', 'bfloat16'];
-/** Products over the triangle of scores: Q K and P V; then Q K again, dO V, and those of dQ, dK and dV. */
+/** Products over the triangle of scores. Forward: Q K and P V. Backward: Q K again, dO V, and one each for dQ, dK and dV. */
 const PRODUCTS = { forward: 2, backward: 5 };
 
 const operationsOf = ({ batch, time, heads, headDim }, pass) =>
@@ -45,7 +45,7 @@ function forward(engine, shape, dtype) {
   };
 }
 
-/** From the engine's own forward pass, which the case above checks. */
+/** Uses the engine's own forward pass, which the case above checks. */
 function backward(engine, shape, dtype) {
   const { dOut, read, placed } = problem(engine, shape, dtype);
   const { out, lse } = attentionForward(engine, placed, shape);

@@ -1,4 +1,4 @@
-/** The product again from kernels compiled with other slices of K (`--use GEMM_KC`): what the default of assembly/gemm.ts was chosen by. */
+/** The product with kernels compiled for other slices of K (`--use GEMM_KC`), by which the default in assembly/gemm.ts was chosen. */
 import { init } from '../../dist/index.js';
 import { matmul } from '../../dist/ops/matmul.js';
 import { compileKernels } from '../compile.mjs';
@@ -20,7 +20,7 @@ function kernelsOf(build, threads, slice) {
 export const blockingCases = ({ blocking: { shape, slices } }) =>
   DTYPES.map((dtype) => ({
     name: `gemm by slice of K, ${shape.m} x ${shape.n} x ${shape.k} nn, ${dtype}`,
-    // Compiling takes longer than measuring.
+    // Marked long because compiling takes longer than measuring.
     long: true,
     prepare: async ({ engine: { info }, threads }) => {
       const random = new mirror.Random(shape.k);

@@ -1,7 +1,7 @@
 /**
- * Float32 to codes and back, every format, against src/formats. Bytes: those read and written, codes by the byte. Resident: from tensor to
- * tensor in the engine's memory; counted: with the statistics that a training step takes from it; end to end: from typed array to typed
- * array.
+ * Float32 to codes and back, every format, against src/formats. Bytes counted: all read and written, with whole bytes per code. Resident: from
+ * tensor to tensor in the engine's memory; counted: including the statistics that a training step needs; end to end: from typed array to
+ * typed array.
  */
 import { DTYPES, decode, encode, formatSpec } from '../../dist/formats/index.js';
 import { dequantize, quantize } from '../../dist/ops/quantize.js';
@@ -9,7 +9,7 @@ import { floatTensor, ofCodes, place, Random } from '../mirror.mjs';
 import { titleOf } from '../table.mjs';
 import { traffic } from '../work.mjs';
 
-/** First the one the others are compared with. */
+/** The first is the one that the others are compared with. */
 const FORMATS = ['float8_e4m3fn', ...DTYPES.filter((dtype) => dtype !== 'float32' && dtype !== 'float8_e4m3fn')];
 /** Formats a training step rounds to stochastically. */
 const STOCHASTIC = ['float8_e4m3fn', 'float8_e5m2', 'float16'];
@@ -34,9 +34,9 @@ export const codecCases = ({ elements }) => [
   },
 ];
 
-/** Of deviation 1 about one in a hundred is subnormal in E4M3FN; none saturates. */
+/** With deviation 1, about one in a hundred is subnormal in E4M3FN, and none saturates. */
 const normals = (elements, deviation = 1) => new Random(1).normals(elements, deviation);
-/** With a format's smallest normal as their deviation two in three are subnormal. E8M0, which has no sign, has no such numbers. */
+/** With a format's smallest normal as their deviation, two in three are subnormal. E8M0, which has no sign, has no such numbers. */
 function subnormalForms(elements, dtype, make) {
   const { signCode, smallestNormal } = formatSpec(dtype);
   return signCode ? [{ form: 'mostly subnormal', ...make(normals(elements, smallestNormal)) }] : [];
@@ -100,7 +100,7 @@ function decoders(engine, elements, dtype) {
   ]);
 }
 
-/** Rivals' E4M3FN; what they give must be, bit for bit, the values of our codes. */
+/** Rivals' E4M3FN casts; their results must equal the values of our codes bit for bit. */
 async function rivalCasts(rivals, threads, values, direction) {
   const dtype = 'float8_e4m3fn';
   const codes = encode(values, dtype);

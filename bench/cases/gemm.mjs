@@ -1,4 +1,4 @@
-/** C = A B over the shapes of bench/shapes, against the mirror, and the rivals' against float64. Operations: 2 M N K. */
+/** C = A B over the shapes of bench/shapes: ours against the mirror, rivals' against float64. Operations counted: 2 M N K. */
 import { encode, formatSpec } from '../../dist/formats/index.js';
 import { canPrepack, matmul, prepack } from '../../dist/ops/matmul.js';
 import { powerOfTwoScale } from '../../dist/ops/scale.js';
@@ -8,11 +8,11 @@ import { operations } from '../work.mjs';
 
 const OPERANDS = ['float32', 'bfloat16', 'float8_e4m3fn'];
 const OUTPUTS = ['float32', 'bfloat16'];
-/** Multiply-adds the mirror does for a check, in tenths of a second. Larger products are checked in rows all over C. */
+/** Multiply-adds that the mirror does for a check, which take tenths of a second. Larger products are checked in a selection of rows. */
 const CHECKED = 2e7;
-/** Rows up to which a prepacked weight is of use. */
+/** Rows up to which a prepacked weight is useful. */
 const FEW = 16;
-/** Random numbers before they repeat: a prime, so that rows differ. Large operands would take minutes to make. */
+/** Period of the random numbers: a prime, so that rows differ. Large operands would otherwise take minutes to generate. */
 const PERIOD = 1000003;
 
 export const gemmCases = ({ shapes }) =>
@@ -69,7 +69,7 @@ function products(engine, { m, n, k, layout }, dtype) {
   });
 }
 
-/** One-byte codes have a scale, as everywhere in recipes: the largest number lies within a factor of two of the format's. */
+/** One-byte codes have a scale, as everywhere in recipes: the largest value is within a factor of two of the format's maximum. */
 function operand(random, shape, dtype) {
   const values = numbers(random, shape[0] * shape[1]);
   const { bytes, max } = formatSpec(dtype);
@@ -77,7 +77,7 @@ function operand(random, shape, dtype) {
   return { dtype, shape, codes: encode(scaled, dtype) };
 }
 
-/** Each rival's contenders for the product, stored the way it likes best. */
+/** Each rival's contenders for the product, with operands stored in its preferred layout. */
 async function rivalProducts(rivals, { m, n, k }, threads) {
   if (rivals.length === 0) return [];
   const random = new mirror.Random(m + n + k);
@@ -89,12 +89,12 @@ async function rivalProducts(rivals, { m, n, k }, threads) {
       contenders.push({
         name: titleOf(rival, form, threads),
         detail: { rival: rival.name },
-        // Whatever it uses, a fused multiply-add is the most a 128-bit engine has.
+        // Whatever the rival uses, a fused multiply-add is the best a 128-bit engine can do.
         ...operations(2 * m * n * k, 'float8_e4m3fn'),
         deferred: !sync,
         run,
         seen: async (c) => ({ error: errorOf(pick(await read(c), n, rows), { n, k, a, b }, rows) }),
-        // The bound of any order of summation (Higham, "Accuracy and stability of numerical algorithms", section 3.1).
+        // The bound for any order of summation (Higham, "Accuracy and stability of numerical algorithms", section 3.1).
         expected: () => ({ error: { near: 0, within: k * 2 ** -24 } }),
         close,
       });
@@ -103,7 +103,7 @@ async function rivalProducts(rivals, { m, n, k }, threads) {
   return contenders;
 }
 
-/** Largest distance from the product in float64, relative to the sum of the products' magnitudes. */
+/** Largest difference from the product in float64, relative to the sum of the magnitudes of the products. */
 function errorOf(found, { n, k, a, b }, rows) {
   let worst = found.length === rows.length * n ? 0 : Number.NaN;
   rows.forEach((row, i) => {
@@ -121,7 +121,7 @@ function errorOf(found, { n, k, a, b }, rows) {
   return worst;
 }
 
-/** All rows, or as many as the check's time allows, evenly from the first to the last. */
+/** All rows, or as many as the check's time allows, evenly spaced from the first to the last. */
 export function checkedRows(m, work) {
   const count = Math.min(m, Math.max(2, Math.floor(CHECKED / work)));
   return Array.from({ length: count }, (_, i) => (count === 1 ? 0 : Math.round((i * (m - 1)) / (count - 1))));

@@ -1,6 +1,6 @@
 /**
  * Whole optimizer steps and generation with the demo model, in the recipes. Checked twice: every bit against the strict build on one
- * thread, whose kernels the tests hold against their mirrors, and losses and logits against the model in float64.
+ * thread, whose kernels the tests compare with their mirrors, and losses and logits against the model in float64.
  */
 import { parameterCount } from '../../dist/model/params.js';
 import { lastLogits, sample } from '../../dist/model/sample.js';
@@ -15,10 +15,10 @@ import { logits64, loss64 } from '../llama64.mjs';
 import { COSTED } from '../recipes.mjs';
 import { tokens } from '../work.mjs';
 
-/** f32 is what the others are held against. Generation does not depend on how scales were chosen in training. */
+/** f32 is the reference for the others. Generation does not depend on how scales were chosen in training. */
 const GENERATORS = ['f32', 'bf16', 'fp8'];
 /**
- * How far a loss, and the root mean square of the logits relative to their own, may lie from float64. Measured on the demo's second step:
+ * Permitted distance from float64 of a loss, and of the logits (root mean square, relative to their own). Measured on the demo's second step:
  * losses 2e-8, 8e-4 and 2e-3 of 5.5, logits 7e-7, 1e-2 and 1e-1; the bounds leave room for other initial weights.
  */
 const LOSS_WITHIN = { float32: 1e-6, bfloat16: 1e-2, float8_e4m3fn: 3e-2 };
@@ -35,7 +35,7 @@ export const modelCases = ({ models, generations, text }) => {
     ...models.map((model, i) => ({
       name: `training step, ${parametersOf(model)} parameters, ${model.batchSize} x ${model.blockSize} tokens`,
       detail: { kind: 'demo step', parameters: parametersOf(model), tokens: model.batchSize * model.blockSize },
-      // The first of the models is the one of docs/recipes.md.
+      // The first model is the one in docs/recipes.md.
       prepare: contenders(model, stepper, [
         RECIPES.f32,
         ...(i === 0 ? COSTED : Object.values(RECIPES)).filter(({ name }) => name !== 'f32'),
@@ -49,13 +49,13 @@ export const modelCases = ({ models, generations, text }) => {
   ];
 };
 
-/** A schedule so long that no benchmark ends it. */
+/** Settings with a schedule too long for any benchmark to finish. */
 const settingsOf = ({ config, batchSize, blockSize }, recipe) =>
   trainSettings({ config, batchSize, blockSize, recipe, steps: 1_000_000 });
 
 const operandOf = (settings) => settings.recipe.forward.input;
 
-/** State after the first step: from the second on the scales of FP8 are the delayed ones. */
+/** The state after the first step: from the second step on, FP8 uses delayed scales. */
 function warmState(engine, settings, data) {
   const state = initialState(engine, settings);
   trainStep(engine, settings, state, data);
@@ -65,7 +65,7 @@ function warmState(engine, settings, data) {
 const weightsOf = (engine, { parameters }) =>
   new Map([...parameters].map(([name, { master }]) => [name, read(engine, master)]));
 
-/** Operations: 6 for each parameter and token, as is the custom; attention's own are not counted. */
+/** Operations counted: 6 per parameter and token, as is customary; attention's own are not counted. */
 function stepper({ engine, baseline }, settings, text) {
   const { config, recipe, batchSize, blockSize, seed } = settings;
   const data = new DataOrder(text, blockSize, seed);
@@ -91,7 +91,7 @@ function stepper({ engine, baseline }, settings, text) {
   };
 }
 
-/** Operations: 2 for each parameter and token, of the prompt too. */
+/** Operations counted: 2 per parameter and token, including the prompt. */
 const generator = (newTokens) => (context, settings, text) => {
   const { config, recipe } = settings;
   const options = { maxNewTokens: newTokens, temperature: 0 };
@@ -121,7 +121,7 @@ const generator = (newTokens) => (context, settings, text) => {
   };
 };
 
-/** Root of the mean square of a - b, against that of b. */
+/** Root mean square of a - b, relative to that of b. */
 function relativeError(a, b) {
   const squares = (f) => b.reduce((sum, x, i) => sum + f(x, a[i]) ** 2, 0);
   return Math.sqrt(squares((x, y) => x - y) / squares((x) => x));

@@ -1,6 +1,6 @@
 /**
- * What scales cost: the same E4M3FN product with a scale for each tensor, each row, or each block of the operands, as recipes have them,
- * against the mirror. Operations: 2 M N K.
+ * The cost of scales: the same E4M3FN product with a scale per tensor, per row, or per block of the operands, as in the recipes, against the
+ * mirror. Operations counted: 2 M N K.
  */
 import { encode } from '../../dist/formats/index.js';
 import { matmul } from '../../dist/ops/matmul.js';
@@ -11,7 +11,7 @@ import { operations } from '../work.mjs';
 import { checkedRows, pick } from './gemm.mjs';
 
 const DTYPE = 'float8_e4m3fn';
-/** How A and B are scaled; first the one the others are compared with. */
+/** How A and B are scaled; the first is the one that the others are compared with. */
 const FORMS = [
   { name: 'per tensor', scalings: ['tensor', 'tensor'] },
   { name: 'per row', scalings: ['row', 'row'] },
@@ -51,7 +51,7 @@ function product(engine, { m, n, k }, { name, scalings }) {
   };
 }
 
-/** A tensor, and what the kernel multiplies of it: its codes, or with blocks its values, which are BF16 numbers; and the scales left. */
+/** A tensor and what the kernel multiplies: its codes, or, with blocks, its values, which are BF16 numbers; and the remaining scales. */
 function operand(engine, numbers, shape, scaling) {
   const tensor = engine.quantize(numbers, shape, { dtype: DTYPE, scaling });
   const { scaleInv } = tensor;

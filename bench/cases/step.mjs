@@ -1,8 +1,8 @@
 /**
- * Optimizer steps of Llamas by size, each recipe and each rival in a process of its own (bench/step). Operations: 6 for each parameter and
- * token, as is the custom; attention's own are not counted. Checked by the losses of the first two steps, from the same weights on the same
- * tokens: the recipe `f32` comes first and must begin near log(V), for it knows nothing, and fall; the others are held against it. The
- * bits of a step are checked in cases/model.mjs.
+ * Optimizer steps of Llamas by size, each recipe and each rival in its own process (bench/step). Operations counted: 6 per parameter and
+ * token, as is customary; attention's own are not counted. Checked by the losses of the first two steps, from the same weights on the same
+ * tokens: the recipe `f32` comes first and must begin near log(V), the loss of an untrained model, and fall; the others are compared with
+ * it. The bits of a step are checked in cases/model.mjs.
  */
 import { fileURLToPath } from 'node:url';
 import { parameterCount } from '../../dist/model/params.js';
@@ -12,8 +12,8 @@ import { tokens } from '../work.mjs';
 
 const OPERANDS = { f32: 'float32', bf16: 'bfloat16', fp8: 'float8_e4m3fn' };
 /**
- * Other float32 programs differ in the order of their sums: 1e-5 was measured. The rest is the formats: 3e-3 and 2e-2 with 10.7 M parameters;
- * with 50 M, whose first step at this rate takes the loss from 5.6 to 4.5, 8e-2 in FP8.
+ * Other float32 programs differ in the order of their sums, for which 1e-5 was measured. The rest is due to the formats: 3e-3 and 2e-2 with 10.7
+ * M parameters; with 50 M, whose first step at this rate takes the loss from 5.6 to 4.5, 8e-2 in FP8.
  */
 const WITHIN = { f32: 1e-3, bf16: 4e-2, fp8: 0.15 };
 const path = (file) => fileURLToPath(new URL(file, import.meta.url));
@@ -70,11 +70,11 @@ async function contenders(model, parameters, { rivals, threads, build }) {
   }
 }
 
-/** `seen` of the first contender has given the reference by the time this is asked. */
+/** The first contender's `seen` has provided the reference by the time this is called. */
 function expected(i, recipe, first, second, vocabulary) {
   if (i > 0)
     return { first: { near: first, within: WITHIN[recipe] }, second: { near: second, within: WITHIN[recipe] } };
-  // From 0 to just below the first.
+  // Accepts a second loss from 0 to just below the first.
   return { first: { near: Math.log(vocabulary), within: 0.5 }, second: { near: first / 2, within: 0.499 * first } };
 }
 
@@ -88,7 +88,7 @@ async function close(child, state) {
 
 const jax = (folder) => startChild(process.execPath, [path('../rivals/jax-step.mjs'), folder]);
 
-/** Debian's Python first, since it is Debian's PyTorch. Settings for somebody else's BLAS do not reach it. */
+/** Tries Debian's Python first, because that has Debian's PyTorch. BLAS settings from the environment are not passed on. */
 async function torch(folder) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(OPENBLAS|OMP|MKL)_/.test(name)));
   let last;

@@ -1,4 +1,4 @@
-/** SwiGLU forward with its encoding, plain and smooth, against the mirror. Bytes: gates and ups read, codes written. */
+/** SwiGLU forward including encoding, plain and smooth, against the mirror. Bytes counted: gates and ups read, codes written. */
 import { formatSpec } from '../../dist/formats/index.js';
 import { quantize } from '../../dist/ops/quantize.js';
 import { powerOfTwoScale } from '../../dist/ops/scale.js';
@@ -7,7 +7,7 @@ import { floats } from '../../dist/ops/tensor.js';
 import * as mirror from '../mirror.mjs';
 import { traffic } from '../work.mjs';
 
-/** As the FP8 recipe encodes: one copy for the forward product, one for the backward. */
+/** The copies of the FP8 recipe: one for the forward product, one for the backward. */
 const FP8 = [
   { dtype: 'float8_e4m3fn', scale: 32 },
   { dtype: 'float8_e5m2', scale: 1024 },
@@ -59,7 +59,7 @@ function contender(engine, { gateUp, inverses, source, inverse, width }, { name,
   };
 }
 
-/** The work of smooth per token by kernels for each part: SwiGLU to float32, then for each copy a scale for each row and a cast by it. */
+/** The work of smooth per token with separate kernels: SwiGLU to float32, then for each copy one scale per row and a cast with it. */
 function separate(engine, { gateUp, source, width }) {
   const dtypes = FP8.map(({ dtype }) => dtype);
   const elements = gateUp.values.length / 2;

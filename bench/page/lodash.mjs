@@ -1,6 +1,6 @@
 import lodash from 'lodash';
 
-/** Benchmark.js, in a bundle, finds lodash nowhere but on a window as it is loaded; a worker has neither. */
+/** Places lodash where Benchmark.js looks for it: when bundled, it only finds lodash on a window at load time, and a worker has neither. */
 export function placeLodash() {
   Object.assign(globalThis, { window: globalThis, _: lodash });
 }

@@ -1,4 +1,4 @@
-/** As ../mirror.mjs, whose place it takes in a page: there the bundler reads the TypeScript. */
+/** Replaces ../mirror.mjs in a page, where the bundler reads the TypeScript directly. */
 export { finiteCodes, floatTensor, normals, ofCodes, place } from '../../test/helpers/cases.ts';
 export { Random } from '../../test/helpers/rng.ts';
 export { adamw } from '../../test/reference/adamw.ts';

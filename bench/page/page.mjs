@@ -1,4 +1,4 @@
-/** The page: asks its server what to measure, and sends it what came of it. */
+/** The page: asks its server what to measure, and sends back the outcome. */
 const send = (outcome) => fetch('outcome', { method: 'POST', body: JSON.stringify(outcome) });
 
 const worker = new Worker(new URL('./worker.mjs', import.meta.url), { type: 'module' });

@@ -1,4 +1,4 @@
-/** The page's worker: the cases of a job, checked and timed as by main.mjs. */
+/** The page's worker: checks and times the cases of a job as main.mjs does. */
 import { init } from '../../dist/index.js';
 import { casesAnywhere } from '../families.mjs';
 import { placeLodash } from './lodash.mjs';

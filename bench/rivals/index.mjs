@@ -1,13 +1,13 @@
 /**
- * What the engine is compared with, as installed packages. A rival is a file with `includes`, which says what a run does beside the
- * arithmetic, and `open(threads)`, which gives
+ * Installed packages that the engine is compared with. A rival is a file with `includes`, which says what a run does besides the arithmetic,
+ * and `open(threads)`, which returns
  *
- *   name     with its version
- *   threads  where they are not those asked for
+ *   name     including its version
+ *   threads  if they are not as many as requested
  *   gemm({ m, n, k, a, b })  contenders for C = A B in float32; a (M x K) and b (K x N) row by row
- *   casts, encode(values, dtype), decode(codes, dtype)  the formats it knows, and a contender for either direction
+ *   casts, encode(values, dtype), decode(codes, dtype)  the formats it supports, and a contender for each direction
  *
- * and a contender { form, sync, run, read, close }: `run` gives a promise unless it is `sync`, and `read` the numbers of its result.
+ * A contender is { form, sync, run, read, close }: `run` returns a promise unless it is `sync`, and `read` returns the numbers of its result.
  */
 const FILES = [
   () => import('./onnxruntime-web.mjs'),

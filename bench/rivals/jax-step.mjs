@@ -1,6 +1,6 @@
 /**
- * The training step in jax-js: node jax-step.mjs <folder of the plan>. The same Llama as src/model, float32, value and gradient by its
- * autodiff, AdamW as its optax has it, all in one jit. Arrays belong to whoever they are passed to; `.ref` is one more owner.
+ * The training step in jax-js: node jax-step.mjs <folder of the plan>. The same Llama as src/model, in float32, with value and gradient by its
+ * autodiff and AdamW as in its optax, all in one jit. Passing an array passes its ownership; `.ref` adds another owner.
  */
 import { serve } from '../step/child.mjs';
 import { readPlan } from '../step/plan.mjs';
@@ -55,7 +55,7 @@ function feedForward(x, wGateUp, wDown) {
   return linear(nn.silu(gate).mul(up), wDown);
 }
 
-/** w: name -> array, each owned by the call. */
+/** w: name -> array; the call takes ownership of each. */
 function loss(w, inputs, targets) {
   let h = np.matmul(nn.oneHot(inputs, V), w.embed.ref);
   for (let i = 0; i < layers; i++) {
@@ -104,7 +104,7 @@ let m = map(({ shape }) => np.zeros(shape));
 let v = map(({ shape }) => np.zeros(shape));
 let step = 0;
 
-/** Token ids from column `first` of the batch on. */
+/** Token ids of the batch, starting at column `first`. */
 const ids = (first) => {
   const rows = Array.from({ length: B }, (_, row) => tokens.subarray(row * (T + 1) + first, row * (T + 1) + first + T));
   return np.array(Int32Array.from(rows.flatMap((row) => [...row])), { shape: [B * T], dtype: np.int32 });

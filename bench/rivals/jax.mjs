@@ -40,7 +40,7 @@ function product(multiply, x, y, form) {
     form,
     run: () => {
       last?.dispose();
-      // Arrays are consumed by what they are passed to; .ref is one more owner.
+      // Passing an array consumes it; .ref adds another owner.
       last = multiply(x.ref, y.ref);
       return last.blockUntilReady();
     },
@@ -51,7 +51,7 @@ function product(multiply, x, y, form) {
   };
 }
 
-/** Rows by columns as columns by rows, in blocks that stay in the cache. */
+/** Transposes a rows x columns matrix, in blocks that stay in the cache. */
 function transpose(values, rows, columns) {
   const out = new Float32Array(values.length);
   for (let i0 = 0; i0 < rows; i0 += 32)

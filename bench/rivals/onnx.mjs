@@ -1,4 +1,7 @@
-/** ONNX models as bytes. They are protocol buffers; the few fields needed are written by hand (encoding guide; onnx.proto has the numbers). */
+/**
+ * Builds ONNX models as bytes. They are protocol buffers; the few fields needed are written by hand (encoding guide; field numbers from
+ * onnx.proto).
+ */
 
 /** TensorProto.DataType. */
 export const ONNX_TYPES = {
@@ -13,7 +16,7 @@ const IR_VERSION = 9;
 const OPSET = 19;
 const INT_ATTRIBUTE = 2;
 
-/** Messages are lists of byte arrays until the end: a weight is not copied at each level. */
+/** Messages remain lists of byte arrays until the end, so that a weight is not copied at each level. */
 const sizeOf = (parts) => parts.reduce((sum, part) => sum + part.length, 0);
 const varint = (n) => (n > 127 ? [(n & 127) | 128, ...varint(Math.floor(n / 128))] : [n]);
 const message = (field, parts) => [varint(field * 8 + 2), varint(sizeOf(parts)), ...parts];
@@ -29,7 +32,7 @@ const node = ({ op, inputs, outputs, attributes = {} }) =>
     ...text(4, op),
     ...each(Object.entries(attributes), attribute),
   ]);
-/** A size of any length is a name. */
+/** A dimension of variable size is given by a name. */
 const size = (dim) => message(1, typeof dim === 'number' ? integer(1, dim) : text(2, dim));
 const value =
   (field) =>

@@ -1,16 +1,16 @@
-/** onnxruntime-node, native code with the machine's widest vectors: not a rival on equal terms but a mark to know one's distance from. */
+/** onnxruntime-node: native code with the machine's widest vectors, not a rival on equal terms but a reference point. */
 import { createRequire } from 'node:module';
 import { ONNX_TYPES, onnxModel } from './onnx.mjs';
 import { matMul } from './onnxruntime.mjs';
 
 export const includes = 'native code; B is constant and packed beforehand';
 
-/** Where the tests have it. */
+/** The package as installed for the tests. */
 const require = createRequire(new URL('../../test/oracles/package.json', import.meta.url));
 
 export function open(threads) {
   const ort = require('onnxruntime-node');
-  // Unoptimized, since an optimizer would drop a cast whose result nobody reads.
+  // Unoptimized, because an optimizer would drop a cast whose result nobody reads.
   const options = { intraOpNumThreads: threads, interOpNumThreads: 1 };
   return {
     name: `onnxruntime-node ${ort.env.versions.node}`,
@@ -29,7 +29,7 @@ const toFloat8 = (dtype) => ({
 });
 const toFloat32 = { op: 'Cast', inputs: ['codes'], outputs: ['y'], attributes: { to: ONNX_TYPES.float32 } };
 
-/** Its JavaScript side knows no FP8 tensor. So the timed model returns a shape; what `read` gives is of another, which also casts back. */
+/** Its JavaScript side has no FP8 tensors, so the timed model returns a shape; `read` uses another model, which also casts back. */
 async function encoder(ort, options, values, dtype) {
   const dims = [values.length];
   const inputs = [{ name: 'x', type: 'float32', dims }];

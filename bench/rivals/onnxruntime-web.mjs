@@ -16,7 +16,7 @@ export async function open(threads) {
   };
 }
 
-/** With the first model it starts its threads, and in Node leaves a global Worker, which jax-js would take for a browser's. */
+/** Starts its threads by creating the first model. In Node this leaves a global Worker, which jax-js would mistake for a browser's. */
 async function start(ort) {
   const one = new Float32Array(1);
   const { run, close } = await matMul(ort, OPTIONS, { m: 1, n: 1, k: 1, a: one, b: one });

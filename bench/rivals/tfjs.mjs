@@ -11,7 +11,7 @@ export async function open() {
   return {
     name: `tfjs-backend-wasm ${version_wasm}`,
     threads: getThreadsCount(),
-    // With B transposed it is 5 times slower (512^3: 2.8 and 15 GFLOP/s on a busy machine).
+    // Not with B transposed, which is 5 times slower (512^3: 2.8 and 15 GFLOP/s on a busy machine).
     gemm: ({ m, n, k, a, b }) => {
       const [x, y] = [tf.tensor2d(a, [m, k]), tf.tensor2d(b, [k, n])];
       let last;

@@ -1,7 +1,7 @@
 /**
- * A training step in a process of its own, which takes one when told: so steps of several programs can be timed in turn, and each has a
- * peak of memory to itself. On stdin a line `step` for each, `end` for the last; on stdout a JSON line { name } at the start, { loss } for a
- * step, { peakBytes, ... } at the end. To go without, a program says { unavailable } and why.
+ * Runs training steps in a separate process, one step on each request, so that steps of several programs can be timed in turn and each has its
+ * own peak of memory. On stdin: a line `step` for each step, then `end`. On stdout: a JSON line { name } at the start, { loss } for each step,
+ * { peakBytes, ... } at the end. A program that cannot run answers { unavailable } with the reason.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -52,11 +52,11 @@ export async function serve(name, step, more = () => ({})) {
     else break;
   }
   say({ peakBytes: peakBytes(), ...more() });
-  // An open pipe would keep the process.
+  // An open pipe would keep the process alive.
   process.stdin.destroy();
 }
 
-/** Linux counts in maxRSS what the parent held when it started this process; the address space's own high-water mark begins anew. */
+/** On Linux, maxRSS includes what the parent held when it started this process; the address space's own high-water mark starts anew. */
 function peakBytes() {
   try {
     return 1024 * Number(readFileSync('/proc/self/status', 'utf8').match(/VmHWM:\s+(\d+) kB/)[1]);

@@ -23,7 +23,7 @@ await serve(
 );
 engine.dispose();
 
-/** Shares of the time of all steps by kernel, the longest first; 'host' is what is no kernel. Threads are waited for: their time is in it. */
+/** Shares of the time of all steps by kernel, longest first; 'host' is the time outside kernels. Kernel times include waiting for threads. */
 function profiled(rt) {
   const times = new Map();
   const timed = (name, work) => {

