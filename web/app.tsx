@@ -1,4 +1,4 @@
-/** The frame around the views: head, navigation, what the page was found to be able to do. */
+/** The frame around the views: header, navigation, and the detected capabilities of the page. */
 import type { ComponentType } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { addressOf, useRoute, type View } from './route.js';
@@ -51,7 +51,7 @@ export function App() {
   const first = useRef(true);
   useEffect(() => {
     document.title = `${TITLES[view]} – Octavo`;
-    // Who follows a link with the keyboard goes on from there.
+    // After following a link, keyboard users continue from the view.
     if (!first.current) main.current?.focus({ preventScroll: true });
     first.current = false;
   }, [view]);

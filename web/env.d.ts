@@ -1,5 +1,5 @@
 declare module 'virtual:texts' {
-  /** A text that comes with the page (vite.config.mjs). */
+  /** A text bundled with the page (vite.config.mjs). */
   export interface BundledText {
     readonly id: string;
     readonly title: string;

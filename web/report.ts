@@ -1,6 +1,6 @@
 /**
- * The report of a run on a page of its own (report.html?run=ID). It is the file that can be downloaded, taken apart: the policy of this site
- * lets no text be a script or a style, so its style sheet is adopted, and its script is the same function from this site's own files.
+ * The report of a run on a page of its own (report.html?run=ID). It is the downloadable file taken apart: the policy of this site does not
+ * allow inline scripts or styles, so its style sheet is adopted, and its script is the same function from this site's own files.
  */
 import uPlot from 'uplot';
 import plotStyle from 'uplot/dist/uPlot.min.css?raw';

@@ -1,4 +1,4 @@
-/** Where the page is: `#view?name=value&...`. Settings in the address make it one to share. */
+/** The address of the page: `#view?name=value&...`. Settings in the address make it possible to share them. */
 import { useEffect, useState } from 'preact/hooks';
 
 export const VIEWS = ['train', 'inside', 'generate', 'formats', 'runs'] as const;

@@ -1,4 +1,4 @@
-/** Bundles the page into dist/web: from the sources in this folder, and from the library as it is shipped (dist, made before). */
+/** Bundles the page into dist/web, from the sources in this folder and from the compiled library in dist, which must be built first. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { contentSecurityPolicy } from '../dist/cli/serve.js';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DATASETS = join(ROOT, 'node_modules/@stdlib');
 
-/** The addresses of these years, one after the other. */
+/** The addresses of these years, concatenated. */
 function addresses(from, to) {
   const folder = join(DATASETS, 'datasets-sotu/data');
   const names = readdirSync(folder).filter((name) => {
@@ -22,7 +22,7 @@ function addresses(from, to) {
     .join('\n\n');
 }
 
-/** Texts that come with the page, each a file that is fetched when it is chosen. */
+/** Texts bundled with the page, each as a file that is fetched when it is chosen. */
 const TEXTS = [
   {
     id: 'moby-dick',
@@ -44,7 +44,7 @@ const TEXTS = [
   },
 ];
 
-/** `virtual:texts`: what there is to choose from; the files go to texts/. */
+/** `virtual:texts`: the list of texts to choose from; the files go to texts/. */
 function texts() {
   const made = TEXTS.map(({ content, ...text }) => ({ ...text, content: Buffer.from(content()) }));
   return {
@@ -66,7 +66,7 @@ function texts() {
   };
 }
 
-/** For hosts that send no headers of their own. */
+/** Adds the policy to the page, for hosts that send no headers of their own. */
 const policy = {
   name: 'octavo-policy',
   transformIndexHtml: () => [
@@ -78,7 +78,7 @@ const policy = {
   ],
 };
 
-/** Each file beside itself as a third of it, for servers that send the one or the other (src/cli/serve.ts). */
+/** Adds a compressed copy, about a third of the size, beside each file, for servers that can send either (src/cli/serve.ts). */
 const compressed = {
   name: 'octavo-gzip',
   writeBundle: ({ dir }, bundle) => {
@@ -103,7 +103,7 @@ export default defineConfig({
     rolldownOptions: {
       input: ['index.html', 'report.html'].map((page) => fileURLToPath(new URL(page, import.meta.url))),
     },
-    // What has WebAssembly SIMD, light-dark() and files of the origin.
+    // Browsers with WebAssembly SIMD, light-dark() and the origin's private file system.
     target: ['chrome123', 'firefox128', 'safari17.5'],
     // A policy without data: URLs allows no inlined files.
     assetsInlineLimit: 0,

@@ -1,9 +1,9 @@
-/** Decimal text to a number that rounds as the text would, and numbers to all their digits. */
+/** Converts decimal text to a number that rounds as the text would, and numbers to all their digits. */
 
-/** What was typed: a number for the encoders, or why it is none. */
+/** The parsed input: a number for the encoders, or why it is not one. */
 export type Parsed = { readonly value: number } | { readonly error: string };
 
-/** Digits and exponents beyond these say nothing about any format. */
+/** Longer inputs and larger exponents make no difference in any format. */
 const MAX_LENGTH = 400;
 const MAX_EXPONENT = 9999;
 
@@ -11,8 +11,8 @@ const bitLength = (n: bigint): number => n.toString(2).length;
 const view = new DataView(new ArrayBuffer(8));
 
 /**
- * The float64 that any narrower format rounds as it would round the ratio itself: the ratio cut to 53 bits, the last of them set where
- * something was cut off ("round to odd"; Boldo and Melquiond, 2008). Rounding to the nearest float64 first would round twice.
+ * The float64 that any narrower format rounds as it would round the ratio itself: the ratio cut to 53 bits, with the last bit set if anything was
+ * cut off ("round to odd"; Boldo and Melquiond, 2008). Rounding to the nearest float64 first would round twice.
  */
 function oddRatio(numerator: bigint, denominator: bigint): number {
   if (numerator === 0n) return 0;
@@ -33,9 +33,9 @@ function oddRatio(numerator: bigint, denominator: bigint): number {
 }
 
 /**
- * A decimal ("0.1", "-3e-5"), infinity or NaN.
+ * Parses a decimal ("0.1", "-3e-5"), infinity or NaN.
  *
- * @returns the float64 by which every format here rounds exactly as the decimal does; finite decimals stay finite and not zero
+ * @returns the float64 that every format here rounds exactly as it would the decimal; finite decimals stay finite, and nonzero ones nonzero
  */
 export function parseDecimal(text: string): Parsed {
   const trimmed = text.trim().replace('−', '-');
@@ -58,7 +58,7 @@ export function parseDecimal(text: string): Parsed {
   return { value: minus === '-' ? -magnitude : magnitude };
 }
 
-/** More digits than these before or after the point are written with an exponent. */
+/** Numbers with more digits than this before or after the point are written with an exponent. */
 const PLAIN_DIGITS = 24;
 
 /** All digits of a float64. */
@@ -84,7 +84,7 @@ export function exactDecimal(x: number): string {
   return `${sign}${significant[0]}${tail && `.${tail}`}e${point - 1}`;
 }
 
-/** A number in few digits, for tables: four significant ones. */
+/** A number with four significant digits, for tables. */
 export function brief(x: number): string {
   if (!Number.isFinite(x)) return exactDecimal(x);
   if (x === 0) return Object.is(x, -0) ? '-0' : '0';

@@ -1,4 +1,4 @@
-/** What the explorer shows of a code or a number: all of it from the definition in src/formats, for any format there is. */
+/** What the explorer shows about a code or number, all derived from the definition in src/formats, for every format. */
 import {
   DTYPES,
   decodeValue,
@@ -13,13 +13,13 @@ import { exponentOf } from '../../src/formats/spec.js';
 export type Field = 'sign' | 'exponent' | 'mantissa';
 
 export interface Bit {
-  /** 0 is the last. */
+  /** 0 for the least significant bit. */
   readonly position: number;
   readonly field: Field;
   readonly set: boolean;
 }
 
-/** The bits of a code, first to last. Codes of float32 exceed what bit operations take, so they are divided. */
+/** The bits of a code, most significant first. Codes of float32 exceed the range of bit operations, so they are divided instead. */
 export function bitsOf(code: number, { bits, expBits, manBits }: FormatSpec): Bit[] {
   return Array.from({ length: bits }, (_, i) => {
     const position = bits - 1 - i;
@@ -33,7 +33,7 @@ export const flipped = (code: number, { position, set }: Bit): number => code + 
 export const hexOf = (code: number, { bits }: FormatSpec): string =>
   `0x${code.toString(16).padStart(Math.ceil(bits / 4), '0')}`;
 
-/** A code in hexadecimal, with or without 0x; undefined where it is none of the format. */
+/** Parses a code in hexadecimal, with or without 0x; undefined if it is not a code of the format. */
 export function parseHex(text: string, { bits }: FormatSpec): number | undefined {
   const match = /^(?:0x)?([0-9a-f]{1,8})$/i.exec(text.trim());
   const code = match ? Number.parseInt(match[1], 16) : Number.NaN;
@@ -49,7 +49,7 @@ export function kindOf(value: number, { smallestNormal }: FormatSpec): Kind {
   return Math.abs(value) < smallestNormal ? 'subnormal' : 'normal';
 }
 
-/** Such as "-1.101 x 2^-3", in the digits and the exponent of the format; undefined for what is not finite. */
+/** A form such as "-1.101 x 2^-3", with the digits and exponent of the format; undefined if the value is not finite. */
 export function binaryScientific(
   code: number,
   spec: FormatSpec,
@@ -66,7 +66,7 @@ export function binaryScientific(
   return { significand, exponent: kind === 'normal' ? exponentOf(value) : spec.minExponent };
 }
 
-/** Finite codes counted in the order of their values, 0 for zero (or the smallest value of a format without one). */
+/** Position of a finite code in value order, 0 for zero (or for the smallest value of a format without zero). */
 export function ordinalOf(code: number, { signCode, maxCode }: FormatSpec): number | undefined {
   const negative = signCode > 0 && code >= signCode;
   const magnitude = negative ? code - signCode : code;
@@ -84,7 +84,7 @@ export interface Neighbour {
   readonly value: number;
 }
 
-/** The codes of the next smaller and the next larger value, infinity beyond the largest where there is one. */
+/** The codes of the next smaller and next larger values; beyond the largest, infinity if the format has it. */
 export function neighbours(code: number, spec: FormatSpec): { below?: Neighbour; above?: Neighbour } {
   const ordinal = ordinalOf(code, spec);
   if (ordinal === undefined || Number.isNaN(decodeValue(code, spec))) return {};
@@ -108,15 +108,15 @@ export interface Outcome extends Neighbour {
 export const DRAWS = 2 ** 16;
 
 export const ROUNDINGS = Object.keys(ROUNDING_IDS) as Rounding[];
-/** Those that take no random number. */
+/** The modes that need no random number. */
 export const DETERMINISTIC = ROUNDINGS.filter((rounding) => rounding !== 'stochastic');
 
-/** What a number becomes under a mode: one outcome, or under stochastic rounding two, the likelier first. */
+/** The results of rounding a number in a mode: one outcome, or two under stochastic rounding, the likelier first. */
 export function outcomes(x: number, spec: FormatSpec, rounding: Rounding, saturate: boolean): Outcome[] {
   const codeOf = (draw: number) => encodeValue(x, spec, { rounding, saturate, random: draw / DRAWS });
   const [first, last] = [codeOf(0), codeOf(DRAWS - 1)];
   if (first === last) return [{ ...neighbour(first, spec), draws: DRAWS }];
-  // The smaller the random number, the more is rounded up: codes change once.
+  // The smaller the random number, the more is rounded up, so the code changes exactly once.
   let [low, high] = [0, DRAWS - 1];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
@@ -132,7 +132,7 @@ export function outcomes(x: number, spec: FormatSpec, rounding: Rounding, satura
 
 export interface Everywhere extends Neighbour {
   readonly spec: FormatSpec;
-  /** |value - x|, and that over |x|; NaN where they say nothing. */
+  /** |value - x|, and the same relative to |x|; NaN where meaningless. */
   readonly absolute: number;
   readonly relative: number;
 }

@@ -1,4 +1,4 @@
-/** Formats: any number, or any code, in any format: bits, exact value, neighbours, rounding, and what other formats make of it. */
+/** Formats: any number or code in any format, with its bits, exact value, neighbours and rounding, and its value in other formats. */
 import { useEffect, useState } from 'preact/hooks';
 import { DTYPES, type DType, type Rounding } from '../../src/formats/index.js';
 import { addressOf, routeOf } from '../route.js';
@@ -11,10 +11,10 @@ import { inFormat, queryOf, type Shown, type State, shown, stateOf } from './sta
 import { Everywhere, Neighbours, ROUNDING_NAMES, Roundings } from './tables.js';
 import { Verify } from './verify.js';
 
-/** Milliseconds after which a change is in the address: some browsers refuse more than a hundred changes in half a minute. */
+/** Milliseconds after which a change is written to the address: some browsers refuse more than a hundred changes in half a minute. */
 const ADDRESS_DELAY = 400;
 
-/** The state, kept in the address so that it can be linked, and taken from it when that changes. */
+/** The state, kept in the address so that it can be linked, and read from it when the address changes. */
 function useAddressed(): [State, (state: State) => void] {
   const [state, setState] = useState(() => stateOf(routeOf(location.hash).query));
   useEffect(() => {
@@ -137,7 +137,7 @@ function Inputs({ state, seen, onState, onFormat, onCode }: InputProps) {
   );
 }
 
-/** A code is taken when it is complete: while it is typed it may be none. */
+/** A code takes effect when it is complete: while being typed it may be invalid. */
 function CodeField({ seen: { spec, code }, onCode }: Pick<InputProps, 'seen' | 'onCode'>) {
   const [typed, setTyped] = useState<string>();
   const text = typed ?? hexOf(code, spec);

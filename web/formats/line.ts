@@ -1,4 +1,4 @@
-/** The number line of a format: where its values lie between the smallest and the largest, on an even scale or a logarithmic one. */
+/** The number line of a format: positions of its values between the smallest and the largest, on a linear or a logarithmic scale. */
 import { decodeValue, type FormatSpec } from '../../src/formats/index.js';
 import { codeAt, firstOrdinal, ordinalOf } from './explore.js';
 
@@ -14,8 +14,8 @@ export interface Mark {
 const clamped = (x: number): number => Math.min(1, Math.max(0, x));
 
 /**
- * Where a number lies, 0 to 1; beyond the ends it lies at the end. The logarithmic scale has zero in the middle and, up to the smallest
- * value on either side, one even step as long as a doubling.
+ * Position of a number, 0 to 1, clamped at the ends. The logarithmic scale has zero in the middle; from there to the smallest value on either
+ * side it is linear, over the length of one doubling.
  */
 export function positionOf(x: number, spec: FormatSpec, scale: Scale): number {
   const { max, signCode } = spec;
@@ -26,10 +26,10 @@ export function positionOf(x: number, spec: FormatSpec, scale: Scale): number {
   return clamped(signCode > 0 ? (1 + signed) / 2 : signed);
 }
 
-/** Formats of more codes than this show powers of two alone. */
+/** Formats with more codes than this show only powers of two. */
 const MOST_CODES = 256;
 
-/** The values that a line shows: all of a small format, the powers of two of a large one. */
+/** The values that a line shows: all of a small format, or the powers of two of a large one. */
 export function valuesOnLine(spec: FormatSpec): number[] {
   const step = 2 ** spec.bits > MOST_CODES ? 2 ** spec.manBits : 1;
   const magnitudes: number[] = [];
@@ -39,7 +39,7 @@ export function valuesOnLine(spec: FormatSpec): number[] {
     : magnitudes;
 }
 
-/** Few enough values with many pixels between them to be written: ends, zero, one, and on a logarithmic scale where the subnormals begin. */
+/** Values to label, few and with many pixels between them: ends, zero, one, and on a logarithmic scale the start of the subnormals. */
 export function labels(spec: FormatSpec, scale: Scale): Mark[] {
   const { max, smallestNormal, signCode } = spec;
   const positive = scale === 'log' && signCode > 0 ? [smallestNormal, 1, max] : [max];
@@ -49,7 +49,7 @@ export function labels(spec: FormatSpec, scale: Scale): Mark[] {
   return marks.filter(({ at }, i) => i === 0 || at - marks[i - 1].at > 0.16);
 }
 
-/** The code whose value lies nearest to a position. */
+/** The code whose value is nearest to a position. */
 export function codeNear(at: number, spec: FormatSpec, scale: Scale): number {
   let [low, high] = [firstOrdinal(spec), spec.maxCode];
   const where = (ordinal: number) => positionOf(decodeValue(codeAt(ordinal, spec), spec), spec, scale);
@@ -65,11 +65,11 @@ export interface Close {
   /** Values of the format, and the midpoints between them. */
   readonly values: readonly (Mark & { readonly code: number })[];
   readonly midpoints: readonly Mark[];
-  /** Where the number lies. */
+  /** Position of the number. */
   readonly at: number;
 }
 
-/** Values on either side of a number, on an even scale. */
+/** Values on either side of a number, on a linear scale. */
 export function closeUp(x: number, code: number, spec: FormatSpec, reach: number): Close | undefined {
   const ordinal = ordinalOf(code, spec);
   if (ordinal === undefined || !Number.isFinite(x) || Number.isNaN(decodeValue(code, spec))) return undefined;
@@ -89,7 +89,7 @@ export function closeUp(x: number, code: number, spec: FormatSpec, reach: number
   };
 }
 
-/** The code `by` places along the line, or at its end. */
+/** The code `by` places further along the line, or at its end. */
 export function codeAlong(code: number, by: number, spec: FormatSpec): number {
   const ordinal = ordinalOf(code, spec) ?? 0;
   return codeAt(Math.min(spec.maxCode, Math.max(firstOrdinal(spec), ordinal + by)), spec);

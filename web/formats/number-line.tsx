@@ -1,4 +1,4 @@
-/** The value among all values of its format, and close up among its neighbours. */
+/** Shows a value among all values of its format, and close up among its neighbours. */
 import type { FormatSpec } from '../../src/formats/index.js';
 import { brief } from './decimal.js';
 import { firstOrdinal, hexOf, ordinalOf } from './explore.js';
@@ -25,7 +25,7 @@ interface Props {
 }
 
 const WIDTH = 1000;
-/** Codes shown on either side of the value, close up. */
+/** Codes shown on either side of the value in the close-up. */
 const REACH = 3;
 
 const strokes = (positions: readonly number[], top: number, bottom: number): string =>
@@ -33,7 +33,7 @@ const strokes = (positions: readonly number[], top: number, bottom: number): str
 
 const percent = (at: number): string => `${(100 * at).toFixed(2)}%`;
 
-/** A text stays inside the line: at the ends it begins or ends there. */
+/** Keeps a text inside the line: at the ends it begins or ends there. */
 const alignment = (at: number): string => (at < 0.06 ? 'start' : at > 0.94 ? 'end' : 'middle');
 
 function Labels({ marks }: { marks: readonly Mark[] }) {
@@ -52,7 +52,7 @@ function Marker({ at, of }: { at: number; of: 'typed' | 'value' }) {
   return <span class={`line-marker ${of}`} style={{ left: percent(at) }} aria-hidden="true" />;
 }
 
-/** Keys that move along the line: one value, one binade, to an end. */
+/** Handles keys that move along the line: by one value, by one binade, or to an end. */
 function target(key: string, { code, spec }: Pick<Props, 'code' | 'spec'>): number | undefined {
   const binade = 2 ** spec.manBits;
   const steps: Record<string, number> = {

@@ -1,4 +1,4 @@
-/** What the explorer looks at, and how an address says it. */
+/** The state of the explorer, and how it is written in an address. */
 import {
   DTYPES,
   type DType,
@@ -14,9 +14,9 @@ import { SCALES, type Scale } from './line.js';
 
 export interface State {
   readonly dtype: DType;
-  /** A number as it was typed, or a code: a NaN has many, and a flipped bit means that code. */
+  /** A number as typed, or a code: there are many NaN codes, and flipping a bit selects a particular code. */
   readonly given: { readonly text: string } | { readonly code: number };
-  /** By which a typed number becomes a code. */
+  /** Rounding by which a typed number becomes a code. */
   readonly rounding: Rounding;
   readonly saturate: boolean;
   readonly scale: Scale;
@@ -33,7 +33,7 @@ const INITIAL: State = {
 const among = <T extends string>(list: readonly T[], text: string | null, fallback: T): T =>
   list.find((each) => each === text) ?? fallback;
 
-/** The state an address names; what it does not name, or names wrongly, is as at first. */
+/** Reads the state from an address; what is missing or invalid takes its initial value. */
 export function stateOf(query: URLSearchParams): State {
   const dtype = among(DTYPES, query.get('format'), INITIAL.dtype);
   const code = parseHex(query.get('code') ?? '', formatSpec(dtype));
@@ -57,16 +57,16 @@ export function queryOf({ dtype, given, rounding, saturate, scale }: State): URL
   return query;
 }
 
-/** What a state comes to. */
+/** What is shown for a state. */
 export interface Shown {
   readonly spec: FormatSpec;
-  /** What stands in the field for numbers. */
+  /** Text of the number field. */
   readonly text: string;
   /** The number to be encoded. */
   readonly x: number;
   readonly code: number;
   readonly value: number;
-  /** Where the text is no number; the rest is then of the number 0. */
+  /** Set if the text is not a number; everything else then describes the number 0. */
   readonly error?: string;
 }
 
@@ -83,7 +83,7 @@ export function shown({ dtype, given, rounding, saturate }: State): Shown {
   return { spec, text: given.text, x, code, value: decodeValue(code, spec), error };
 }
 
-/** Another format for the same number. */
+/** Switches to another format, keeping the number. */
 export function inFormat(state: State, dtype: DType): State {
   return { ...state, dtype, given: { text: shown(state).text } };
 }

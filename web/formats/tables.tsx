@@ -1,4 +1,4 @@
-/** What becomes of a number: under each rounding mode, and in each format. */
+/** Tables of a number under each rounding mode, and in each format. */
 import type { Rounding } from '../../src/formats/index.js';
 import { Table } from '../ui/table.js';
 import { brief } from './decimal.js';

@@ -1,4 +1,4 @@
-/** Findings of a verification, summed by format. */
+/** Sums the findings of a verification by format. */
 import type { Finding } from '../../src/verify/index.js';
 
 export interface Tally {
@@ -10,7 +10,7 @@ export interface Tally {
   readonly first?: string;
 }
 
-/** The tallies with one finding more. Formats keep the order in which they first came. */
+/** Adds a finding to the tallies. Formats keep the order in which they first appeared. */
 export function tallied(tallies: readonly Tally[], { dtype, inputs, mismatches, first }: Finding): Tally[] {
   const before = tallies.find((tally) => tally.dtype === dtype);
   const after: Tally = {

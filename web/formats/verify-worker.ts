@@ -1,4 +1,4 @@
-/** Runs the quick checks of `octavo verify` beside the page: one message for each finding, then one that says it is done. */
+/** Runs the quick checks of `octavo verify` in a worker: posts one message per finding, then one that says it is done. */
 import { init } from '../../src/index.js';
 import { type Finding, QUICK_CHECKS, quick } from '../../src/verify/index.js';
 

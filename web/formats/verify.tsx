@@ -1,4 +1,4 @@
-/** `octavo verify` in the page: the kernels that this browser runs against the definition of the formats. */
+/** `octavo verify` in the page: checks the kernels that this browser runs against the definition of the formats. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Table } from '../ui/table.js';
 import { type Tally, tallied } from './tally.js';
@@ -13,7 +13,7 @@ interface Progress {
 }
 
 const IDLE: Progress = { state: 'idle', about: '', checks: 1, done: 0, tallies: [] };
-/** Milliseconds between two looks at what came: findings come faster than they can be shown. */
+/** Milliseconds between two updates: findings come faster than they can be shown. */
 const SHOWN_EVERY = 100;
 
 function after(progress: Progress, message: VerifyMessage): Progress {

@@ -1,4 +1,4 @@
-/** Generate: text from a trained model as it is drawn, with the chances of each token. */
+/** Generate: text from a trained model as it is drawn, with the probabilities of each token. */
 import { useEffect, useState } from 'preact/hooks';
 import type { SampleOptions } from '../../src/train/index.js';
 import { addressOf } from '../route.js';
@@ -14,14 +14,14 @@ const NUMBERS = [
   ['topP', 'Top p', '', 'only the likeliest up to this share; empty for all'],
   ['seed', 'Seed', '1337', 'the same seed gives the same text everywhere'],
 ] as const;
-/** Each piece can be looked at, so each is an element of the page. */
+/** Limited because each piece can be inspected and so is an element of the page. */
 const MAX_LENGTH = 5000;
 const DRAWN_EVERY_MS = 60;
 
 const percent = (share: number) => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 const shown = (text: string) => (text === ' ' ? 'space' : text === '\n' ? 'new line' : text);
 
-/** What the fields say, or a refusal that names them as they are labelled. */
+/** Reads the options from the fields; errors name the fields by their labels. */
 function optionsOf(values: Readonly<Record<string, string>>): SampleOptions {
   const options: Record<string, number> = { maxNewTokens: MAX_LENGTH };
   for (const [name, label] of NUMBERS) {
@@ -40,7 +40,7 @@ function labelled(message: string): string {
   return label + message.slice(name.length);
 }
 
-/** The view as it was left. */
+/** The state of the view, kept while other views are shown. */
 let kept = {
   chosen: '',
   prompt: 'The ',

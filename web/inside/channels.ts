@@ -1,4 +1,4 @@
-/** The channels of a feed-forward layer: how the two SwiGLU weights of each are aligned, and how large it becomes. */
+/** The channels of a feed-forward layer: how well the two SwiGLU weights of each are aligned, and how large its values become. */
 import type { SwigluMonitor } from '../../src/train/events.js';
 
 export interface Channel {
@@ -7,7 +7,7 @@ export interface Channel {
   readonly amax: number;
 }
 
-/** Channels with a cosine, by it. */
+/** The channels that have a cosine, sorted by it. */
 export function channelsOf({ cosines, channel_amax: amax }: SwigluMonitor): Channel[] {
   return cosines
     .flatMap((cosine, channel) => (cosine === null ? [] : [{ channel, cosine, amax: amax[channel] }]))
@@ -17,7 +17,7 @@ export function channelsOf({ cosines, channel_amax: amax }: SwigluMonitor): Chan
 export const mostAligned = (channels: readonly Channel[], count: number): Channel[] =>
   [...channels].sort((a, b) => Math.abs(b.cosine) - Math.abs(a.cosine)).slice(0, count);
 
-/** Mean of |cosine| over all channels, and over the tenth of them with the largest values: by the theorem the second grows. */
+/** Mean |cosine| over all channels, and over the tenth of them with the largest values, which the theorem predicts to grow. */
 export function alignment(channels: readonly Channel[]): { all: number; outliers: number } {
   const mean = (list: readonly Channel[]) => list.reduce((sum, { cosine }) => sum + Math.abs(cosine), 0) / list.length;
   const largest = [...channels].sort((a, b) => b.amax - a.amax).slice(0, Math.ceil(channels.length / 10));
@@ -26,7 +26,7 @@ export function alignment(channels: readonly Channel[]): { all: number; outliers
 
 export const PLOT = { width: 200, height: 100 } as const;
 
-/** Dots of a plot of cosine (-1 to 1, across) against amax (logarithmic, upwards), each a line of no length with round caps. */
+/** Dots of a plot of cosine (-1 to 1, across) against amax (logarithmic, upwards), each drawn as a line of zero length with round caps. */
 export function dots(channels: readonly Channel[]): string {
   const seen = channels.filter(({ amax }) => amax > 0);
   const logs = seen.map(({ amax }) => Math.log2(amax));

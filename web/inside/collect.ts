@@ -1,4 +1,4 @@
-/** What the view shows of a run's lines, read as they come: each line is read once. */
+/** Collects what the view shows from a run's lines as they arrive, reading each line once. */
 import type { AnomalyLine, Fp8Health, MetricsLine, MonitorLine } from '../../src/train/events.js';
 import { findAnomaly } from '../../src/train/guard.js';
 import type { TrainSettings } from '../../src/train/options.js';
@@ -10,10 +10,10 @@ export interface HealthAt {
 }
 
 export interface Collected {
-  /** How many lines were read, and the last of them. */
+  /** Number of lines read, and the last of them. */
   readonly read: number;
   readonly last: MetricsLine | undefined;
-  /** Ascending by step, as are the monitors. */
+  /** Ascending by step, like the monitors. */
   readonly health: readonly HealthAt[];
   readonly monitors: readonly MonitorLine[];
   readonly anomalies: readonly AnomalyLine[];
@@ -21,7 +21,7 @@ export interface Collected {
 
 const NOTHING: Collected = { read: 0, last: undefined, health: [], monitors: [], anomalies: [] };
 
-/** Adds what came since `before`; begins anew where lines were taken away. A step done again replaces itself and all after it. */
+/** Adds the lines since `before`, or starts again if lines were removed. A repeated step replaces itself and everything after it. */
 export function collected(lines: readonly MetricsLine[], before: Collected = NOTHING): Collected {
   const goesOn = before.read <= lines.length && lines[before.read - 1] === before.last;
   if (goesOn && before.read === lines.length) return before;
@@ -47,7 +47,7 @@ export function collected(lines: readonly MetricsLine[], before: Collected = NOT
   return { ...read, health, monitors, anomalies };
 }
 
-/** Most steps tell nothing of their tensors: where nothing is new, the lists stay the same ones, and nothing is drawn again. */
+/** Most steps record nothing about their tensors. If nothing is new, the lists keep their identity, so that nothing is redrawn. */
 function isNews(line: MetricsLine, { health, monitors }: Collected): boolean {
   if (line.type !== 'step') return line.type === 'monitor' || line.type === 'anomaly';
   const latest = Math.max(health.at(-1)?.step ?? 0, monitors.at(-1)?.step ?? 0);
@@ -73,7 +73,7 @@ export function nameOf(key: string): TensorName {
 
 export const keyOf = ({ layer, linear, role }: TensorName): string => `${layer}.${linear}.${role}`;
 
-/** The tensors of runs, in the order of layers and, within one, of the log. */
+/** The tensors of runs, ordered by layer, and within a layer as in the log. */
 export function tensorKeys(runs: readonly Collected[]): string[] {
   const keys = runs.flatMap(({ health, monitors }) => [
     ...Object.keys(monitors.at(-1)?.tensors ?? {}),
@@ -83,7 +83,7 @@ export function tensorKeys(runs: readonly Collected[]): string[] {
   return [...new Set(keys)].sort((a, b) => number(a) - number(b));
 }
 
-/** Values over steps; null where there is none. */
+/** Values over steps; null where there is no value. */
 export interface Column {
   readonly steps: readonly number[];
   readonly values: readonly (number | null)[];
@@ -103,7 +103,7 @@ export const healthColumn = ({ health }: Collected, key: string, of: (health: Fp
 export const monitorColumn = ({ monitors }: Collected, key: string, of: 'sqnr_db' | 'kurtosis'): Column =>
   column(monitors, ({ tensors }) => tensors[key]?.[of]);
 
-/** Columns over all their steps, as uPlot takes them; undefined where a column knows nothing of a step, so that its curve goes on. */
+/** Joins columns over all their steps, as uPlot takes them; undefined where a column does not have the step, so that its curve continues. */
 export function joined(columns: readonly Column[]): [number[], ...(number | null | undefined)[][]] {
   const steps = [...new Set(columns.flatMap((each) => each.steps))].sort((a, b) => a - b);
   const values = columns.map((each) => {
@@ -113,7 +113,7 @@ export function joined(columns: readonly Column[]): [number[], ...(number | null
   return [steps, ...values];
 }
 
-/** Shares beyond which a tensor raises an alarm: the guard's own settings, or narrower ones. */
+/** Shares above which a tensor raises an alarm: the guard's own settings, or stricter ones. */
 export type Bounds = Pick<TrainSettings, 'maxSaturated' | 'maxUnderflowed'>;
 
 export interface Alarm {
@@ -121,7 +121,7 @@ export interface Alarm {
   readonly what: string;
 }
 
-/** What the guard says of a run's tensors within these bounds, the last of each tensor, and the steps it refused. Newest first. */
+/** The guard's findings on a run's tensors within these bounds (the latest of each tensor), and the steps it refused. Newest first. */
 export function alarms({ health, anomalies }: Collected, settings: TrainSettings, bounds: Bounds): Alarm[] {
   const found = new Map<string, Alarm>();
   for (const { step, fp8 } of health) {

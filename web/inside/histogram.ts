@@ -1,14 +1,14 @@
-/** Counts of codes as bars along the number line, and the same by binade for a table. */
+/** Counts of codes, as bars along the number line and by binade for a table. */
 import { decodeValue, type FormatSpec } from '../../src/formats/index.js';
 
 export interface Bar {
   readonly code: number;
-  /** Of the code alone, without the tensor's scale. */
+  /** Value of the code alone, without the tensor's scale. */
   readonly value: number;
   readonly count: number;
 }
 
-/** Finite codes in the order of their values, the two zeros side by side. */
+/** Bars of the finite codes in value order, with the two zeros side by side. */
 export function barsOf(counts: readonly number[], spec: FormatSpec): Bar[] {
   const bars = counts.map((count, code) => ({ code, value: decodeValue(code, spec), count }));
   const sign = ({ value }: Bar) => (Object.is(value, -0) ? -1 : 0);
@@ -17,11 +17,11 @@ export function barsOf(counts: readonly number[], spec: FormatSpec): Bar[] {
 
 export const HEIGHT = 100;
 
-/** Height of a bar on a logarithmic scale where a single occurrence is still seen. */
+/** Height of a bar on a logarithmic scale on which a single occurrence remains visible. */
 export const heightOf = (count: number, largest: number): number =>
   count === 0 ? 0 : (HEIGHT * Math.log1p(count)) / Math.log1p(largest);
 
-/** The outline of the bars that `wanted` chooses, one unit wide each. */
+/** The outline of the bars selected by `wanted`, one unit wide each. */
 export function outline(bars: readonly Bar[], wanted: (bar: Bar) => boolean): string {
   const largest = bars.reduce((most, { count }) => Math.max(most, count), 0);
   return bars
@@ -36,11 +36,14 @@ export interface Share {
   readonly what: string;
   readonly negative: number;
   readonly positive: number;
-  /** Of all elements. */
+  /** Share of all elements. */
   readonly share: number;
 }
 
-/** Zero, subnormals, and each binade up to the largest: what screen readers get of the bars. Scaled values run from 1/scale times these. */
+/**
+ * Shares of zero, subnormals, and each binade up to the largest, as shown to screen readers instead of the bars. Values after scaling are 1/scale
+ * times these.
+ */
 export function sharesOf(counts: readonly number[], spec: FormatSpec): Share[] {
   const groups = new Map<string, { negative: number; positive: number }>();
   const total = counts.reduce((a, b) => a + b, 0);

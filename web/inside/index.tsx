@@ -1,4 +1,4 @@
-/** Look inside FP8: what the number format does to a run, tensor by tensor, while it trains; two runs side by side. */
+/** Look inside FP8: what the number format does to a run while it trains, tensor by tensor, with two runs side by side. */
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { formatSpec } from '../../src/formats/index.js';
 import type { Fp8Health } from '../../src/train/events.js';
@@ -21,7 +21,7 @@ import { Panel } from './panel.js';
 import { type Curve, TimeChart } from './time-chart.js';
 
 export interface InsideProps {
-  /** The run that trains, or was opened last. */
+  /** The run that is training, or was opened last. */
   readonly run: RunRecord | undefined;
   readonly runs: readonly RunRecord[];
 }
@@ -31,7 +31,7 @@ interface Looked {
   readonly seen: Collected;
 }
 
-/** What was read of each run stays read while the view is open. */
+/** Keeps what was read of each run while the view is open. */
 function useCollected(records: readonly RunRecord[]): Looked[] {
   const known = useRef(new WeakMap<RunRecord['lines'], Collected>());
   return records.map((record) => {
@@ -51,7 +51,7 @@ export function InsideView({ run, runs }: InsideProps) {
   const looked = useCollected([first, second].filter((record) => record !== undefined));
   const keys = tensorKeys(looked.map(({ seen }) => seen));
   const tensor = keys.find((key) => key === wanted) ?? keys.find((key) => key.endsWith('down.input')) ?? keys[0];
-  // Drawn again when something was recorded, and not with every step.
+  // Redrawn when something was recorded, rather than with every step.
   const pictures = useMemo(
     () =>
       tensor && (
@@ -163,7 +163,7 @@ function TensorSelects({
   );
 }
 
-/** Alarms listed at once. */
+/** Maximum number of alarms listed. */
 const LISTED = 6;
 
 function Alarms({ looked: { record, seen } }: { looked: Looked }) {
@@ -242,7 +242,7 @@ function BoundField({ id, label, of, bounds, onBounds }: BoundFieldProps) {
 
 function Curves({ looked, tensor }: { looked: readonly Looked[]; tensor: string }) {
   const many = looked.length > 1;
-  /** One curve for each run, or two. */
+  /** One curve per run shown, of which there are one or two. */
   const curves = (label: string, colour: number, column: (each: Looked) => Pick<Curve, 'steps' | 'values'>): Curve[] =>
     looked.map((each, i) => ({
       ...column(each),

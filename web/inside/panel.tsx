@@ -1,4 +1,4 @@
-/** One run at its latest look: the codes of a tensor, and the channels of its layer. */
+/** One run at its latest monitored step: the codes of a tensor, and the channels of its layer. */
 import type { ComponentChildren } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { formatSpec } from '../../src/formats/index.js';
@@ -173,7 +173,7 @@ function Alignment({ run, layer, swiglu }: { run: string; layer: string; swiglu:
   );
 }
 
-/** How many tokens or channels have each s: both are powers of two. */
+/** Number of tokens or channels with each s, all of which are powers of two. */
 function occurrences(smoothing: NonNullable<SwigluMonitor['smoothing']>): [exponent: number, count: number][] {
   if (smoothing.by === 'token') return smoothing.counts.map((count, i) => [smoothing.exponent + i, count]);
   const counts = new Map<number, number>();
@@ -187,7 +187,7 @@ interface Measured {
   readonly value: number;
 }
 
-/** Values as numbers and, against the largest of them, as bars. */
+/** Values as numbers, and as bars relative to the largest. */
 function Measures({ label, titles, rows }: { label: string; titles: [string, string]; rows: readonly Measured[] }) {
   const most = rows.reduce((largest, { value }) => Math.max(largest, value), Number.MIN_VALUE);
   const columns = [

@@ -1,4 +1,4 @@
-/** Curves over steps, drawn by uPlot, with a table of some of their points for those who do not see them. */
+/** Curves over steps, drawn by uPlot, with a table of some of their points for readers who cannot see them. */
 import type uPlot from 'uplot';
 import { brief } from '../formats/decimal.js';
 import { usePlot } from '../ui/plot.js';
@@ -9,7 +9,7 @@ import { type Column, joined } from './collect.js';
 
 export interface Curve extends Column {
   readonly label: string;
-  /** 1 to 5, a --series colour. */
+  /** Number of a --series colour, 1 to 5. */
   readonly colour: number;
   readonly dashed?: boolean;
 }
@@ -18,7 +18,7 @@ interface Props {
   readonly title: string;
   readonly about: string;
   readonly curves: readonly Curve[];
-  /** Doublings upwards instead of even steps. */
+  /** Whether the value axis is logarithmic, in doublings. */
   readonly log?: boolean;
 }
 
@@ -27,7 +27,7 @@ const HEIGHT = 200;
 const ROWS = 12;
 
 export function TimeChart({ title, about, curves, log = false }: Props) {
-  // A logarithm has no place for zero.
+  // Zero has no logarithm.
   const drawn = log
     ? curves.map((curve) => ({ ...curve, values: curve.values.map((value) => (value && value > 0 ? value : null)) }))
     : curves;
@@ -36,7 +36,7 @@ export function TimeChart({ title, about, curves, log = false }: Props) {
   const box = usePlot({
     height: HEIGHT,
     data,
-    // Points are added at the end.
+    // Points are only added at the end.
     version: `${length} ${data[0][length - 1]} ${curves[0]?.values.at(-1)}`,
     shape: `${curves.map(({ label, colour, dashed }) => `${label} ${colour} ${dashed}`).join()} ${log}`,
     axis: { size: 64, values: (_, splits) => splits.map((value) => (value === null ? '' : brief(value))) },

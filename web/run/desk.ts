@@ -1,4 +1,4 @@
-/** The page's end of worker/desk.ts: calls as promises. A worker is started with the first. */
+/** The page's side of worker/desk.ts: calls as promises. The first call starts a worker. */
 import type { MetricsLine } from '../../src/train/events.js';
 import type { Desk, DeskReply, DeskRequest, GeneratedPiece, Pieces } from '../worker/protocol.js';
 
@@ -13,7 +13,7 @@ function client() {
   let calls = 0;
   const waiting = new Map<number, Waiting>();
 
-  /** Ends what the worker is doing. The next call starts another. */
+  /** Terminates the worker. The next call starts another. */
   const stop = (reason: string): void => {
     worker?.terminate();
     worker = undefined;
@@ -51,7 +51,7 @@ function client() {
   return { call, stop };
 }
 
-/** Files of runs. */
+/** Calls to the worker for files of runs. */
 export const { call: desk } = client();
 
 /** The log of a run. */
@@ -63,7 +63,7 @@ export async function linesOf(id: string): Promise<MetricsLine[]> {
   return lines;
 }
 
-/** Text from a model has a worker of its own: files answer while it writes, and it can be ended. */
+/** Text generation has a worker of its own, so that files remain available meanwhile and generation can be stopped. */
 const writer = client();
 export const generate = (args: Parameters<Desk['generate']>, piece: (piece: GeneratedPiece) => void): Promise<void> =>
   writer.call('generate', args, piece);

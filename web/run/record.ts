@@ -1,13 +1,13 @@
-/** What a view gets of a run, and what is kept of it beside its log. */
+/** What a view receives about a run, and what is stored of it besides its log. */
 import type { MetricsLine } from '../../src/train/events.js';
 import type { Intervals, TrainSettings, TrainSettingsInput } from '../../src/train/options.js';
 
 export interface RunRecord {
   readonly id: string;
   readonly name: string;
-  /** None for a model that was uploaded: it has no run here. */
+  /** Undefined for an uploaded model, which has no run here. */
   readonly settings: TrainSettings | undefined;
-  /** In the order of the log. While the run trains the array grows in place, and its view is rendered again a few times a second. */
+  /** In log order. While the run trains the array grows in place, and views of it are rendered again a few times a second. */
   readonly lines: MetricsLine[];
 }
 
@@ -17,7 +17,7 @@ export interface RunFile {
   readonly name: string;
   /** Milliseconds since 1970. */
   readonly created: number;
-  /** What the text is, for people; its bytes are in `text`. */
+  /** Human-readable name of the text; its bytes are in the file `text`. */
   readonly text: string;
   readonly settings?: TrainSettingsInput;
   readonly intervals?: Partial<Intervals>;
@@ -28,7 +28,7 @@ export interface RunEntry extends RunFile {
   readonly step: number;
   readonly loss: number | undefined;
   readonly done: boolean;
-  /** Of all its files. */
+  /** Total of all its files. */
   readonly bytes: number;
   readonly hasModel: boolean;
 }

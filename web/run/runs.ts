@@ -1,4 +1,4 @@
-/** The runs that the page knows and the one that trains, outside of any view: views come and go while it does. */
+/** The runs known to the page, and the one that trains, kept outside of any view: training continues while views come and go. */
 import { useEffect, useState } from 'preact/hooks';
 import type { MetricsLine } from '../../src/train/events.js';
 import { trainSettings } from '../../src/train/options.js';
@@ -12,17 +12,17 @@ export type Phase = 'starting' | 'training' | 'pausing' | 'paused' | 'interrupte
 export interface Session {
   readonly record: RunRecord;
   phase: Phase;
-  /** What went wrong, for people. */
+  /** Human-readable description of what went wrong. */
   message?: string;
   threads?: number;
 }
 
-/** Whether its worker is at work. */
+/** Whether its worker is running. */
 export const isActive = ({ phase }: Session): boolean => ['starting', 'training', 'pausing'].includes(phase);
 
 export interface Runs {
   readonly session: Session | undefined;
-  /** The name of the run that was just left. */
+  /** Name of the run that was just left. */
   readonly left: string | undefined;
   readonly current: RunRecord | undefined;
   readonly records: readonly RunRecord[];
@@ -41,7 +41,7 @@ const opened = new Map<string, RunRecord>();
 const listeners = new Set<() => void>();
 
 let due = false;
-/** Views are told at most four times a second, and between frames: lines come far more often. */
+/** Views are notified at most four times a second, and between frames: lines come far more often. */
 const PAUSE_MS = 250;
 function changed(now = false): void {
   const tell = () => {
@@ -64,7 +64,7 @@ export function useRuns(): Runs {
   return { session, left, current: session?.record, records: [...opened.values()], entries, error: listError };
 }
 
-// Other tabs make and delete runs as well.
+// Other tabs may create and delete runs too.
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden && entries) void refresh();
 });
@@ -82,7 +82,7 @@ export async function refresh(): Promise<readonly RunEntry[]> {
   return found;
 }
 
-/** The record of a run in the list, read once. */
+/** Returns the record of a listed run, which is read only once. */
 export async function open(entry: RunFile): Promise<RunRecord> {
   const known = opened.get(entry.id);
   if (known) return known;
@@ -96,7 +96,7 @@ export async function open(entry: RunFile): Promise<RunRecord> {
 export const savedStep = ({ lines }: RunRecord): number =>
   lines.findLast(({ type }) => type === 'checkpoint')?.step ?? 0;
 
-/** How a run that no worker trains stands, by its log. */
+/** The phase of a run that no worker trains, according to its log. */
 function standing(record: RunRecord): Phase {
   if (record.lines.at(-1)?.type === 'done') return 'done';
   const step = record.lines.findLast(({ type }) => type === 'step')?.step ?? 0;
@@ -125,7 +125,7 @@ export async function show(entry: RunEntry): Promise<void> {
   changed(true);
 }
 
-/** After a reload: the list, and the run that was shown. */
+/** Restores the list and the shown run after a reload. */
 export async function restore(): Promise<void> {
   if (entries) return;
   const [current, list] = await Promise.all([desk('current', []).catch(() => ''), refresh()]);
@@ -145,7 +145,7 @@ export async function begin(file: RunFile, text: Uint8Array, threads: number): P
   void refresh();
 }
 
-/** Trains the session's run on from its last save, or from the beginning. */
+/** Continues training the session's run from its last save, or from the beginning. */
 export function resume(threads: number): void {
   const mine = session!;
   mine.phase = 'starting';
@@ -173,7 +173,7 @@ export function resume(threads: number): void {
     else if (data.type === 'failed') end('failed', data.message);
   };
   started.onerror = ({ message }) => end('failed', message || 'the training worker could not be started');
-  // A worker that dies says nothing, but its lock is free then.
+  // A worker that dies sends no message, but releases its lock.
   whenGone(mine.record.id, started, () =>
     end(
       'failed',
@@ -184,7 +184,7 @@ export function resume(threads: number): void {
   changed(true);
 }
 
-/** Waits behind the run's own lock, once the worker has it. */
+/** Calls `gone` once the worker's lock on the run is free: waits until the worker holds it, then requests it. */
 function whenGone(id: string, started: Worker, gone: () => void): void {
   const name = lockName(id);
   const watch = async () => {
@@ -195,7 +195,7 @@ function whenGone(id: string, started: Worker, gone: () => void): void {
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
     await navigator.locks.request(name, () => undefined);
-    // What the worker said last is on its way.
+    // The worker's last messages may still be on their way.
     setTimeout(() => worker === started && gone(), 500);
   };
   void watch();
@@ -213,7 +213,7 @@ export function pause(): void {
   changed(true);
 }
 
-/** Saves, and shows no run. */
+/** Saves the run, then leaves it, so that no run is shown. */
 export async function leave(): Promise<void> {
   if (worker) {
     pause();

@@ -1,4 +1,4 @@
-/** Texts to train on: those that come with the page, and what people bring. */
+/** Texts to train on: those bundled with the page, and the user's own. */
 import { type BundledText, TEXTS } from 'virtual:texts';
 
 export { TEXTS };

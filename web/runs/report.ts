@@ -1,4 +1,4 @@
-/** The report of a run as a file that loads nothing: the same that `octavo train` writes. */
+/** The report of a run as a self-contained file, the same that `octavo train` writes. */
 
 import script from 'uplot/dist/uPlot.iife.min.js?raw';
 import style from 'uplot/dist/uPlot.min.css?raw';

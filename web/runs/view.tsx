@@ -1,4 +1,4 @@
-/** Runs: what this browser keeps, and models that come and go. */
+/** Runs: what this browser stores, and models to download and upload. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { trainSettings } from '../../src/train/options.js';
 import { addressOf } from '../route.js';
@@ -14,11 +14,11 @@ function save(blob: Blob, name: string): void {
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  // The download has begun by then.
+  // By then the download has begun.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** What is asked before it is done. */
+/** An action that needs confirmation. */
 type Question = { readonly what: 'delete' | 'rename'; readonly entry: RunEntry };
 
 export function RunsView() {
@@ -113,7 +113,7 @@ export function RunsView() {
 
 const hasReport = ({ settings, step }: RunEntry): boolean => settings !== undefined && step > 0;
 
-/** `children`: buttons by their names; without something to do they are disabled. */
+/** `children`: buttons by name; without an action they are disabled. */
 function RunCard({
   entry,
   children,

@@ -1,4 +1,4 @@
-/** The form as it was left: views come and go, and a run has settings that the next one may start from. */
+/** The form's state, kept because views come and go, and because the next run may start from the settings of a previous one. */
 import type { RunEntry } from '../run/record.js';
 import { TEXTS } from '../run/texts.js';
 import { type Values, valuesFrom, valuesOf } from './form.js';
@@ -10,7 +10,7 @@ export interface Draft {
   /** The id of a bundled text, `pasted` or `own`. */
   readonly textId: string;
   readonly pasted: string;
-  /** From files or from an earlier run. */
+  /** A text from files or an earlier run. */
   readonly own?: Source;
 }
 
@@ -19,7 +19,7 @@ const FIRST_TEXT = TEXTS[0].id;
 
 let draft: Draft = { values: DEFAULTS, textId: FIRST_TEXT, pasted: '' };
 
-/** As it was left, or as a link has it. */
+/** The draft as it was left, or as given by a link. */
 export function draftOf(query: URLSearchParams): Draft {
   const id = query.get('text') ?? FIRST_TEXT;
   if (query.size > 0) return { ...draft, values: valuesFrom(query, DEFAULTS), textId: bundled(id) ? id : FIRST_TEXT };
@@ -30,7 +30,7 @@ export function keep(changed: Draft): void {
   draft = changed;
 }
 
-/** The next run begins with the settings and the text of this one. */
+/** Makes the next run start from the settings and the text of this one. */
 export async function keepRun(entry: RunEntry): Promise<void> {
   if (!entry.settings) return;
   const text = await textOfRun(entry);

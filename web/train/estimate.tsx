@@ -1,4 +1,4 @@
-/** What a run will take of this machine, or why it cannot start. */
+/** What a run will need on this machine, or why it cannot start. */
 import { parameterCount } from '../../src/model/params.js';
 import { MEMORY_BYTES, trainingBytes } from '../../src/train/memory.js';
 import type { TrainSettings } from '../../src/train/options.js';
@@ -10,7 +10,7 @@ export const fits = (settings: TrainSettings): boolean => trainingBytes(settings
 interface Props {
   readonly settings: TrainSettings;
   readonly probe: Probe | undefined;
-  /** A run trains, so that a probe would measure what it leaves. */
+  /** Whether a run is training, in which case a probe would only measure the remaining capacity. */
   readonly busy: boolean;
 }
 

@@ -1,9 +1,9 @@
-/** Settings as fields: what they are called and do, what an empty one comes to, and what is wrong with one. */
+/** Settings as fields: label, description, default if empty, and what is wrong with the input. */
 import { type Field, GROUPS, type Values, type Wrong } from './form.js';
 
 interface Props {
   readonly values: Values;
-  /** What the engine would take, where all is well. */
+  /** The complete values the engine would use, if all are valid. */
   readonly complete: Values | undefined;
   readonly wrong: Wrong | undefined;
   readonly onValue: (name: string, value: string) => void;

@@ -1,4 +1,4 @@
-/** The settings that the form shows, in groups, and as an address to share. Their words are those of src/train/settings.ts. */
+/** The settings of the form, in groups, and as an address to share. Their descriptions come from src/train/settings.ts. */
 import { ABOUT_RECIPES } from '../../src/ops/recipe.js';
 import {
   type Intervals,
@@ -9,13 +9,13 @@ import {
 } from '../../src/train/options.js';
 import { INTERVALS, POLICY, SETTINGS, SIZES, type Words } from '../../src/train/settings.js';
 
-/** Where a setting goes: into the model's configuration, the settings beside it, or what a run does besides training. */
+/** Where a setting belongs: the model's configuration, the other training settings, or what a run does besides training. */
 type Part = 'config' | 'settings' | 'intervals';
 
 export interface Field extends Words {
   readonly name: string;
   readonly part: Part;
-  /** Of a field that is no number. */
+  /** Choices of a field that is not a number. */
   readonly choices?: readonly string[];
 }
 
@@ -88,7 +88,7 @@ export const RECIPE: Field = {
 const FIELDS = [RECIPE, ...GROUPS.flatMap(({ fields }) => fields)];
 const LABELS = Object.fromEntries(FIELDS.map(({ name, label }) => [name, label]));
 
-/** Values as they were typed; an empty one leaves the choice to the engine. */
+/** Values as typed; an empty one leaves the choice to the engine. */
 export type Values = Readonly<Record<string, string>>;
 
 const typed = (value: unknown): string => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value ?? ''));
@@ -98,7 +98,7 @@ export function valuesOf({ config, ...rest }: TrainSettingsInput, intervals: Par
   return Object.fromEntries(FIELDS.map(({ name }) => [name, typed(given[name])]));
 }
 
-/** What a run in the page records, unless told otherwise: ten samples, fifty looks inside (each costs about a cast of all operands). */
+/** What a run in the page records by default: ten samples, and fifty monitored steps (each costs about one cast of all operands). */
 const recorded = (steps: number): Partial<Intervals> => ({
   sampleInterval: Math.max(50, Math.round(steps / 10)),
   monitorInterval: Math.max(10, Math.ceil(steps / 50)),
@@ -109,11 +109,11 @@ export interface Checked {
   readonly input: TrainSettingsInput;
   readonly settings: TrainSettings;
   readonly intervals: Intervals;
-  /** Of every field, also of those that were left empty. */
+  /** Values of all fields, including those left empty. */
   readonly values: Values;
 }
 
-/** What is wrong, and the field that it is about, if it is about one. */
+/** What is wrong, and which field it concerns, if it concerns one. */
 export interface Wrong {
   readonly message: string;
   readonly field?: string;
@@ -140,14 +140,14 @@ export function checked(values: Values): Checked | Wrong {
   }
 }
 
-/** What was typed, and what was emptied; with the text, if others have it too. */
+/** The query for typed and emptied values, and for the text, if others have it too. */
 export function queryOf(values: Values, text: string | undefined, otherwise: Values): URLSearchParams {
   const query = new URLSearchParams(Object.entries(values).filter(([name, value]) => value || otherwise[name]));
   if (text) query.set('text', text);
   return query;
 }
 
-/** What a link says; of the rest, what is otherwise. */
+/** The values given by a link; `otherwise` for the rest. */
 export function valuesFrom(query: URLSearchParams, otherwise: Values): Values {
   const given = FIELDS.filter(({ name }) => query.has(name)).map(({ name }) => [name, query.get(name)!]);
   return { ...otherwise, ...Object.fromEntries(given) };

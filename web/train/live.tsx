@@ -29,7 +29,7 @@ function words({ phase, record }: Session): string {
   return `${PHASES.interrupted}: Resume ${from}. The steps since come out the same, bit for bit.`;
 }
 
-/** Columns of a log, taken further as it grows: each line is looked at once. */
+/** Columns of a log, extended as it grows: each line is read once. */
 interface Columns {
   seen: number;
   readonly first: unknown;
@@ -85,14 +85,14 @@ const seriesOf = (columns: Columns, other: RunRecord | undefined): ChartSeries[]
   return [...pair(columns, '', 1, false), ...(other ? pair(columnsOf(other), `, ${other.name}`, 3, true) : [])];
 };
 
-/** The latest other run of the same text with the same settings but for the recipe. */
+/** The latest other run with the same text and settings, apart from the recipe. */
 function twinOf(id: string, entries: readonly RunEntry[]): RunEntry | undefined {
   const own = entries.find((entry) => entry.id === id);
   const alike = ({ text, settings }: RunEntry) => JSON.stringify([text, { ...settings, recipe: '' }]);
   return own?.settings && entries.find((entry) => entry.id !== id && alike(entry) === alike(own));
 }
 
-/** The run beside this one in the chart: its twin, unless another is chosen. */
+/** The run shown beside this one in the chart: its twin, unless another is chosen. */
 function useOverlay(id: string, entries: readonly RunEntry[]): [RunRecord | undefined, (id: string) => void] {
   const [choice, setChoice] = useState<{ of: string; id: string }>();
   const [other, setOther] = useState<RunRecord>();
@@ -217,5 +217,5 @@ export function Live({ session }: { session: Session }) {
   );
 }
 
-/** Young models write many empty lines. */
+/** Models write many empty lines early in training. */
 const squeezed = (text: string): string => text.trim().replace(/\n{3,}/g, '\n\n');

@@ -1,4 +1,4 @@
-/** Models to begin with. All are over bytes, with the head tied to the embedding. */
+/** Models to start from. All work on bytes, with the head tied to the embedding. */
 import { parameterCount } from '../../src/model/params.js';
 import { trainSettings } from '../../src/train/options.js';
 import { type Values, valuesOf } from './form.js';
@@ -7,7 +7,7 @@ export interface Preset {
   readonly name: string;
   readonly about: string;
   readonly parameters: number;
-  /** Of the fields that it decides; all others are empty, left to the engine. */
+  /** Values of the fields that it sets; all others are empty and left to the engine. */
   readonly values: Values;
 }
 
@@ -31,7 +31,7 @@ export const PRESETS: readonly Preset[] = [
 export const isChosen = (preset: Preset, values: Values): boolean =>
   Object.entries(preset.values).every(([name, value]) => name === 'recipe' || !value || value === values[name]);
 
-/** The values with the preset's in their place. */
+/** The values with those of the preset substituted. */
 export const chosen = (preset: Preset, values: Values): Values => ({
   ...values,
   ...Object.fromEntries(Object.entries(preset.values).filter(([name, value]) => name !== 'recipe' && value)),

@@ -1,4 +1,4 @@
-/** How long a step takes here: a few real steps in a worker of their own, a moment after the last change. */
+/** Measures how long a step takes here: runs a few real steps in a separate worker, shortly after the last change. */
 import { useEffect, useState } from 'preact/hooks';
 import type { TrainSettingsInput } from '../../src/train/options.js';
 import type { TrainerEvent, TrainerRequest } from '../worker/protocol.js';
@@ -10,7 +10,7 @@ export interface Probe {
   readonly refused?: string;
 }
 
-/** Undefined until it is known. Without settings nothing is tried. */
+/** Undefined until known. Without settings nothing is measured. */
 export function useProbe(input: TrainSettingsInput | undefined, threads: number): Probe | undefined {
   const [probe, setProbe] = useState<Probe>();
   const key = JSON.stringify(input);

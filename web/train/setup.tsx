@@ -1,4 +1,4 @@
-/** The form before a run: text, size, settings, and what they will take on this machine. */
+/** The form before a run: text, size, settings, and what they will need on this machine. */
 import { useState } from 'preact/hooks';
 import { ABOUT_RECIPES, type RecipeName } from '../../src/ops/recipe.js';
 import { splitTokens } from '../../src/train/data.js';
@@ -43,7 +43,7 @@ export function Setup({ query }: { query: URLSearchParams }) {
   const outcome = checked(draft.values);
   const run = 'input' in outcome ? outcome : undefined;
   const wrong = run ? undefined : (outcome as Wrong);
-  // A link may be wrong where nobody looks. Later it is the reader's to open and to close.
+  // A link may have errors in a folded group. Afterwards the reader decides what to open and close.
   const [unfolded] = useState(wrong !== undefined && wrong.field !== RECIPE.name);
   const busy = session !== undefined && isActive(session);
   const possible = run !== undefined && fits(run.settings);
@@ -80,7 +80,7 @@ export function Setup({ query }: { query: URLSearchParams }) {
       const { input: settings, intervals } = run;
       const created = Date.now();
       await begin({ id: crypto.randomUUID(), name, created, text: source.name, settings, intervals }, text, threads);
-      // Back leads to where the form was come from, not to the form behind a run.
+      // Makes Back lead to the page before the form, rather than to the form behind a run.
       location.replace(addressOf('train'));
     } catch (problem) {
       setStarting(false);
@@ -207,7 +207,7 @@ export function Setup({ query }: { query: URLSearchParams }) {
   );
 }
 
-/** The name, with a number where another run has it. */
+/** The name, with a number added if another run has it. */
 function unused(name: string, taken: readonly string[]): string {
   for (let number = 2, next = name; ; number++) {
     if (!taken.includes(next)) return next;

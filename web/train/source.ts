@@ -1,4 +1,4 @@
-/** Where the text of a run comes from: one that comes with the page, a pasted one, files, or the text of an earlier run. */
+/** Where the text of a run comes from: bundled with the page, pasted, from files, or from an earlier run. */
 import { desk } from '../run/desk.js';
 import type { RunEntry } from '../run/record.js';
 import { fetchText, TEXTS } from '../run/texts.js';
@@ -6,7 +6,7 @@ import { fetchText, TEXTS } from '../run/texts.js';
 export interface Source {
   readonly name: string;
   readonly bytes: number;
-  /** Called when the run begins. */
+  /** Called when the run starts. */
   read(): Promise<Uint8Array>;
 }
 
@@ -26,7 +26,7 @@ export async function filesOf(files: File[]): Promise<Source> {
   return { name, bytes: content.length, read: async () => content };
 }
 
-/** The text that a run has: the id of a bundled one, or its own. */
+/** The text of a run: the id of a bundled one, or its own. */
 export async function textOfRun({ id, text }: RunEntry): Promise<string | Source> {
   const known = TEXTS.find(({ title }) => title === text);
   if (known) return known.id;

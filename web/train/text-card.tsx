@@ -62,7 +62,7 @@ export function TextCard({ draft, onDraft, onFiles }: Props) {
           aria-label="Text files"
           onChange={(event) => {
             onFiles([...(event.currentTarget.files ?? [])]);
-            // The same file may be chosen again, when it was mended.
+            // Allows choosing the same file again after it was corrected.
             event.currentTarget.value = '';
           }}
         />

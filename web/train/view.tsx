@@ -11,7 +11,7 @@ export function TrainView() {
   useEffect(() => {
     void restore();
   }, []);
-  // A link with settings is for another run.
+  // A link with settings asks for another run.
   if (session && query.size === 0) return <Live session={session} />;
   if (!entries) return <p class="muted">Looking for saved runs …</p>;
   return <Setup key={query.toString()} query={query} />;

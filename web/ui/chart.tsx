@@ -1,4 +1,4 @@
-/** A line chart over steps, with a legend that says the values under the pointer, or the last ones. */
+/** A line chart over steps, with a legend that shows the values under the pointer, or the last ones. */
 import uPlot from 'uplot';
 import { usePlot } from './plot.js';
 import { averaged } from './points.js';
@@ -11,9 +11,9 @@ export interface ChartSeries {
   /** Ascending steps, and their values. */
   readonly steps: readonly number[];
   readonly values: readonly number[];
-  /** Values at some steps only: points on a line. */
+  /** Values at some steps only, drawn as points on a line. */
   readonly sparse?: boolean;
-  /** So that a curve under it is seen. */
+  /** Dashed, so that a curve below it remains visible. */
   readonly dashed?: boolean;
 }
 
@@ -53,6 +53,6 @@ export function Chart({
       ],
     }),
   });
-  // A picture in words: what the legend says is read instead.
+  // The chart in words: screen readers read the legend.
   return <section class="chart" aria-label={label} ref={box} />;
 }

@@ -1,6 +1,6 @@
 /** One of a few choices, as a card. */
 interface Props {
-  /** Of the group. */
+  /** Name of the group. */
   readonly name: string;
   readonly value: string;
   readonly title: string;

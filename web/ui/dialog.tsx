@@ -1,10 +1,10 @@
-/** A question over the page: Escape and Cancel leave everything as it is. */
+/** A confirmation dialog: Escape and Cancel change nothing. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 
 interface Props {
   readonly title: string;
-  /** What is done, on its button. */
+  /** The action, as the label of its button. */
   readonly action: string;
   readonly danger?: boolean;
   readonly children?: ComponentChildren;

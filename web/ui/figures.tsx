@@ -1,4 +1,4 @@
-/** Figures side by side, each under its name. */
+/** Figures side by side, each below its name. */
 export const Figures = ({ figures }: { figures: readonly (readonly [name: string, value: string])[] }) => (
   <dl class="figures">
     {figures.map(([name, value]) => (

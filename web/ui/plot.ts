@@ -1,4 +1,7 @@
-/** A uPlot in an element: made anew for other curves, given data otherwise, as wide as its place, in the colours of the page. */
+/**
+ * A uPlot in an element, recreated when its options change and otherwise only given new data, as wide as its container and in the colours of the
+ * page.
+ */
 import type { RefObject } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import uPlot from 'uplot';
@@ -11,16 +14,16 @@ const MIN_WIDTH = 200;
 interface Plotted {
   readonly height: number;
   readonly data: uPlot.AlignedData;
-  /** Another one where the data changed. */
+  /** Changes whenever the data changes. */
   readonly version: unknown;
-  /** Another one where the options did. */
+  /** Changes whenever the options change. */
   readonly shape: string;
   readonly options: () => Omit<uPlot.Options, 'width' | 'height' | 'axes'>;
-  /** Of the values, upwards. */
+  /** The vertical axis, of the values. */
   readonly axis?: uPlot.Axis;
 }
 
-/** The legend as it is without a pointer: uPlot itself would leave it empty, or as it was. */
+/** Sets the legend as it is without a pointer: uPlot itself would leave it empty or stale. */
 const noCursor = (plot: uPlot) => plot.setLegend({ idx: null as unknown as number });
 
 const axis = (): uPlot.Axis => ({

@@ -1,15 +1,15 @@
-/** Fewer points of a curve than were recorded, so that drawing takes no longer with time. */
+/** Reduces the points of a curve, so that drawing does not slow down as it grows. */
 
-/** More than there are pixels. */
+/** More points than there are pixels. */
 const MOST_POINTS = 1500;
 
-/** Every n-th entry, and the last. */
+/** Every n-th entry, and the last one. */
 export function thinned<T>(list: readonly T[], most = MOST_POINTS): readonly T[] {
   const every = Math.ceil(list.length / most);
   return every <= 1 ? list : list.filter((_, i) => i % every === 0 || i === list.length - 1);
 }
 
-/** Groups of points as their mean, at the step of the last of them. */
+/** Averages groups of points, placing each mean at the last step of its group. */
 export function averaged(steps: readonly number[], values: readonly number[]): [number[], number[]] {
   const size = Math.ceil(steps.length / MOST_POINTS);
   if (size <= 1) return [[...steps], [...values]];

@@ -1,21 +1,21 @@
-/** A table that scrolls by itself where the page is narrow, with the keyboard too. */
+/** A table that scrolls on its own where the page is narrow, also with the keyboard. */
 import type { ComponentChildren } from 'preact';
 
 interface Column {
   readonly title: ComponentChildren;
-  /** Numbers stand at the right. */
+  /** Whether the column holds numbers, which are right-aligned. */
   readonly number?: boolean;
 }
 
 interface Row {
   readonly key: string | number;
-  /** The first names the row. */
+  /** The first cell is the header of the row. */
   readonly cells: readonly ComponentChildren[];
   readonly chosen?: boolean;
 }
 
 interface Props {
-  /** What a screen reader calls it. */
+  /** Name of the table for screen readers. */
   readonly label: string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];

@@ -1,4 +1,4 @@
-/** Light or dark: the system's choice unless the reader makes one, which is kept. */
+/** Light or dark: follows the system unless the reader chooses, and remembers the choice. */
 import { useState } from 'preact/hooks';
 
 const KEY = 'octavo-theme';
@@ -6,7 +6,7 @@ const THEMES = ['system', 'light', 'dark'] as const;
 type Theme = (typeof THEMES)[number];
 const NAMES: Readonly<Record<Theme, string>> = { system: 'Auto', light: 'Light', dark: 'Dark' };
 
-/** Storage may be forbidden; then the choice lasts as long as the page. */
+/** Storage may be forbidden; then the choice lasts only as long as the page. */
 function kept(): Theme {
   try {
     return THEMES.find((theme) => theme === localStorage.getItem(KEY)) ?? 'system';
@@ -48,7 +48,7 @@ export function ThemeToggle() {
   );
 }
 
-/** Calls `draw` whenever colours change; gives what ends that. For canvases, which know no style sheet. */
+/** Calls `draw` whenever colours change, for canvases, to which style sheets do not apply. Returns the function that stops this. */
 export function onThemeChange(draw: () => void): () => void {
   const system = matchMedia('(prefers-color-scheme: dark)');
   system.addEventListener('change', draw);
@@ -59,6 +59,6 @@ export function onThemeChange(draw: () => void): () => void {
   };
 }
 
-/** A colour property of the style sheet, as canvases take it. */
+/** A colour property of the style sheet, as a value for canvases. */
 export const colourOf = (property: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(property).trim();

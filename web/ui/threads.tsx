@@ -1,15 +1,15 @@
-/** How many threads the page may use, and how to get more. */
+/** Shows how many threads the page may use, and how to get more. */
 import { useEffect, useState } from 'preact/hooks';
 
-/** Threads of training: all cores where the page may share memory between them, one elsewhere. */
+/** Threads for training: all cores if the page may share memory between them, otherwise one. */
 export const availableThreads = (): number =>
   globalThis.crossOriginIsolated ? Math.max(1, navigator.hardwareConcurrency || 1) : 1;
 
 const RELOADED = 'octavo-isolation';
 
 /**
- * A host that sends no isolation headers: a service worker adds them, from the next load on. One reload, before anything has begun; where it
- * does not help (private windows, old browsers), the page goes on with one thread.
+ * For hosts that send no isolation headers: a service worker adds them from the next load on, so the page reloads once, before anything has
+ * begun. If that does not help (private windows, old browsers), the page continues with one thread.
  */
 async function isolate(): Promise<void> {
   if (!isSecureContext || !('serviceWorker' in navigator) || sessionStorage.getItem(RELOADED)) return;

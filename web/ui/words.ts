@@ -1,7 +1,7 @@
-/** Numbers as people read them. */
+/** Numbers in readable form. */
 export const count = (value: number): string => Math.round(value).toLocaleString('en');
 
-/** In the units that memory is sold in: 1 MB is 2^20 bytes. */
+/** Formats bytes in the units that memory is sold in: 1 MB is 2^20 bytes. */
 export function size(bytes: number): string {
   const units = ['kB', 'MB', 'GB'];
   let [value, unit] = [bytes / 1024, 0];

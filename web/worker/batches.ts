@@ -1,7 +1,7 @@
-/** Lines of a log in batches: the page takes each in a task of its own, and a long log in one would keep it from its frames. */
+/** Splits the lines of a log into batches: the page handles each in a separate task, since a long log in a single task would block its frames. */
 import type { MetricsLine } from '../../src/train/events.js';
 
-/** Step lines have some 200 bytes each; a look inside up to 200 kB, and is the last of its batch. */
+/** Step lines have about 200 bytes each; a `monitor` line has up to 200 kB, and ends its batch. */
 const MOST_LINES = 250;
 
 export function batchesOf(lines: readonly MetricsLine[]): MetricsLine[][] {
@@ -16,7 +16,7 @@ export function batchesOf(lines: readonly MetricsLine[]): MetricsLine[][] {
   return batch.length > 0 ? [...batches, batch] : batches;
 }
 
-/** As the page keeps it: digests of single parameters, of which it would come to hold millions, stay in the log. */
+/** A line as the page keeps it: digests of single parameters, which would add up to millions, stay in the log. */
 export function shown(line: MetricsLine): MetricsLine {
   if (line.type !== 'step') return line;
   const { parameters: _, ...rest } = line;

@@ -1,4 +1,4 @@
-/** The worker for everything but training: files of runs, and text from their models. It answers calls in turn. */
+/** The worker for everything except training: files of runs, and text from their models. It answers calls in turn. */
 import { unzipSync, zipSync } from 'fflate';
 import { byteTokenizer } from '../../src/interop/tokenizer.js';
 import { draws, probabilities } from '../../src/model/sample.js';
@@ -12,9 +12,9 @@ import { openFolder, openRun, readCurrent, writeCurrent } from './opfs.js';
 import type { Desk, DeskReply, DeskRequest, Pieces } from './protocol.js';
 
 const MODEL_FILES = [CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE];
-/** More does not fit into the engine's memory beside what it computes. */
+/** Larger models do not fit into the engine's memory together with what is computed. */
 const MAX_MODEL_BYTES = 2 ** 31;
-/** A text is held in memory while a run trains. */
+/** A text is held in memory while a run trains, hence the limit. */
 const MAX_TEXT_BYTES = 64e6;
 const LIKELIEST = 5;
 
@@ -44,7 +44,7 @@ async function entryOf(id: string): Promise<RunEntry> {
   };
 }
 
-/** Refuses what is no text: its tokens would be bytes of a picture or an archive. */
+/** Refuses files that are not text: their tokens would be bytes of a picture or an archive. */
 function checkText(name: string, bytes: Uint8Array): void {
   if (bytes.length === 0) throw new RangeError(`${name} is empty: choose a file with text in it`);
   const fail = () => {
@@ -58,7 +58,7 @@ function checkText(name: string, bytes: Uint8Array): void {
   }
 }
 
-/** The three files of a model, wherever in the archive they are. */
+/** The three files of a model, wherever they are in the archive. */
 function modelOf(name: string, zip: Uint8Array): Map<string, Uint8Array> {
   const wanted = (path: string) => MODEL_FILES.find((file) => path === file || path.endsWith(`/${file}`));
   let files: Record<string, Uint8Array>;
@@ -75,10 +75,10 @@ function modelOf(name: string, zip: Uint8Array): Map<string, Uint8Array> {
 }
 
 let engine: Promise<Engine> | undefined;
-/** One thread: generation of one token after another gains nothing from more, and training may have them. */
+/** One thread: generating one token after another gains nothing from more, and training may use them. */
 const engineHere = () => (engine ??= Engine.create({ threads: 1 }));
 
-/** Frees what loading and use of a model took. */
+/** Loads a model, calls `use`, and frees everything allocated for both. */
 async function withModel<T>(id: string, use: (loaded: Awaited<ReturnType<typeof loadModel>>) => T): Promise<T> {
   const rt = await engineHere();
   const mark = rt.arena.mark();
@@ -96,7 +96,7 @@ const answers = (piece: (piece: Pieces[keyof Pieces]) => void): Answers => ({
     const folder = await openFolder();
     const ids: string[] = [];
     for await (const id of folder.keys()) ids.push(id);
-    // One that was interrupted as it was made has no settings yet.
+    // A run whose creation was interrupted has no settings yet.
     const entries = await Promise.all(ids.map((id) => entryOf(id).catch(() => undefined)));
     return entries.filter((entry) => entry !== undefined).sort((a, b) => b.created - a.created);
   },
@@ -141,7 +141,7 @@ const answers = (piece: (piece: Pieces[keyof Pieces]) => void): Answers => ({
       if (!content) throw new Error('this run has no model yet: it is written when the run is paused, and at its end');
       files[name] = content;
     }
-    // Weights do not get smaller.
+    // Stored uncompressed, because weights do not compress.
     return new Blob([zipSync(files, { level: 0 }) as Uint8Array<ArrayBuffer>], { type: 'application/zip' });
   },
   async reportInput(id) {
@@ -160,7 +160,7 @@ const answers = (piece: (piece: Pieces[keyof Pieces]) => void): Answers => ({
     const unlock = await store.lock();
     try {
       for (const [file, content] of files) await store.write(file, content);
-      // What cannot be loaded is refused here.
+      // Refuses a model that cannot be loaded.
       await withModel(id, () => undefined);
       await store.write(
         'run.json',

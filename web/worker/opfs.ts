@@ -1,8 +1,8 @@
 /**
- * A run's files in the origin's private file system (OPFS), as a Store. At every moment either a file or its successor is whole: the successor
- * is written beside, flushed and read again under one name, then renamed to `NAME.octavo-new`, which is a name that only whole files have;
- * only then is the old file removed (or kept as `previous`) and the new one renamed. Whoever takes the lock next finishes what was begun.
- * Only in a worker: synchronous access to files is for workers.
+ * A run's files in the origin's private file system (OPFS), as a Store. At every moment either a file or its successor is complete: the
+ * successor is written, flushed and read back under a temporary name, then renamed to `NAME.octavo-new`, a name that only complete files have;
+ * only then is the old file removed (or kept as `previous`) and the new one renamed. Whoever next takes the lock finishes an interrupted
+ * replacement. For workers only, because synchronous file access is limited to workers.
  */
 import type { Store } from '../../src/engine/store.js';
 import { lockName } from './protocol.js';
@@ -12,7 +12,7 @@ type Folder = FileSystemDirectoryHandle & { keys(): AsyncIterableIterator<string
 
 const TEMPORARY = '.octavo-tmp';
 const WHOLE = '.octavo-new';
-/** Runs of a page that was just left may still be going down. */
+/** Time to wait for a lock: workers of a page that was just left may still be ending. */
 const LOCK_TIMEOUT_MS = 5000;
 const CHUNK = 1 << 20;
 
@@ -26,7 +26,7 @@ export const openFolder = async (...path: string[]): Promise<Folder> => {
 
 const isNamed = (error: unknown, name: string) => error instanceof DOMException && error.name === name;
 
-/** What a full disk or a spent allowance comes to, in words. */
+/** Explains an error that means a full disk or an exhausted quota. */
 function explained(error: unknown, name: string, bytes: number): unknown {
   if (!isNamed(error, 'QuotaExceededError')) return error;
   return new Error(
@@ -35,7 +35,7 @@ function explained(error: unknown, name: string, bytes: number): unknown {
   );
 }
 
-/** Opened for one use at a time; a worker that was just ended may hold the file for a moment. */
+/** Opens a file exclusively, with retries: a worker that was just ended may hold it for a moment. */
 async function accessTo(handle: FileSystemFileHandle): Promise<FileSystemSyncAccessHandle> {
   for (let attempt = 0; ; attempt++) {
     try {
@@ -47,7 +47,7 @@ async function accessTo(handle: FileSystemFileHandle): Promise<FileSystemSyncAcc
   }
 }
 
-/** The run that the page shows: beside the runs, and on the disk at once, which localStorage is only after seconds. */
+/** File with the id of the shown run, beside the runs. It is on the disk at once, unlike localStorage, which takes seconds. */
 const CURRENT = 'current';
 
 export async function readCurrent(): Promise<string> {
@@ -86,7 +86,7 @@ export async function openRun(id: string): Promise<Store> {
     return handle && new Uint8Array(await (await handle.getFile()).arrayBuffer());
   };
 
-  /** The log stays open between lines: opening a file takes longer than a small step. */
+  /** The log stays open between lines, because opening a file takes longer than a small step. */
   let log: { name: string; access: FileSystemSyncAccessHandle } | undefined;
   const closeLog = () => {
     log?.access.flush();
@@ -178,7 +178,7 @@ export async function openRun(id: string): Promise<Store> {
   };
 }
 
-/** One writer for a run, in all tabs. A worker that is gone holds no lock. */
+/** Locks a run for one writer across all tabs. A worker that has ended holds no lock. */
 async function lockOf(id: string): Promise<() => void> {
   return new Promise((resolve, reject) => {
     const options = { signal: AbortSignal.timeout(LOCK_TIMEOUT_MS) };

@@ -1,4 +1,4 @@
-/** What the page and its workers say to each other. */
+/** The messages between the page and its workers. */
 import type { EngineInfo } from '../../src/engine/runtime.js';
 import type { ReportInput } from '../../src/report/index.js';
 import type { MetricsLine } from '../../src/train/events.js';
@@ -6,10 +6,10 @@ import type { SampleOptions } from '../../src/train/index.js';
 import type { TrainSettingsInput } from '../../src/train/options.js';
 import type { RunEntry, RunFile } from '../run/record.js';
 
-/** The lock (Web Locks) of who writes to a run, in any tab. */
+/** Name of the lock (Web Locks) held by the writer of a run, in any tab. */
 export const lockName = (id: string): string => `octavo-run-${id}`;
 
-/** To the worker of one training session, or of a probe. */
+/** Messages to the worker of one training session or probe. */
 export type TrainerRequest =
   | { readonly type: 'train'; readonly id: string; readonly threads: number }
   | { readonly type: 'probe'; readonly settings: TrainSettingsInput; readonly threads: number }
@@ -17,48 +17,48 @@ export type TrainerRequest =
 
 export type TrainerEvent =
   | { readonly type: 'engine'; readonly info: EngineInfo }
-  /** Lines of the log from before this session: a resumed run's, in batches. */
+  /** Log lines from before this session of a resumed run, in batches. */
   | { readonly type: 'earlier'; readonly lines: MetricsLine[] }
-  /** Comes before them: what the page has may be of steps that are done again. */
+  /** Precedes the earlier lines: discard what the page has, which may be from steps that are done again. */
   | { readonly type: 'anew' }
   | { readonly type: 'line'; readonly line: MetricsLine }
-  /** Ended in order: the schedule is done, or the state is saved. */
+  /** Ended normally: the schedule is done, or the state is saved. */
   | { readonly type: 'ended'; readonly done: boolean }
   | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'probed'; readonly secondsPerStep: number };
 
-/** A piece of generated text, and the tokens that the model gave the best chances at its place. */
+/** A piece of generated text, with the tokens that the model found most likely in its place. */
 export interface GeneratedPiece {
   readonly text: string;
   readonly probability: number;
   readonly likeliest: readonly { readonly text: string; readonly probability: number }[];
 }
 
-/** What the desk does: files, and text from a model. */
+/** The calls that the desk answers: files, and text from a model. */
 export interface Desk {
   list(): RunEntry[];
-  /** The id of the run that a reload shows again, empty for none. */
+  /** The id of the run that a reload will show, empty for none. */
   current(): string;
   setCurrent(id: string): void;
   create(run: RunFile, text: Uint8Array): void;
-  /** The log, in pieces. */
+  /** The log; answered in pieces. */
   lines(id: string): void;
-  /** What a run trains on. */
+  /** The text that a run trains on. */
   text(id: string): Uint8Array;
   rename(id: string, name: string): void;
   remove(id: string): void;
   /** The model as a Hugging Face folder. */
   download(id: string): Blob;
-  /** What the report of a run is made of. */
+  /** The input for the report of a run. */
   reportInput(id: string): ReportInput;
   upload(name: string, zip: Blob): RunEntry;
-  /** Bytes of files that are text, one after the other. */
+  /** The concatenated bytes of files, which must be text. */
   readText(files: File[]): Uint8Array;
-  /** In pieces. */
+  /** Answered in pieces. */
   generate(id: string, prompt: string, options: SampleOptions): void;
 }
 
-/** What is answered before the end, of calls that are answered in pieces. */
+/** The pieces sent before the final reply, for calls answered in pieces. */
 export interface Pieces {
   lines: MetricsLine[];
   generate: GeneratedPiece;

@@ -1,4 +1,4 @@
-/** The worker of one training session, or of a probe: the engine's first thread. The page ends it when it is no longer needed. */
+/** The worker of one training session or probe, which is the engine's first thread. The page terminates it when it is no longer needed. */
 import { Engine } from '../../src/ops/engine.js';
 import { fileOfRun } from '../../src/train/checkpoint.js';
 import { train } from '../../src/train/index.js';
@@ -9,7 +9,7 @@ import { batchesOf, shown } from './batches.js';
 import { openRun } from './opfs.js';
 import type { TrainerEvent, TrainerRequest } from './protocol.js';
 
-/** The first step of a probe also compiles; its later ones are timed. */
+/** The first step of a probe includes compilation; only later steps are timed. */
 const PROBE_STEPS = 3;
 
 const stop = new AbortController();
