@@ -29,6 +29,7 @@ let made = 0;
 /** Freed blocks that `made` may hold before a sweep, in addition to one for each live block. */
 const SWEEP = 1024;
 
+/** Allocates blocks of one wasm memory; addresses are byte offsets into it. */
 export class Arena {
   readonly memory: WebAssembly.Memory;
   private gaps: Gap[] = [];

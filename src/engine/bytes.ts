@@ -18,6 +18,7 @@ export type WasmFile = keyof typeof FILES;
 /** The package's own modules, each compiled once: V8 11 keeps about 3 kB for every module it compiles, even after the module is collected. */
 const compiled = new Map<WasmFile, Promise<WebAssembly.Module>>();
 
+/** Compiles the kernels from `source`, or else the package's own, which are compiled only once. */
 export function compileKernels(file: WasmFile, source?: WasmSource): Promise<WebAssembly.Module> {
   if (source !== undefined) return compile(file, source);
   const known = compiled.get(file);
@@ -39,6 +40,7 @@ async function compile(file: WasmFile, source?: WasmSource): Promise<WebAssembly
   }
 }
 
+/** The bytes of a wasm file, read from `source` or else from the package. */
 export async function wasmBytes(file: WasmFile, source?: BytesSource): Promise<ArrayBuffer | Uint8Array<ArrayBuffer>> {
   if (source instanceof ArrayBuffer || source instanceof Uint8Array) return source;
   if (source !== undefined && typeof source !== 'string' && !(source instanceof URL)) {

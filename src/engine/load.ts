@@ -20,6 +20,7 @@ export type KernelArguments<Name extends ParallelKernel> =
 
 export type Build = 'simd' | 'relaxed';
 
+/** The build to load; throws if the one wanted is unknown, or if this engine cannot run it. */
 export function chooseBuild(wanted: Build | 'auto', features: Features): Build {
   if (!features.simd) throw new Error('build: expected an engine with WebAssembly SIMD, got one without');
   if (wanted === 'auto') return features.relaxedSimd ? 'relaxed' : 'simd';

@@ -15,6 +15,7 @@ import {
 import { Pool } from './pool.js';
 import { compileWide } from './turbo.js';
 
+/** Options of `init()`. */
 export interface InitOptions {
   /** Total number of threads, including the caller's. Default: one per core, or 1 without shared memory. */
   threads?: number;
@@ -29,6 +30,7 @@ export interface InitOptions {
   wasm?: WasmSource;
 }
 
+/** What `init()` selected and detected. */
 export interface EngineInfo {
   build: Build;
   threads: number;
@@ -112,6 +114,7 @@ export class Runtime {
     }
   }
 
+  /** Ends the threads; the engine cannot be used afterwards. May be called more than once. */
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;

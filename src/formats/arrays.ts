@@ -73,6 +73,7 @@ export interface SmallFloatArray extends ArrayMethods, Iterable<number> {
   with(index: number, value: number): this;
 }
 
+/** Constructor of an array of small floats, with the overloads of typed arrays. */
 export interface SmallFloatArrayConstructor {
   readonly BYTES_PER_ELEMENT: number;
   readonly dtype: ArrayDType;

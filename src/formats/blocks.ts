@@ -22,12 +22,15 @@ import { checkOptions, describe, namesOf } from './check.js';
 import { checkArray, decodeValue, encodeValue } from './reference.js';
 import { type DType, exponentOf, type FormatSpec, formatSpec, powerOfTwo } from './spec.js';
 
+/** How a power-of-two scale follows from amax; defined at the top of this file. */
 export const SCALE_MODES = Object.freeze(['floor', 'ceil', 'rceil', 'even'] as const);
 export type ScaleMode = (typeof SCALE_MODES)[number];
 
+/** Formats of block scales. */
 export const BLOCK_SCALES = Object.freeze(['float8_e8m0fnu', 'float8_e4m3fn', 'float32', 'power-of-two'] as const);
 export type BlockScale = (typeof BLOCK_SCALES)[number];
 
+/** Options of {@link encodeBlocks}. */
 export interface BlockOptions {
   /** Format of the codes: at most 8 bits. */
   readonly dtype: string;

@@ -5,7 +5,7 @@
  * Read by both tsc and asc, so integer literals only (asc reads `7` as i32 and `0.5` as f64).
  *
  * Per format: sign, exponent and mantissa bits, exponent bias, the largest finite code, the code of +infinity and the canonical NaN
- * (codes of the positive half; the sign is the top bit; -1 where a format has none). The suffixes are those of LLVM and ml_dtypes:
+ * (the sign is the top bit, clear in the first two codes; -1 where a format has none). The suffixes are those of LLVM and ml_dtypes:
  * F finite (no infinities), N only one NaN, UZ unsigned zero (no -0; its code is NaN instead), U unsigned.
  * Sources: float8_e4m3fn, float8_e5m2: OCP OFP8 v1.0, section 5; float8_e4m3 (max 240, Gaudi2), float8_e3m4, the fnuz formats and
  * float8_e4m3b11fnuz: LLVM APFloat; float8_e8m0fnu, float6_*, float4_e2m1fn: OCP Microscaling v1.0, section 5.3 and 5.4; float16: IEEE 754

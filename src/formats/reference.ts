@@ -22,10 +22,11 @@
  * - float8_e8m0fnu holds only powers of two, from 2^-127: rounding to nearest takes ties up; values below 2^-127 become 2^-127; zero and
  *   negative numbers, including -infinity, become NaN, or 2^-127 when saturating.
  *
- * Agreement: ONNX (Cast; "Float stored in 8 bits") and cuda_fp8.h (SATFINITE, NOSAT) give the same values, cuda_fp6.h and cuda_fp4.h for
- * NaN too; ml_dtypes is our `saturate: false`. Differences: ONNX and ml_dtypes keep the sign of a NaN, and of an infinity that becomes
- * one; we write sign 0, since WebAssembly leaves the sign of a computed NaN open. The NaN of float8_e5m2 is 0x7f for torch and CUDA, 0x7e
- * for ml_dtypes and for us; every NaN code decodes. ml_dtypes 0.6.0 rounds a float64 twice (1.0625 + 2^-30 becomes 1, not 1.125).
+ * Agreement: ONNX (Cast; "Float stored in 8 bits") and cuda_fp8.h (SATFINITE, NOSAT) give the same values, and so do cuda_fp6.h and
+ * cuda_fp4.h, also for NaN; ml_dtypes behaves like our `saturate: false`. Differences: ONNX and ml_dtypes keep the sign of a NaN, and of an
+ * infinity that becomes NaN; we write sign 0, because WebAssembly does not define the sign of a computed NaN. The NaN of float8_e5m2 is 0x7f
+ * in torch and CUDA, and 0x7e in ml_dtypes and here; every NaN code decodes. ml_dtypes 0.6.0 rounds a float64 twice (1.0625 + 2^-30 becomes
+ * 1, not 1.125).
  */
 
 import { checkOptions, describe, namesOf } from './check.js';
@@ -41,6 +42,7 @@ export const ROUNDING_IDS = Object.freeze({
   tiesToAway: TIES_TO_AWAY,
 });
 
+/** A rounding mode, by name. */
 export type Rounding = keyof typeof ROUNDING_IDS;
 
 /** Options of {@link encode} and {@link round}. */

@@ -57,6 +57,7 @@ export interface NamedSafetensorsTensor extends SafetensorsTensor {
   name: string;
 }
 
+/** The content of a file. */
 export interface Safetensors {
   /** In the order of the header. */
   tensors: Map<string, SafetensorsTensor>;
@@ -72,6 +73,7 @@ export interface SafetensorsEntry {
   end: number;
 }
 
+/** Everything in a file except the data. */
 export interface SafetensorsHeader {
   /** In the order of the header. */
   entries: Map<string, SafetensorsEntry>;

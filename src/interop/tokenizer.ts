@@ -16,6 +16,7 @@ export interface StreamDecoder {
   end(): string;
 }
 
+/** Converts between text and ids. */
 export interface ByteTokenizer {
   readonly vocabSize: 256;
   /** The UTF-8 bytes of the text, which are its ids. Unpaired surrogates, which have no UTF-8 form, become U+FFFD. */

@@ -65,6 +65,7 @@ export function spend(rt: Runtime, x: Tensor, operand: Operand): void {
   if (operand.forward.ptr !== x.ptr && operand.backward.ptr !== x.ptr) rt.arena.free(x.ptr);
 }
 
+/** The casts of one training step. */
 export class TrainingCasts implements Casts {
   private readonly recorded = new Map<string, RoleHealth[]>();
   private stream = 0;
@@ -307,6 +308,7 @@ function blocksOf(
   ];
 }
 
+/** The casts of inference: every row has its own power-of-two scale, from its amax. */
 export class InferenceCasts implements Casts {
   constructor(
     private readonly rt: Runtime,

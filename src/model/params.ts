@@ -8,6 +8,7 @@ import type { LlamaConfig } from './config.js';
 
 export type Role = 'embedding' | 'linear' | 'norm' | 'head';
 
+/** One row of the table of parameters. */
 export interface Parameter {
   readonly name: string;
   /** (rows, columns) of a matrix, (C) of a norm gain. */
@@ -65,6 +66,7 @@ function norm(name: string, part: string, channels: number): Parameter {
   return { name, role: 'norm', std: 0, shape: [channels], decay: false, parts: [{ name: part, shape: [channels] }] };
 }
 
+/** Number of scalar parameters in all tensors of the table. */
 export const parameterCount = (config: LlamaConfig): number =>
   parametersOf(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 /** Name of the parameter whose rows give the logits. */

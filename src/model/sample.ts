@@ -14,6 +14,7 @@ import type { Casts, Operand } from './casts.js';
 import { SAMPLE_STREAM } from './init.js';
 import { forward, type KvCache, type Model, newKvCache } from './transformer.js';
 
+/** Options of sampling. */
 export interface SampleOptions {
   readonly maxNewTokens: number;
   /** 0 always takes the likeliest token; 1 samples from the model's own distribution. */

@@ -22,6 +22,7 @@ import {
   type Tensor,
 } from './tensor.js';
 
+/** Options of encoding. */
 export interface CastOptions {
   readonly dtype: string;
   readonly rounding?: Rounding;
@@ -31,6 +32,7 @@ export interface CastOptions {
   readonly seed?: number;
 }
 
+/** Options of {@link Engine.quantize}. */
 export interface QuantizeTensorOptions extends CastOptions {
   /**
    * One power-of-two scale for the tensor (default), for each row, for each block of [1, 128] or [128, 128], or for every 32 numbers of a row
@@ -39,6 +41,7 @@ export interface QuantizeTensorOptions extends CastOptions {
   readonly scaling?: 'tensor' | 'row' | BlockScaling;
 }
 
+/** Options of {@link Engine.matmul}: A and B may be stored transposed, and `out` may be given. */
 export type ProductOptions = Partial<Pick<MatmulOptions, 'transposeA' | 'transposeB' | 'out'>>;
 
 const CAST = { dtype: true, rounding: true, saturate: true, seed: true } as const;
@@ -47,6 +50,10 @@ const QUANTIZE_OPTIONS = namesOf<QuantizeTensorOptions>({ ...CAST, scaling: true
 const MATMUL_OPTIONS = namesOf<ProductOptions>({ transposeA: true, transposeB: true, out: true });
 const INIT_OPTIONS = namesOf<InitOptions>({ threads: true, build: true, turbo: true, wasm: true });
 
+/**
+ * Kernels, threads and memory in one. Methods throw TypeError or RangeError for arguments of the wrong kind or value, and Error if the engine
+ * was disposed or a tensor freed.
+ */
 export class Engine extends Runtime {
   static async create(options: InitOptions = {}): Promise<Engine> {
     checkOptions(options, INIT_OPTIONS);
@@ -111,8 +118,8 @@ export class Engine extends Runtime {
   }
 
   /**
-   * Returns a copy of an FP8 weight (N, K) with one scale, laid out for products with one row or a few: `matmul(x, prepacked, { transposeB: true
-   * })` gives the same bits sooner. It cannot be used for anything else.
+   * Returns a copy of an FP8 weight (N, K) with one scale, laid out for products with one row or a few:
+   *   `matmul(x, prepacked, { transposeB: true })` gives the same bits sooner. It cannot be used for anything else.
    */
   prepack(w: Tensor): Tensor {
     this.checkTensor('w', w);
@@ -184,6 +191,7 @@ export class Engine extends Runtime {
     });
   }
 
+  /** Frees a tensor; using it afterwards throws. */
   free(t: Tensor): void {
     if (!isTensor(t)) throw new TypeError(`free: expected a tensor, got ${describe(t)}`);
     this.checkLive('free', t, 0);

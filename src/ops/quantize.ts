@@ -39,7 +39,7 @@ export interface QuantizeOptions extends Factors {
   readonly random?: RandomPosition;
   /** A second copy, rounded to nearest even, in another format with another scale. */
   readonly second?: { readonly dtype: DType; readonly scale: number };
-  /** Whether to measure `health`; without, casts from float32 are 1.16 (stochastic) to 1.65 times as fast. Default true. */
+  /** Whether to measure `health`; without it, casts from float32 are 1.16 (stochastic) to 1.65 times as fast. Default true. */
   readonly measured?: boolean;
 }
 

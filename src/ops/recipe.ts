@@ -59,6 +59,7 @@ export interface Reduction {
   readonly roles: readonly OperandRole[];
 }
 
+/** A recipe; {@link recipeOf} checks it. */
 export interface Recipe {
   readonly name: string;
   /** Format of activations and their gradients between operations, and of attention, norms, embedding and head. */

@@ -16,6 +16,7 @@ export type ScaleInv = number | { readonly rows: number } | BlockScales;
 export const scalesAt = ({ scaleInv }: Tensor): number =>
   typeof scaleInv === 'number' ? 0 : 'rows' in scaleInv ? scaleInv.rows : scaleInv.blocks;
 
+/** A tensor, described by its format, shape, address and scales. */
 export interface Tensor {
   readonly dtype: DType;
   readonly shape: readonly number[];

@@ -3,7 +3,7 @@
  * decay the two rows of a SwiGLU channel tend to become equal or opposite, which makes its output quadratic in the input. A run that starts
  * this way has from the beginning the outliers that otherwise appear late in a long run.
  *
- * In every layer, channel i < channels gets
+ * In every layer, the channels i < `channels` are changed to
  *   gate row   w1 <- gain w1         (w1 as it was drawn)
  *   up row     w2 <- sign gain w1    sign +1 for even i, -1 for odd i
  *   down column   <- column / gain^2
@@ -12,6 +12,7 @@
 import type { LlamaConfig } from '../model/config.js';
 import type { Parameter } from '../model/params.js';
 
+/** Which channels are aligned, and how strongly. */
 export interface Alignment {
   /** Number of aligned channels in each layer, starting from channel 0. */
   readonly channels: number;

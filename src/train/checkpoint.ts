@@ -54,6 +54,7 @@ function fileTable({ config, recipe }: TrainSettings) {
   });
 }
 
+/** Serializes a state to the bytes of a checkpoint file. */
 export function stateFile(
   rt: Runtime,
   identity: RunIdentity,

@@ -18,6 +18,7 @@ export interface Fp8Health {
   underflowed: number;
 }
 
+/** One optimizer step. */
 export interface StepLine {
   type: 'step';
   step: number;
@@ -60,6 +61,7 @@ export interface MonitorLine {
   grad_norms: Record<string, number>;
 }
 
+/** One evaluation on the held-out text. */
 export interface EvalLine {
   type: 'eval';
   step: number;
@@ -69,6 +71,7 @@ export interface EvalLine {
   val_loss_in_training?: number;
 }
 
+/** One measurement of sharpness. */
 export interface SharpnessLine {
   type: 'sharpness';
   step: number;
@@ -76,6 +79,7 @@ export interface SharpnessLine {
   sharpness: number;
 }
 
+/** Text sampled during the run. */
 export interface SampleLine {
   type: 'sample';
   step: number;
@@ -83,12 +87,14 @@ export interface SampleLine {
   text: string;
 }
 
+/** A checkpoint that was saved. */
 export interface CheckpointLine {
   type: 'checkpoint';
   step: number;
   path: string;
 }
 
+/** An anomaly, and what the run did about it. */
 export interface AnomalyLine {
   type: 'anomaly';
   /** The step that was not taken. */
@@ -119,6 +125,7 @@ export interface Summary {
   readonly digest: string;
 }
 
+/** The end of a finished run. */
 export interface DoneLine extends Summary {
   type: 'done';
   step: number;

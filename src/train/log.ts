@@ -2,6 +2,7 @@
 import type { Store } from '../engine/store.js';
 import type { MetricsLine } from './events.js';
 
+/** Name of the log in a run's directory. */
 export const METRICS_FILE = 'metrics.jsonl';
 
 /** Reads the log; empty if there is none. A line whose writing was interrupted is left out. */

@@ -7,6 +7,7 @@ import { type Alignment, alignmentOf } from './alignment.js';
 import type { AnomalyPolicy } from './guard.js';
 import { INTERVALS, numbersOf, POLICY, SETTINGS } from './settings.js';
 
+/** Settings of a run; see SETTINGS for defaults and permitted values. */
 export interface TrainSettings {
   readonly config: LlamaConfig;
   readonly recipe: Recipe;
@@ -86,6 +87,11 @@ export type SettingNames = Readonly<Partial<Record<keyof TrainSettings | keyof I
 export const runIntervals = (input: Partial<Intervals>, names: SettingNames = {}): Intervals =>
   numbersOf(INTERVALS, input, names);
 
+/**
+ * Completes the settings with their defaults and checks them.
+ *
+ * @throws TypeError for the wrong kind or an unknown field of `config` or `recipe`, RangeError for the wrong value; messages use `names`.
+ */
 export function trainSettings(input: TrainSettingsInput, names: SettingNames = {}): TrainSettings {
   checkObject('settings', input);
   checkObject('config', input.config);

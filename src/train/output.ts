@@ -7,6 +7,7 @@ import { CONFIG_FILE, TOKENIZER_FILE } from './model-files.js';
 import type { TrainSettings } from './options.js';
 import { isRewindPoint } from './rewind.js';
 
+/** Name of the summary in the directory of a finished run. */
 export const SUMMARY_FILE = 'summary.json';
 /** Report that the command line writes for a finished run. */
 export const REPORT_FILE = 'report.html';

@@ -12,7 +12,7 @@ import { inFile, MODEL_FILE } from './model-files.js';
 export interface Recorded {
   readonly path: string;
   readonly lines: readonly MetricsLine[];
-  /** Newest first. */
+  /** States, newest first. */
   readonly states: readonly StateFile[];
   readonly model?: readonly ScaledTensor[];
 }

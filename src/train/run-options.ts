@@ -7,6 +7,7 @@ import { MEMORY_BYTES, trainingBytes } from './memory.js';
 import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { INTERVALS, type NumberName, SETTINGS } from './settings.js';
 
+/** Options of `train`: the settings and intervals of the run, its data, and where it runs and writes. */
 export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
   /** Text (encoded as UTF-8) or bytes; the tokens are the bytes. */
   readonly data: string | Uint8Array;

@@ -64,6 +64,7 @@ export function storedBytes(parameter: Pick<Parameter, 'role' | 'shape'>, recipe
   return layout.reduce((sum, { dtype, shape }) => sum + sizeOf(shape) * formatSpec(dtype).bytes, 0);
 }
 
+/** The state before the first step, with initial values drawn from the seed. */
 export function initialState(rt: Runtime, settings: TrainSettings): TrainingState {
   const { config, recipe, seed } = settings;
   const parameters = new Map<string, ParameterState>();

@@ -1,6 +1,7 @@
 /** The rows of the verification table: every format in every rounding mode, saturating and not. */
 import { DTYPES, type DType, ROUNDING_IDS, type Rounding } from '../formats/index.js';
 
+/** One combination of format, rounding mode and saturation. */
 export interface Row {
   readonly dtype: DType;
   readonly rounding: Rounding;
