@@ -137,7 +137,7 @@ export interface Everywhere extends Neighbour {
   readonly relative: number;
 }
 
-/** A number in every format. */
+/** A number rounded to every format. */
 export function everywhere(x: number, rounding: Rounding, saturate: boolean): Everywhere[] {
   return DTYPES.map((dtype) => {
     const spec = formatSpec(dtype);
@@ -147,7 +147,7 @@ export function everywhere(x: number, rounding: Rounding, saturate: boolean): Ev
   });
 }
 
-/** Whether a number lies exactly between two of the format. */
+/** Whether a number lies exactly midway between two values of the format. */
 export function isTie(x: number, spec: FormatSpec): boolean {
   const [a, b] = outcomes(x, spec, 'stochastic', true);
   return b !== undefined && a.value + b.value === 2 * x;

@@ -31,7 +31,7 @@ export function ThemeToggle() {
     try {
       localStorage.setItem(KEY, next);
     } catch {
-      // As above.
+      // Storage may be forbidden here too.
     }
   };
   return (
