@@ -67,7 +67,7 @@ export function trainStep(
   });
 }
 
-/** The reduced format with the numbers of bfloat16. */
+/** The reduced format with the numbers of bfloat16, which are stored in float32. */
 const BF16 = { expBits: 8, manBits: 7 };
 
 function lossAndGradients(
