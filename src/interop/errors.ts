@@ -1,6 +1,6 @@
 /**
- * A file (or message) from outside does not contain what it should. The message is one line: the source, what was expected, what was got. The
- * class distinguishes such errors from bugs: the command line prints only the message and exits with code 2.
+ * The error for a file or message from outside that does not contain what it should. Its message is one line: the source, what was expected, what
+ * was got. The class distinguishes such errors from bugs: the command line prints only the message and exits with code 2.
  */
 export class FileError extends Error {
   override readonly name = 'FileError';

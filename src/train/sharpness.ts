@@ -1,6 +1,6 @@
 /**
- * Sharpness of the loss around a model's logits, as in "To FP8 and back again" (Lee et al., 2024): the measure of Keskar et al. (2017)
- * applied to the logits of the last token instead of the weights,
+ * Sharpness of the loss around a model's logits, as in "To FP8 and back again" (Lee et al., 2024). It applies the measure of Keskar et al.
+ * (2017) to the logits of the last token instead of the weights:
  *
  *   100 (max f(z + y) - f(z)) / (1 + f(z)),  |y_i| <= eps (|z_i| + 1),  f(z) = -log softmax(z)[target].
  *
