@@ -279,7 +279,7 @@ export function checkArray(label: string, array: ArrayLike<number>): void {
 export function checkCodes(codes: ArrayLike<number>, spec: FormatSpec): void {
   checkArray('codes', codes);
   const expected = spec.bytes === 1 ? 'Uint8Array' : spec.bytes === 2 ? 'Uint16Array' : 'Float32Array';
-  // Checks the tag instead of instanceof, which would reject a Buffer and arrays from another realm.
+  // Checks the tag rather than instanceof: it also holds for a Buffer and for arrays from another realm.
   const tag = (codes as Partial<Uint8Array>)[Symbol.toStringTag];
   if (tag !== expected && (ArrayBuffer.isView(codes) || spec.bits === 32)) {
     throw new TypeError(`codes: expected ${expected} for ${spec.name}, got ${describe(codes)}`);

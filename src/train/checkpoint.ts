@@ -149,7 +149,7 @@ export const previousState = (store: Store): Promise<Uint8Array | undefined> => 
 export const stepOfState = (rt: Runtime, file: Uint8Array): number =>
   numberIn(stateRecord(rt, parseSafetensors(file)), 'step');
 
-/** Restores the state in a file; if that throws FileError, everything allocated is freed. */
+/** Restores the state in a file; if that throws, everything it allocated is freed. */
 export const restoreState = (rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored =>
   wholeOrNothing(rt, () => restore(rt, identity, file));
 

@@ -12,7 +12,7 @@ export const ANOMALY_POLICIES = ['stop', 'skip', 'rewind'] as const;
  */
 export type AnomalyPolicy = (typeof ANOMALY_POLICIES)[number];
 
-/** A run ends after this many anomalies without a good step (skip) or another checkpoint (rewind). */
+/** After this many anomalies without a good step (skip) or another checkpoint (rewind) in between, the next one ends the run. */
 export const MAX_FAILURES = 10;
 /** Number of previous losses whose mean a step's loss is compared with. */
 export const LOSS_WINDOW = 50;
