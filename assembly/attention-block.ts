@@ -137,12 +137,12 @@ export abstract class block {
    * C += B^T Q for the keys below `seen`: `panels` holds B (P or dS) of all the block's query panels, one for each `stride` bytes; `q`
    * the block's m rows of Q (or dO) as B panels. Query panels wholly earlier than a key hold only zeros for it and are left out.
    */
-  static accumulate<F>(panels: usize, stride: usize, position: i32, m: i32, seen: i32, q: usize, headDim: i32, turned: usize, c: usize): void {
+  static accumulate<F>(panels: usize, stride: usize, position: i32, m: i32, seen: i32, q: usize, headDim: i32, transposed: usize, c: usize): void {
     const row = <usize>block.ceil(headDim, TILE_COLUMNS) * TILE_ROWS * 4;
     for (let key = 0; key < seen; key += TILE_ROWS) {
       const skipped = max(0, key - position) / PANEL;
       let from = panels + <usize>skipped * stride + <usize>key * 32;
-      let to = turned;
+      let to = transposed;
       for (let i = skipped * PANEL; i < m; i += PANEL) {
         pack.a<F32>(to, from, 32, false, TILE_ROWS, PANEL);
         from += stride;
@@ -154,9 +154,9 @@ export abstract class block {
       let panel = q + <usize>(first * TILE_COLUMNS) * 4;
       const last = c + row;
       if (block.wide<F>()) {
-        for (; c + TILE * 4 < last; c += 2 * TILE * 4, panel += 2 * size) pair<F>(turned, panel, panel + size, depth, c, c + TILE * 4);
+        for (; c + TILE * 4 < last; c += 2 * TILE * 4, panel += 2 * size) pair<F>(transposed, panel, panel + size, depth, c, c + TILE * 4);
       }
-      for (; c < last; c += TILE * 4, panel += size) tile<F>(turned, panel, depth, c, true);
+      for (; c < last; c += TILE * 4, panel += size) tile<F>(transposed, panel, depth, c, true);
     }
   }
 

@@ -180,7 +180,7 @@ function rowProduct<F>(o: usize, dOut: usize, headDim: i32, lineO: usize, lineDo
 }
 
 /** Scores and dO V of a panel to P and dS in F, by the sum o dO and the log-sum-exp of each of its queries. */
-function slopes<F>(p: usize, ds: usize, position: i32, seen: i32, scale: f32, deltas: usize, offsets: usize): void {
+function scoreGradients<F>(p: usize, ds: usize, position: i32, seen: i32, scale: f32, deltas: usize, offsets: usize): void {
   const k4 = f32x4.splat(scale * <f32>LOG2E);
   const slope = f32x4.splat(scale);
   const least = block.least<F>();
@@ -222,9 +222,9 @@ function backward<F>(
   const ds = p + <usize>(BLOCK / PANEL) * stride;
   const qAcross = ds + <usize>(BLOCK / PANEL) * stride;
   const doAcross = qAcross + strip;
-  const turned = doAcross + strip;
+  const transposed = doAcross + strip;
   const panel = <usize>d * 32;
-  const qPanel = turned + BLOCK * TILE_ROWS * 4;
+  const qPanel = transposed + BLOCK * TILE_ROWS * 4;
   const doPanel = qPanel + 2 * panel;
   const dqTiles = doPanel + 2 * panel;
   const lines = dqTiles + 2 * panel;
@@ -270,8 +270,8 @@ function backward<F>(
             store<f32>(deltas + at, rowProduct<F>(o + row, dOut + row, headDim, lineO, lineDo));
             store<f32>(offsets + at, load<f32>(lses + (<usize>(first + i) << 2)));
           }
-          slopes<F>(pPanel, dsPanel, first, seen, scale, deltas, offsets);
-          if (both) slopes<F>(pPanel + stride, dsPanel + stride, first + PANEL, nextSeen, scale, deltas + PANEL * 4, offsets + PANEL * 4);
+          scoreGradients<F>(pPanel, dsPanel, first, seen, scale, deltas, offsets);
+          if (both) scoreGradients<F>(pPanel + stride, dsPanel + stride, first + PANEL, nextSeen, scale, deltas + PANEL * 4, offsets + PANEL * 4);
           // dQ = dS K
           block.multiplyTwo<F>(
             kAcross, time, dsPanel, headDim, min(seen, time), dqTiles, dsPanel + stride, headDim, min(nextSeen, time), dqTiles + panel,
@@ -284,9 +284,9 @@ function backward<F>(
         // dK += dS^T Q and dV += P^T dO, for the keys this block sees
         const seen = block.ceil(start + size, TILE_ROWS);
         block.packB<F>(qAcross, q + rows + <usize>(start * ld) * bytes, ld, headDim, size);
-        block.accumulate<F>(ds, stride, start, size, seen, qAcross, headDim, turned, dkTiles);
+        block.accumulate<F>(ds, stride, start, size, seen, qAcross, headDim, transposed, dkTiles);
         block.packB<F>(doAcross, dOut + outs + <usize>(start * ldo) * bytes, ldo, headDim, size);
-        block.accumulate<F>(p, stride, start, size, seen, doAcross, headDim, turned, dvTiles);
+        block.accumulate<F>(p, stride, start, size, seen, doAcross, headDim, transposed, dvTiles);
       }
     }
     for (let i = 0; i < time; i++) {

@@ -81,7 +81,7 @@ export abstract class decode {
     maxCode: v128, infCode: v128, nanCode: v128,
   ): v128 {
     if (how === kind.whole) return codes;
-    if (how === kind.upper) return i32x4.shl(codes, 16);
+    if (how === kind.upperHalf) return i32x4.shl(codes, 16);
     const nan = i32x4.splat(0x7fc00000);
     if (how === kind.powers) {
       // 2^-127, the value of code 0, is a subnormal of float32.
@@ -257,7 +257,7 @@ export function loadRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32)
   const how = kind.of(dtype);
   const bytes = format.bytes(dtype);
   let done = 0;
-  if (how === kind.upper) {
+  if (how === kind.upperHalf) {
     done = n & ~7;
     decode.eights(src, dst, done, factor);
   } else if (how === kind.narrow && bytes === 1) {
@@ -273,7 +273,7 @@ export function loadRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32)
   dst += <usize>done << 2;
   n -= done;
   if (how === kind.whole) decode.loop(kind.whole, 4, dtype, src, dst, n, factor);
-  else if (how === kind.upper) decode.loop(kind.upper, 2, dtype, src, dst, n, factor);
+  else if (how === kind.upperHalf) decode.loop(kind.upperHalf, 2, dtype, src, dst, n, factor);
   else if (how === kind.powers) decode.loop(kind.powers, 1, dtype, src, dst, n, factor);
   else decode.loop(kind.narrow, 1, dtype, src, dst, n, factor);
 }

@@ -45,7 +45,7 @@ abstract class encode {
   }
 
   /** BF16 is the upper half of float32: rounding is integer arithmetic on the bits, and overflow to infinity comes out by itself. */
-  @inline static upper(magnitude: v128, words: v128, mode: i32): v128 {
+  @inline static upperHalf(magnitude: v128, words: v128, mode: i32): v128 {
     if (mode === rounding.tiesToEven) {
       const odd = v128.and(i32x4.shr_u(magnitude, 16), i32x4.splat(1));
       return i32x4.shr_u(i32x4.add(i32x4.add(magnitude, i32x4.splat(0x7fff)), odd), 16);
@@ -83,8 +83,8 @@ abstract class encode {
     if (how === kind.whole) {
       // No rounding, but the one NaN: a computed NaN's bits differ between engines, and must not reach a stored tensor.
       codes = v128.or(saturate ? i32x4.min_s(magnitude, max) : magnitude, v128.and(x, signs));
-    } else if (how === kind.upper) {
-      codes = encode.upper(magnitude, random, mode);
+    } else if (how === kind.upperHalf) {
+      codes = encode.upperHalf(magnitude, random, mode);
       if (saturate) codes = i32x4.min_s(codes, maxCodes);
       codes = v128.or(codes, v128.and(i32x4.shr_s(x, 31), signs));
     } else if (how === kind.powers) {
@@ -142,7 +142,7 @@ abstract class encode {
     const maxCode = format.maxCode(dtype);
     const nanCode = format.nanCode(dtype);
     const signCode = format.signBits(dtype) << (format.expBits(dtype) + manBits);
-    const bytes = how === kind.whole ? 4 : how === kind.upper ? 2 : how === kind.powers ? 1 : format.bytes(dtype);
+    const bytes = how === kind.whole ? 4 : how === kind.upperHalf ? 2 : how === kind.powers ? 1 : format.bytes(dtype);
     const shift = 23 - manBits;
     const maxBits = format.maxBits(dtype);
     // One binade above the largest value all overflow.
@@ -225,11 +225,11 @@ abstract class encode {
     else encode.rowIn(kind.narrow, dtype, src, dst, n, scale, words, mode, false, stats);
   }
 
-  static upperRow(
+  static upperHalfRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
-    if (saturate) encode.rowIn(kind.upper, dtype, src, dst, n, scale, words, mode, true, stats);
-    else encode.rowIn(kind.upper, dtype, src, dst, n, scale, words, mode, false, stats);
+    if (saturate) encode.rowIn(kind.upperHalf, dtype, src, dst, n, scale, words, mode, true, stats);
+    else encode.rowIn(kind.upperHalf, dtype, src, dst, n, scale, words, mode, false, stats);
   }
 
   static powersRow(
@@ -283,7 +283,7 @@ export function encodeRow(
   words += <usize>done << 2;
   n -= done;
   if (how === kind.narrow) encode.narrowRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
-  else if (how === kind.upper) encode.upperRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
+  else if (how === kind.upperHalf) encode.upperHalfRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
   else if (how === kind.whole) encode.wholeRow(dtype, src, dst, n, scale, saturate, stats);
   else encode.powersRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
 }

@@ -49,7 +49,7 @@ export abstract class kind {
   /** The bits themselves: float32. */
   @inline static get whole(): i32 { return 0; }
   /** Their upper half: bfloat16. */
-  @inline static get upper(): i32 { return 1; }
+  @inline static get upperHalf(): i32 { return 1; }
   /** Less range as well as less precision, with subnormals: float16 and everything narrower ... */
   @inline static get narrow(): i32 { return 2; }
   /** ... but float8_e8m0fnu, powers of two without a sign. */
@@ -58,7 +58,7 @@ export abstract class kind {
   static of(dtype: i32): i32 {
     if (format.manBits(dtype) === 23) return kind.whole;
     if (format.signBits(dtype) === 0) return kind.powers;
-    return format.expBits(dtype) === 8 ? kind.upper : kind.narrow;
+    return format.expBits(dtype) === 8 ? kind.upperHalf : kind.narrow;
   }
 }
 

@@ -14,8 +14,8 @@ import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts, format, rounding } from './f
 import { lanes } from './lanes';
 import { pack } from './pack';
 import { pair } from './pair';
-import { five, TILE, tile, upperTile } from './tile';
-import { turned } from './turned';
+import { fiveRows, TILE, threeRows, tile } from './tile';
+import { weightPanel } from './transposed-codes';
 
 abstract class blocking {
   /**
@@ -54,7 +54,7 @@ export function packB(
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
     const valid = min(TILE_COLUMNS, columns - first);
-    const at = src + (prepacked ? <usize>panel * turned.bytes(depth) : <usize>(across ? first : first * ld) * bytes);
+    const at = src + (prepacked ? <usize>panel * weightPanel.bytes(depth) : <usize>(across ? first : first * ld) * bytes);
     const to = dst + <usize>panel * depth * 32;
     const stride = prepacked ? TILE_COLUMNS : <usize>ld * bytes;
     if (dtype === facts.about<F32>().id) pack.b<F32>(to, at, stride, across !== 0, valid, depth);
@@ -89,9 +89,9 @@ function multiply<F>(
       memory.fill(d, 0, TILE * 4);
     }
     pair<F>(a, panel, next, kc, c, d);
-  } else if (rows <= TILE_ROWS / 2) upperTile<F>(a, panel, kc, c, resume);
+  } else if (rows <= TILE_ROWS / 2) threeRows<F>(a, panel, kc, c, resume);
   else if (lanes.fuses<F>()) tile<F>(a, panel, kc, c, resume);
-  else five<F>(a, panel, kc, c, resume);
+  else fiveRows<F>(a, panel, kc, c, resume);
 }
 
 /** Rows of C a panel of A stands for: 6, or 5 of the 6 packed where products are not fused. `exact` as for `gemm`. */

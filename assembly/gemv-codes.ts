@@ -1,10 +1,10 @@
 /**
- * The part of `gemv` for one-byte weights in panels (turned.ts). Codes are decoded in one of two ways.
+ * The part of `gemv` for one-byte weights in panels (transposed-codes.ts). Codes are decoded in one of two ways.
  *
  *   normal groups  bits moved to where float32 has them, which gives the number times 2^(bias - 127), for a row that is larger by as much
- *                  (vector.ts): the bits of products and sums are the same. Of subnormals this would make float32 subnormals, each of which
+ *                  (vector-row.ts): the bits of products and sums are the same. Of subnormals this would make float32 subnormals, each of which
  *                  costs Intel's processors an assist: 36 ms instead of 0.7 for 2048 x 2048 of them
- *   others         as `pack` does it (octets.ts), to BF16 in scratch: twice the instructions
+ *   others         as `pack` does it (decode-bytes.ts), to BF16 in scratch: twice the instructions
  *
  * `npm run bench -- --filter gemv`, Node 26 on an EPYC, E4M3FN prepacked and scaled to its range, as recipes do it (one in 8000 is subnormal): 2048
  * x 2048 times one row 14.2 -> 25.3 GFLOP/s, two 13.8 -> 25.5, four 28.7 -> 50.3, sixteen 27.2 -> 48.3; 1 x 11008 x 4096 11.5 -> 19.9. Not scaled
@@ -13,21 +13,21 @@
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
-import { ahead } from './ahead';
+import { prefetch } from './prefetch';
 import { loadRow } from './decode';
 import { BF16, facts } from './formats';
 import { lanes, quad, splat } from './lanes';
-import { octets } from './octets';
+import { decodeBytes } from './decode-bytes';
 import { TILE } from './tile';
-import { GROUP, turned } from './turned';
-import { vector } from './vector';
+import { GROUP, weightPanel } from './transposed-codes';
+import { vectorRow } from './vector-row';
 
 /** Bytes from a tile of sums to the next. */
 const NEXT: usize = TILE << 2;
 /** Bytes of a group's codes. */
 const GROUP_BYTES: usize = GROUP * TILE_COLUMNS;
 /** Most bytes of a panel at a time, while as many are fetched. */
-const CHUNK: usize = ahead.BYTES;
+const CHUNK: usize = prefetch.BYTES;
 
 /** Eight numbers of one k, as one-byte codes of normal numbers or as BF16, read as four words of two: each is a number when the other is gone. */
 abstract class words {
@@ -39,14 +39,14 @@ abstract class words {
   /** Bits of a number at their place in a float32. */
   @inline static mask<F>(): v128 {
     const magnitude = (1 << (facts.about<F>().expBits + facts.about<F>().manBits)) - 1;
-    return splat.words(0x80000000 | (magnitude << (16 + octets.shift<F>())));
+    return splat.words(0x80000000 | (magnitude << (16 + decodeBytes.shift<F>())));
   }
   @inline static even<F>(w: v128, mask: v128): v128 {
-    const moved = i32x4.shl(w, 16 + octets.shift<F>());
+    const moved = i32x4.shl(w, 16 + decodeBytes.shift<F>());
     return facts.about<F>().bytes === 1 ? v128.and(moved, mask) : moved;
   }
   @inline static odd<F>(w: v128, mask: v128): v128 {
-    return v128.and(i32x4.shl(w, octets.shift<F>()), mask);
+    return v128.and(i32x4.shl(w, decodeBytes.shift<F>()), mask);
   }
 }
 
@@ -56,19 +56,19 @@ export abstract class coded {
 
   /** Sixteen sums of one row. P tells whether the products are exact (lanes.madd). */
   static one<F, P>(c: usize, x: usize, panel: usize, next: usize, depth: i32, scratch: usize): void {
-    const both = coded.twoWays<P>() && vector.factor(x, depth) !== 0;
-    const flags = turned.flags(panel, depth);
-    const others = turned.flags(next, depth);
-    const end = turned.codes(depth);
+    const both = coded.shifts<P>() && vectorRow.factor(x, depth) !== 0;
+    const flags = weightPanel.flags(panel, depth);
+    const others = weightPanel.flags(next, depth);
+    const end = weightPanel.codes(depth);
     memory.fill(c, 0, 2 * NEXT);
     for (let from: usize = 0, to: usize = 0; from < end; from = to) {
       const normal = both && coded.normal(flags, others, from);
-      to = both ? coded.alike(flags, others, from, end) : min(end, from + CHUNK);
+      to = both ? coded.runEnd(flags, others, from, end) : min(end, from + CHUNK);
       const count = (to - from) / TILE_COLUMNS;
       const at = x + (from >> 1);
-      ahead.fetch(panel + from + CHUNK);
-      ahead.fetch(next + from + CHUNK);
-      if (normal) coded.addOne<F, P>(c, at + vector.again(depth), panel + from, next + from, count);
+      prefetch.lines(panel + from + CHUNK);
+      prefetch.lines(next + from + CHUNK);
+      if (normal) coded.addOne<F, P>(c, at + vectorRow.scaledCopy(depth), panel + from, next + from, count);
       else {
         coded.decode<F>(scratch, panel + from, panel + to);
         coded.decode<F>(scratch + 2 * CHUNK, next + from, next + to);
@@ -81,18 +81,18 @@ export abstract class coded {
 
   /** Eight sums for each of up to four rows: each weight is decoded once for all. Rows that do not exist are the last one again. */
   static four<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32, scratch: usize): void {
-    let both = coded.twoWays<P>();
+    let both = coded.shifts<P>();
     for (let row = 0; row < rows; row++) {
-      if (vector.factor(x + <usize>row * xStride, depth) === 0) both = false;
+      if (vectorRow.factor(x + <usize>row * xStride, depth) === 0) both = false;
       memory.fill(c + <usize>row * cStride, 0, NEXT);
     }
-    const flags = turned.flags(panel, depth);
-    const end = turned.codes(depth);
+    const flags = weightPanel.flags(panel, depth);
+    const end = weightPanel.codes(depth);
     for (let from: usize = 0, to: usize = 0; from < end; from = to) {
       const normal = both && coded.normal(flags, flags, from);
-      to = both ? coded.alike(flags, flags, from, end) : min(end, from + CHUNK);
+      to = both ? coded.runEnd(flags, flags, from, end) : min(end, from + CHUNK);
       const at = x + (from >> 1);
-      if (normal) coded.addFour<F, P>(c, cStride, at + vector.again(depth), xStride, panel + from, panel + to, rows);
+      if (normal) coded.addFour<F, P>(c, cStride, at + vectorRow.scaledCopy(depth), xStride, panel + from, panel + to, rows);
       else {
         coded.decode<F>(scratch, panel + from, panel + to);
         coded.addFour<BF16, P>(c, cStride, at, xStride, scratch, scratch + 2 * (to - from), rows);
@@ -113,11 +113,11 @@ export abstract class coded {
       panel += TILE_COLUMNS;
       x += 4;
     }
-    coded.keep(c, low, high);
+    coded.storeSums(c, low, high);
   }
 
   /** Rounded products are rare beside FP8 weights, and have one way. */
-  @inline private static twoWays<P>(): bool {
+  @inline private static shifts<P>(): bool {
     return facts.about<P>().manBits < 12;
   }
 
@@ -128,7 +128,7 @@ export abstract class coded {
   }
 
   /** Where the groups that are like the first end, or a chunk. */
-  private static alike(flags: usize, others: usize, from: usize, end: usize): usize {
+  private static runEnd(flags: usize, others: usize, from: usize, end: usize): usize {
     const first = coded.normal(flags, others, from);
     const last = min(end, from + CHUNK);
     do from += GROUP_BYTES; while (from < last && coded.normal(flags, others, from) === first);
@@ -137,16 +137,16 @@ export abstract class coded {
 
   /** Finite codes from `panel` to `end`, two k at a time, as BF16. */
   private static decode<F>(to: usize, panel: usize, end: usize): void {
-    const magnitudes = octets.magnitudes;
-    const lowMask = octets.lowMask<F>();
-    const rebias = octets.rebias<F>();
-    const lowTable = octets.lowTable<F>();
-    const highTable = octets.highTable<F>();
+    const magnitudes = decodeBytes.magnitudes;
+    const lowMask = decodeBytes.lowMask<F>();
+    const rebias = decodeBytes.rebias<F>();
+    const lowTable = decodeBytes.lowTable<F>();
+    const highTable = decodeBytes.highTable<F>();
     for (; panel < end; panel += 16) {
       const codes = v128.load(panel);
       const m = v128.and(codes, magnitudes);
-      const lower = octets.lowBytes<F>(codes, m, lowMask, lowTable);
-      const upper = octets.highBytes<F>(codes, m, magnitudes, lowMask, rebias, highTable);
+      const lower = decodeBytes.lowBytes<F>(codes, m, lowMask, lowTable);
+      const upper = decodeBytes.highBytes<F>(codes, m, magnitudes, lowMask, rebias, highTable);
       v128.store(to, quad.lowBytes(lower, upper));
       v128.store(to, quad.highBytes(lower, upper), 16);
       to += 32;
@@ -175,8 +175,8 @@ export abstract class coded {
       panel += 2 * words.bytes<F>();
       next += 2 * words.bytes<F>();
     }
-    coded.keep(c, even, odd);
-    coded.keep(c + NEXT, nextEven, nextOdd);
+    coded.storeSums(c, even, odd);
+    coded.storeSums(c + NEXT, nextEven, nextOdd);
   }
 
   /** Adds the products of a few k to eight sums of each of up to four rows. */
@@ -213,13 +213,13 @@ export abstract class coded {
       p2 += 4;
       p3 += 4;
     }
-    coded.keep(c + last * cStride, d0, d1);
-    coded.keep(c + third * cStride, c0, c1);
-    coded.keep(c + second * cStride, b0, b1);
-    coded.keep(c, a0, a1);
+    coded.storeSums(c + last * cStride, d0, d1);
+    coded.storeSums(c + third * cStride, c0, c1);
+    coded.storeSums(c + second * cStride, b0, b1);
+    coded.storeSums(c, a0, a1);
   }
 
-  private static keep(c: usize, even: v128, odd: v128): void {
+  private static storeSums(c: usize, even: v128, odd: v128): void {
     v128.store(c, even);
     v128.store(c, odd, 16);
   }

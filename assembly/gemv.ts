@@ -2,7 +2,7 @@
  * A few rows times one-byte weights stored N x K, or one row times wider ones (gemv-wide.ts): generation reads each weight once and keeps no
  * float32 panel. Sums, scales and encoding are those of `gemm`, in the same order, so a token generated equals a token recomputed.
  *
- * One-byte weights lie in panels of codes (turned.ts), or are turned into such, and are decoded in registers (gemv-codes.ts). Several rows share
+ * One-byte weights lie in panels of codes (transposed-codes.ts), or are turned into such, and are decoded in registers (gemv-codes.ts). Several rows share
  * what was decoded, four at a time.
  */
 
@@ -12,8 +12,8 @@ import { BF16, E4M3FN, E5M2, F32, facts, format } from './formats';
 import { coded } from './gemv-codes';
 import { wide } from './gemv-wide';
 import { TILE } from './tile';
-import { turned } from './turned';
-import { vector } from './vector';
+import { weightPanel } from './transposed-codes';
+import { vectorRow } from './vector-row';
 
 /** Panels multiplied at a time: four chains of sums, since a sum of one k waits for that of the last. Four panels gained nothing. */
 const PANELS = 2;
@@ -21,7 +21,7 @@ const PANELS = 2;
 /** Bytes of scratch a thread needs: the rows of A, two panels, the rows' sums and a line. */
 export function gemvScratch(rows: i32, depth: i32, columnBlock: i32): i32 {
   const sums = rows * (columnBlock / TILE_COLUMNS + 1) * TILE;
-  return rows * <i32>vector.bytes(depth) + (sums + 2 * columnBlock + 32) * 4 + PANELS * turned.bytes(depth) + <i32>coded.scratch;
+  return rows * <i32>vectorRow.bytes(depth) + (sums + 2 * columnBlock + 32) * 4 + PANELS * weightPanel.bytes(depth) + <i32>coded.scratch;
 }
 
 /**
@@ -34,15 +34,15 @@ export function gemv(
   alpha: f32, rowScale: usize, columnScale: usize, addend: usize, outScale: f32, amax: usize,
 ): void {
   const x = (scratch + 15) & ~15;
-  const xBytes = vector.bytes(depth);
+  const xBytes = vectorRow.bytes(depth);
   const sums = x + <usize>rows * xBytes;
   // One tile more than there are, for the panel that is not there.
   const sumsBytes = <usize>(columnBlock / TILE_COLUMNS + 1) * (TILE << 2);
   const line = sums + <usize>rows * sumsBytes;
   const panels = line + (<usize>columnBlock << 3);
-  const words = panels + PANELS * <usize>turned.bytes(depth);
+  const words = panels + PANELS * <usize>weightPanel.bytes(depth);
   for (let row = 0; row < rows; row++) {
-    vector.of(x + <usize>row * xBytes, a + <usize>(row * depth) * format.bytes(aDtype), aDtype, depth, bDtype);
+    vectorRow.load(x + <usize>row * xBytes, a + <usize>(row * depth) * format.bytes(aDtype), aDtype, depth, bDtype);
   }
   for (let unit = begin; unit < end; unit++) {
     const first = unit * columnBlock;
@@ -50,7 +50,7 @@ export function gemv(
     for (let j = 0; j < n; j += PANELS * TILE_COLUMNS) {
       const c = sums + <usize>(j / TILE_COLUMNS) * (TILE << 2);
       const row = b + <usize>((first + j) * depth * format.bytes(bDtype));
-      const from = prepacked ? b + <usize>((first + j) / TILE_COLUMNS) * turned.bytes(depth) : row;
+      const from = prepacked ? b + <usize>((first + j) / TILE_COLUMNS) * weightPanel.bytes(depth) : row;
       const to = prepacked ? 0 : panels;
       if (bDtype === facts.about<BF16>().id) wide.product<BF16>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
       else if (bDtype === facts.about<F32>().id) wide.product<F32>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
@@ -59,7 +59,7 @@ export function gemv(
     let largest: u32 = 0;
     for (let row = 0; row < rows; row++) {
       const at = <usize>(row * columns + first) * format.bytes(outDtype);
-      vector.restore(x + <usize>row * xBytes, depth, sums + <usize>row * sumsBytes, n);
+      vectorRow.unscale(x + <usize>row * xBytes, depth, sums + <usize>row * sumsBytes, n);
       const scale = alpha * (rowScale ? load<f32>(rowScale + (row << 2)) : 1);
       largest = max(largest, finishRow(sums + <usize>row * sumsBytes, 1, 1, 0, n, line, columnBlock, scale,
         columnScale ? columnScale + (first << 2) : 0, addend ? addend + at : 0, out + at, outDtype, outScale));
@@ -75,12 +75,12 @@ function product(
 ): void {
   const both = columns > TILE_COLUMNS;
   const panel = to ? to : weights;
-  const next = both ? panel + <usize>turned.bytes(depth) : panel;
+  const next = both ? panel + <usize>weightPanel.bytes(depth) : panel;
   if (to) {
-    turned.any(dtype, panel, weights, depth, min(columns, TILE_COLUMNS));
-    if (both) turned.any(dtype, next, weights + <usize>(TILE_COLUMNS * depth), depth, min(columns - TILE_COLUMNS, TILE_COLUMNS));
+    weightPanel.pack(dtype, panel, weights, depth, min(columns, TILE_COLUMNS));
+    if (both) weightPanel.pack(dtype, next, weights + <usize>(TILE_COLUMNS * depth), depth, min(columns - TILE_COLUMNS, TILE_COLUMNS));
   }
-  const special = turned.special(panel, depth) || turned.special(next, depth);
+  const special = weightPanel.special(panel, depth) || weightPanel.special(next, depth);
   for (let row = 0; row < rows;) {
     let done = 1;
     if (special) {

@@ -56,7 +56,7 @@ export abstract class nearest {
       const x2 = f32x4.mul(v128.load(src, 32), k);
       const x3 = f32x4.mul(v128.load(src, 48), k);
       // Early, so that x need not be kept.
-      const negative = i8x16.lt_s(sixteen.narrowed(x0, x1, x2, x3), zero);
+      const negative = i8x16.lt_s(sixteen.signBytes(x0, x1, x2, x3), zero);
       const m0 = v128.and(x0, absolute);
       const m1 = v128.and(x1, absolute);
       const m2 = v128.and(x2, absolute);
@@ -73,7 +73,7 @@ export abstract class nearest {
   }
 
   /** Sixteen numbers of `plain`. Returns their largest magnitudes. */
-  @inline private static plainly(
+  @inline private static plainSixteen(
     manBits: i32, src: usize, dst: usize, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128, most: v128, signs: v128,
     absolute: v128,
   ): v128 {
@@ -81,7 +81,7 @@ export abstract class nearest {
     const x1 = v128.load(src, 16);
     const x2 = v128.load(src, 32);
     const x3 = v128.load(src, 48);
-    const signed = v128.and(sixteen.narrowed(x0, x1, x2, x3), signs);
+    const signed = v128.and(sixteen.signBytes(x0, x1, x2, x3), signs);
     const m0 = v128.and(x0, absolute);
     const m1 = v128.and(x1, absolute);
     const m2 = v128.and(x2, absolute);
@@ -98,9 +98,9 @@ export abstract class nearest {
     let largest = i32x4.splat(0);
     const end = src + (<usize>n << 2);
     while (src < end) {
-      largest = i32x4.max_u(largest, nearest.plainly(manBits, src, dst, exponents, minNormal, factor, weights, first, most, signs, absolute));
+      largest = i32x4.max_u(largest, nearest.plainSixteen(manBits, src, dst, exponents, minNormal, factor, weights, first, most, signs, absolute));
       // Twice: the loop itself costs as much as a tenth of that.
-      largest = i32x4.max_u(largest, nearest.plainly(manBits, src + 64, dst + 16, exponents, minNormal, factor, weights, first, most, signs, absolute));
+      largest = i32x4.max_u(largest, nearest.plainSixteen(manBits, src + 64, dst + 16, exponents, minNormal, factor, weights, first, most, signs, absolute));
       src += 128;
       dst += 32;
     }
@@ -227,7 +227,7 @@ export abstract class nearest {
   /** As much of a row, from its start, as is done here; the rest is for the loop of encode.ts, from whose start then. */
   static row(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool, stats: usize): i32 {
     const how = kind.of(dtype);
-    if (how === kind.upper) {
+    if (how === kind.upperHalf) {
       if (saturate || stats) return 0;
       // Products of subnormal numbers, be it by 1, are slow: 2.3 GB/s where normal ones went at 7.8.
       const right = scale === 1 ? nearest.eights(src, dst, n & ~7, 1, false) : nearest.eights(src, dst, n & ~7, scale, true);

@@ -13,7 +13,7 @@ import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { decode } from './decode';
 import { facts } from './formats';
 import { quad } from './lanes';
-import { octets } from './octets';
+import { decodeBytes } from './decode-bytes';
 
 export abstract class pack {
   /** Row `row` of a panel, or the last one there is. */
@@ -22,7 +22,7 @@ export abstract class pack {
   }
 
   /** Whether F is BF16. */
-  @inline private static isUpper<F>(): bool {
+  @inline private static isBF16<F>(): bool {
     return facts.about<F>().expBits === 8 && facts.about<F>().bytes === 2;
   }
 
@@ -30,11 +30,11 @@ export abstract class pack {
   static aAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     if (facts.about<F>().bytes === 1) {
       if (pack.bytesAlong<F>(dst, src, ld, valid, kc, TILE_ROWS)) pack.aWide<F>(dst, src, ld, valid, kc);
-    } else if (pack.isUpper<F>()) pack.aUpper<F>(dst, src, ld, valid, kc);
+    } else if (pack.isBF16<F>()) pack.aBF16<F>(dst, src, ld, valid, kc);
     else pack.aWide<F>(dst, src, ld, valid, kc);
   }
 
-  private static aUpper<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
+  private static aBF16<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     const absolute = decode.absoluteEight;
     const flushed = decode.flushedEight;
@@ -133,7 +133,7 @@ export abstract class pack {
   static aAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
     if (facts.about<F>().bytes === 1 && !pack.bytesAcross<F>(dst, src, ld, kc, TILE_ROWS)) return;
     const bytes = facts.about<F>().bytes;
-    if (pack.isUpper<F>()) {
+    if (pack.isBF16<F>()) {
       const absolute = decode.absoluteEight;
       const flushed = decode.flushedEight;
       for (let k = 0; k < kc; k++) {
@@ -155,7 +155,7 @@ export abstract class pack {
 
   /** Four of the eight columns of a B panel; `dst` points at the first of them. */
   private static bHalf<F>(dst: usize, src: usize, ld: usize, first: i32, valid: i32, kc: i32): void {
-    if (!pack.isUpper<F>()) {
+    if (!pack.isBF16<F>()) {
       pack.bHalfWide<F>(dst, src, ld, first, valid, kc);
       return;
     }
@@ -233,7 +233,7 @@ export abstract class pack {
   /** One B panel from kc memory rows, ld bytes apart, of 8 consecutive codes. */
   static bAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
     if (facts.about<F>().bytes === 1 && !pack.bytesAcross<F>(dst, src, ld, kc, TILE_COLUMNS)) return;
-    if (pack.isUpper<F>()) {
+    if (pack.isBF16<F>()) {
       const absolute = decode.absoluteEight;
       const flushed = decode.flushedEight;
       for (let k = 0; k < kc; k++) {
@@ -266,8 +266,8 @@ export abstract class pack {
     dst: usize, codes: v128, magnitudes: v128, lowMask: v128, rebias: v128, lowTable: v128, highTable: v128, width: i32,
   ): v128 {
     const mag = v128.and(codes, magnitudes);
-    const low = octets.lowBytes<F>(codes, mag, lowMask, lowTable);
-    const high = octets.highBytes<F>(codes, mag, magnitudes, lowMask, rebias, highTable);
+    const low = decodeBytes.lowBytes<F>(codes, mag, lowMask, lowTable);
+    const high = decodeBytes.highBytes<F>(codes, mag, magnitudes, lowMask, rebias, highTable);
     const first = quad.lowBytes(low, high);
     const second = quad.highBytes(low, high);
     v128.store(dst, decode.low(first));
@@ -279,11 +279,11 @@ export abstract class pack {
 
   /** A panel of one-byte codes along rows; true where it met an infinity or a NaN and must be packed again. */
   @inline private static bytesAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32, width: i32): bool {
-    const magnitudes = octets.magnitudes;
-    const lowMask = octets.lowMask<F>();
-    const rebias = octets.rebias<F>();
-    const lowTable = octets.lowTable<F>();
-    const highTable = octets.highTable<F>();
+    const magnitudes = decodeBytes.magnitudes;
+    const lowMask = decodeBytes.lowMask<F>();
+    const rebias = decodeBytes.rebias<F>();
+    const lowTable = decodeBytes.lowTable<F>();
+    const highTable = decodeBytes.highTable<F>();
     const row = width << 2;
     const whole = kc & ~7;
     let seen = i32x4.splat(0);
@@ -318,7 +318,7 @@ export abstract class pack {
       p7 += 8;
       dst += 8 * row;
     }
-    if (octets.special(seen, facts.about<F>().maxCode)) return true;
+    if (decodeBytes.special(seen, facts.about<F>().maxCode)) return true;
     if (whole < kc) {
       if (width === TILE_ROWS) pack.aWide<F>(dst, p0, ld, valid, kc - whole);
       else {
@@ -331,11 +331,11 @@ export abstract class pack {
 
   /** Likewise, from kc memory rows of 6 or 8 consecutive codes. */
   @inline private static bytesAcross<F>(dst: usize, src: usize, ld: usize, kc: i32, width: i32): bool {
-    const magnitudes = octets.magnitudes;
-    const lowMask = octets.lowMask<F>();
-    const rebias = octets.rebias<F>();
-    const lowTable = octets.lowTable<F>();
-    const highTable = octets.highTable<F>();
+    const magnitudes = decodeBytes.magnitudes;
+    const lowMask = decodeBytes.lowMask<F>();
+    const rebias = decodeBytes.rebias<F>();
+    const lowTable = decodeBytes.lowTable<F>();
+    const highTable = decodeBytes.highTable<F>();
     const whole = kc & ~1;
     let seen = i32x4.splat(0);
     for (let k = 0; k < whole; k += 2) {
@@ -344,7 +344,7 @@ export abstract class pack {
       src += 2 * ld;
       dst += width << 3;
     }
-    if (octets.special(seen, facts.about<F>().maxCode)) return true;
+    if (decodeBytes.special(seen, facts.about<F>().maxCode)) return true;
     if (whole < kc) {
       v128.store(dst, decode.operand<F>(decode.load<F>(src)));
       if (width === TILE_ROWS) v128.store64_lane(dst, decode.operand<F>(decode.load<F>(src + 4)), 0, 16);

@@ -31,7 +31,7 @@ function scaleCode(largest: u32, inverseMax: f32, emax: i32, floor: bool): i32 {
 
 abstract class blocked {
   /** Widens `largest`, a word for each block, by the magnitudes of a row of n values, `wide` of them a block. */
-  @inline static widen(row: usize, n: i32, wide: i32, largest: usize): void {
+  @inline static updateAmax(row: usize, n: i32, wide: i32, largest: usize): void {
     if (wide === 1) {
       for (let j = 0; j < n << 2; j += 16) v128.store(largest + j, i32x4.max_u(v128.load(largest + j), lanes.abs(v128.load(row + j))));
       return;
@@ -97,7 +97,7 @@ export function quantizeBlocks(
       memory.fill(largest, 0, <usize>blockCount << 2);
       for (let row = first; row < stop; row++) {
         loadFactored(src + <usize>(row * columns + column) * bytes, srcDtype, srcScale, rowFactor, factors, row, n, scratch);
-        blocked.widen(scratch, n, blockColumns, largest);
+        blocked.updateAmax(scratch, n, blockColumns, largest);
       }
       if (slot) store<u32>(slot, max(load<u32>(slot), amaxRow(largest, blockCount)));
       const to = scales + (<usize>((first / blockRows) * ld + column / blockColumns) << 2);

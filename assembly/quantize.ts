@@ -5,7 +5,7 @@ import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { F32, facts, format, rounding } from './formats';
 import { fillRandom } from './random';
-import { upper } from './upper';
+import { bf16Cast } from './u16-casts';
 
 /** 2^floor(log2(max / amax)), by truncating the quotient to its exponent; 1 where amax is 0 or the quotient is not finite. */
 export function powerOfTwoScale(largest: f32, max: f32): f32 {
@@ -53,7 +53,7 @@ export function quantize(
     if (slot) memory.fill(slot, 0, 16);
     const last = min(rows, (unit + 1) * QUANTIZE_ROWS);
     // Until a row was not for this, as those after it may be alike.
-    let direct = !scaleInv && !columnFactor && upper.takes(srcDtype, format1, mode, saturate, dst2 ? format2 : -1);
+    let direct = !scaleInv && !columnFactor && bf16Cast.takes(srcDtype, format1, mode, saturate, dst2 ? format2 : -1);
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
       const n = min(columns, total - first);
@@ -61,7 +61,7 @@ export function quantize(
       if (direct) {
         const factor = rowFactor ? srcScale * load<f32>(rowFactor + (row << 2)) : srcScale;
         if (mode === rounding.stochastic) fillRandom(words, first, n, true, stream, step, seedLow, seedHigh);
-        direct = upper.row(from, n, factor, dst1 + first, format1, scale1, mode, dst2 ? dst2 + first : 0, format2, scale2, words, slot, scratch);
+        direct = bf16Cast.row(from, n, factor, dst1 + first, format1, scale1, mode, dst2 ? dst2 + first : 0, format2, scale2, words, slot, scratch);
         if (direct) continue;
       }
       const values = asIs ? from : scratch;
@@ -82,7 +82,7 @@ export function quantize(
 
 /** Where a row's random words begin in the scratch of `quantize`: after the row as float32. */
 function quantizeWords(columns: i32): i32 {
-  return max((columns + 8) << 2, upper.scratch + 32);
+  return max((columns + 8) << 2, bf16Cast.scratch + 32);
 }
 
 /** Bytes of scratch for `quantize`: one float32 row and its random words, filled by 64. */

@@ -11,7 +11,7 @@ export abstract class sixteen {
   @inline static get exponents(): v128 { return v128.load(VECTORS, 16); }
 
   /** Bytes with the signs of sixteen numbers: a negative one is a negative integer, and stays one when narrowed. */
-  @inline static narrowed(x0: v128, x1: v128, x2: v128, x3: v128): v128 {
+  @inline static signBytes(x0: v128, x1: v128, x2: v128, x3: v128): v128 {
     return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(x0, x1), i16x8.narrow_i32x4_s(x2, x3));
   }
 
@@ -22,7 +22,7 @@ export abstract class sixteen {
   /** How many of the sixteen numbers at src are not zero while their codes are. */
   @inline static under(src: usize, codes: v128): i32 {
     const zero = i32x4.splat(0);
-    const zeros = sixteen.narrowed(
+    const zeros = sixteen.signBytes(
       f32x4.eq(v128.load(src), zero), f32x4.eq(v128.load(src, 16), zero), f32x4.eq(v128.load(src, 32), zero),
       f32x4.eq(v128.load(src, 48), zero),
     );

@@ -64,7 +64,7 @@ export abstract class stochastic {
         stochastic.quanta(m3, exponents, minNormal, factor, v128.load(words, 48)),
       );
       const codes = stochastic.codes(low, high, one, gap, first, most);
-      const negative = i8x16.lt_s(sixteen.narrowed(x0, x1, x2, x3), zero);
+      const negative = i8x16.lt_s(sixteen.signBytes(x0, x1, x2, x3), zero);
       const signed = v128.and(i8x16.gt_s(codes, unsigned), v128.and(negative, signs));
       v128.store(dst, v128.or(codes, signed));
       if (stats) under += sixteen.under(src, codes);

@@ -102,12 +102,12 @@ export function tile<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): vo
  * Five rows of a tile whose products are not fused: 10 accumulators, 2 vectors of B, 1 broadcast of A, 1 product. The panel of A is one of six
  * rows all the same, the sixth of which is not read: packing is the other kernel's, and a sixth of it is done twice.
  */
-export function five<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
+export function fiveRows<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
   rows.of<F>(a, b, kc, c, resume, false);
 }
 
 /** A tile of which only the first three rows count: 3 x 1024 x 1024 in 0.35 / 0.33 ms (fused / not), where whole tiles took 0.44 / 0.53. */
-export function upperTile<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
+export function threeRows<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
   const even = kc & ~1;
   half<F>(a, b, even, c, resume);
   if (even < kc) whole<F>(a + <usize>even * 24, b + <usize>even * 32, 1, c, true);

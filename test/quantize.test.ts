@@ -246,8 +246,8 @@ describe('arguments', () => {
 });
 
 /**
- * Casts from BF16 have a way of their own (assembly/upper.ts), those from float32 take that of all other formats: the same numbers must give the
- * same. Rows as they come: all normal; with zeros and a few subnormals; mostly subnormal; with numbers beyond the format; with infinity, NaN.
+ * Casts from BF16 have a path of their own (assembly/u16-casts.ts); casts from float32 share the one of all other formats. The same
+ * numbers must give the same codes. Rows: all normal; with zeros and a few subnormals; mostly subnormal; out of range; with infinity, NaN.
  */
 describe('from BF16 as from float32', () => {
   const random = new Random(11);

@@ -10,26 +10,26 @@ import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts, format } from './formats';
 import { lanes } from './lanes';
 import { pack } from './pack';
 import { TILE } from './tile';
-import { turned } from './turned';
+import { weightPanel } from './transposed-codes';
 
 /** Exponent's bits of the largest float32. */
 const MAX_EXPONENT = 254;
 /** Binades that exact products have to spare: they have no bit below 2^-67 (BF16) times 2^-16 (E5M2), and float32 has them down to 2^-149. */
 const MOST_OVER = 64;
 
-export abstract class vector {
+export abstract class vectorRow {
   /** Bytes of the numbers, with zeros after them, to where they are again. */
-  @inline static again(depth: i32): usize {
-    return <usize>(turned.depth(depth) + 4) << 2;
+  @inline static scaledCopy(depth: i32): usize {
+    return <usize>(weightPanel.depth(depth) + 4) << 2;
   }
   @inline static bytes(depth: i32): usize {
-    return 2 * vector.again(depth) + 16;
+    return 2 * vectorRow.scaledCopy(depth) + 16;
   }
   @inline static factor(x: usize, depth: i32): f32 {
-    return load<f32>(x + 2 * vector.again(depth));
+    return load<f32>(x + 2 * vectorRow.scaledCopy(depth));
   }
 
-  static of(x: usize, a: usize, dtype: i32, depth: i32, weights: i32): void {
+  static load(x: usize, a: usize, dtype: i32, depth: i32, weights: i32): void {
     if (dtype === facts.about<F32>().id) pack.row<F32>(x, a, depth);
     else if (dtype === facts.about<BF16>().id) pack.row<BF16>(x, a, depth);
     else if (dtype === facts.about<F16>().id) pack.row<F16>(x, a, depth);
@@ -37,28 +37,28 @@ export abstract class vector {
     else if (dtype === facts.about<E5M2>().id) pack.row<E5M2>(x, a, depth);
     else if (dtype === facts.about<E4M3>().id) pack.row<E4M3>(x, a, depth);
     const end = x + (<usize>depth << 2);
-    const again = vector.again(depth);
+    const copy = vectorRow.scaledCopy(depth);
     v128.store(end, i32x4.splat(0));
-    store<f32>(x + 2 * again, 0);
+    store<f32>(x + 2 * copy, 0);
     if (format.bytes(weights) > 1) return;
     let most = i32x4.splat(0);
     for (let p = x; p < end; p += 16) most = i32x4.max_u(most, lanes.abs(v128.load(p)));
     const up = 127 - format.bias(weights);
     const over = max(0, <i32>(lanes.maxU32(most) >>> 23) + up - MAX_EXPONENT);
     if (over > (dtype === facts.about<F32>().id ? 0 : MOST_OVER)) return;
-    store<f32>(x + 2 * again, vector.power(over));
-    const larger = f32x4.splat(vector.power(up - over));
-    const smaller = f32x4.splat(vector.power(-over));
+    store<f32>(x + 2 * copy, vectorRow.power(over));
+    const larger = f32x4.splat(vectorRow.power(up - over));
+    const smaller = f32x4.splat(vectorRow.power(-over));
     for (let p = x; p < end; p += 16) {
       const numbers = v128.load(p);
-      v128.store(p + again, f32x4.mul(numbers, larger));
+      v128.store(p + copy, f32x4.mul(numbers, larger));
       v128.store(p, f32x4.mul(numbers, smaller));
     }
   }
 
   /** Sums, tile after tile, as they are without the factor. */
-  static restore(x: usize, depth: i32, sums: usize, columns: i32): void {
-    const factor = vector.factor(x, depth);
+  static unscale(x: usize, depth: i32, sums: usize, columns: i32): void {
+    const factor = vectorRow.factor(x, depth);
     if (factor <= 1) return;
     for (let j = 0; j < columns; j += TILE_COLUMNS) {
       v128.store(sums, f32x4.mul(v128.load(sums), f32x4.splat(factor)));

@@ -5,12 +5,12 @@
  * 20.1, a kilobyte 15.8. Refused: one such load for each step of the loop (Xeon, 7.0); one stream instead of two (panels of sixteen columns,
  * 4.8). Four rows gain nothing: they compute for longer.
  */
-export abstract class ahead {
+export abstract class prefetch {
   static readonly BYTES: usize = 512;
 
   /** Loads from every line of a part of memory; not near the end of memory, where there may be less. */
-  @inline static fetch(from: usize): void {
+  @inline static lines(from: usize): void {
     if (from >= <usize>(memory.size() - 1) << 16) return;
-    for (let at = from; at < from + ahead.BYTES; at += 64) load<u8>(at);
+    for (let at = from; at < from + prefetch.BYTES; at += 64) load<u8>(at);
   }
 }

@@ -25,18 +25,18 @@ const NUMBERS: usize = 32;
 const WORDS: usize = NUMBERS + 64;
 const COUNTS: usize = WORDS + 64;
 
-export abstract class upper {
+export abstract class bf16Cast {
   @inline static get scratch(): i32 { return <i32>COUNTS + 8; }
 
   /** Whether `row` knows this cast: to nearest, E4M3 with a copy in E5M2 or either alone; stochastic to E5M2. `copy` is -1 for none. */
   static takes(dtype: i32, to: i32, mode: i32, saturate: i32, copy: i32): bool {
-    if (dtype !== facts.about<BF16>().id || !saturate || !upper.like(to, mode === rounding.stochastic ? 2 : 3)) return false;
-    if (copy >= 0) return mode === rounding.tiesToEven && upper.like(copy, 2);
+    if (dtype !== facts.about<BF16>().id || !saturate || !bf16Cast.isSignedByte(to, mode === rounding.stochastic ? 2 : 3)) return false;
+    if (copy >= 0) return mode === rounding.tiesToEven && bf16Cast.isSignedByte(copy, 2);
     return mode === rounding.tiesToEven || mode === rounding.stochastic;
   }
 
   /** A byte with a sign bit 0x80, a -0, and so many bits of mantissa. */
-  @inline private static like(dtype: i32, manBits: i32): bool {
+  @inline private static isSignedByte(dtype: i32, manBits: i32): bool {
     return format.bits(dtype) === 8 && format.signBits(dtype) === 1 && format.nanCode(dtype) !== 0x80 && format.manBits(dtype) === manBits;
   }
 
@@ -60,9 +60,9 @@ export abstract class upper {
     src: usize, n: i32, factor: f32, dst1: usize, format1: i32, scale1: f32, mode: i32, dst2: usize, format2: i32, scale2: f32, halves: usize,
     stats: usize, scratch: usize,
   ): bool {
-    const shift = upper.log2(factor);
-    const origin1 = upper.origin(format1, shift + upper.log2(scale1));
-    const origin2 = dst2 ? upper.origin(format2, shift + upper.log2(scale2)) : 1;
+    const shift = bf16Cast.log2(factor);
+    const origin1 = bf16Cast.origin(format1, shift + bf16Cast.log2(scale1));
+    const origin2 = dst2 ? bf16Cast.origin(format2, shift + bf16Cast.log2(scale2)) : 1;
     if (!origin1 || !origin2) return false;
     memory.fill(scratch, 0, NUMBERS);
     store<u64>(scratch + COUNTS, 0);
@@ -70,21 +70,21 @@ export abstract class upper {
     let misses = 0;
     for (let i = 0; i < n;) {
       if (i < whole) {
-        if (mode === rounding.stochastic) i = upper.run(2, true, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, halves, scratch);
-        else if (dst2) i = upper.run(3, false, true, src, i, whole, dst1, format1, origin1, dst2, format2, origin2, 0, scratch);
-        else i = upper.run(3, false, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, 0, scratch);
+        if (mode === rounding.stochastic) i = bf16Cast.run(2, true, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, halves, scratch);
+        else if (dst2) i = bf16Cast.run(3, false, true, src, i, whole, dst1, format1, origin1, dst2, format2, origin2, 0, scratch);
+        else i = bf16Cast.run(3, false, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, 0, scratch);
         // More than an eighth of the sixteens, and two of a short row: the other way is faster for all of it.
         if (i < whole && ++misses * 128 > n + 256) return false;
       }
       const count = min(16, n - i);
-      if (count > 0) upper.few(src + (i << 1), count, factor, dst1 + i, format1, scale1, mode, dst2 ? dst2 + i : 0, format2, scale2, halves + (i << 1), scratch);
+      if (count > 0) bf16Cast.few(src + (i << 1), count, factor, dst1 + i, format1, scale1, mode, dst2 ? dst2 + i : 0, format2, scale2, halves + (i << 1), scratch);
       i += count;
     }
-    const most = upper.most(v128.load(scratch));
+    const most = bf16Cast.maxLane(v128.load(scratch));
     if (most > INFINITE) return false;
     if (stats) {
       store<u32>(stats, max(load<u32>(stats), reinterpret<u32>(reinterpret<f32>(most << 16) * factor)));
-      store<i32>(stats, load<i32>(stats, 4) + load<i32>(scratch + COUNTS) + upper.sum(v128.load(scratch, OVER)), 4);
+      store<i32>(stats, load<i32>(stats, 4) + load<i32>(scratch + COUNTS) + bf16Cast.sumLanes(v128.load(scratch, OVER)), 4);
       store<i32>(stats, load<i32>(stats, 8) + load<i32>(scratch + COUNTS, 4), 8);
     }
     return true;
@@ -120,10 +120,10 @@ export abstract class upper {
       largest = i16x8.max_u(largest, i16x8.max_u(m0, m1));
       over = i16x8.sub(over, i16x8.add(i16x8.gt_s(m0, beyond), i16x8.gt_s(m1, beyond)));
       const negative = v128.and(i8x16.narrow_i16x8_s(x0, x1), signs);
-      const r0 = random ? upper.drawn(manBits, m0, rest1, v128.load(halves + (i << 1))) : upper.nearest(manBits, m0, rest1, one);
-      const r1 = random ? upper.drawn(manBits, m1, rest1, v128.load(halves + (i << 1), 16)) : upper.nearest(manBits, m1, rest1, one);
-      v128.store(dst1 + i, v128.or(negative, upper.codes(r0, r1, base1, most1)));
-      if (twice) v128.store(dst2 + i, v128.or(negative, upper.codes(upper.nearest(2, m0, rest2, one), upper.nearest(2, m1, rest2, one), base2, most2)));
+      const r0 = random ? bf16Cast.stochastic(manBits, m0, rest1, v128.load(halves + (i << 1))) : bf16Cast.nearest(manBits, m0, rest1, one);
+      const r1 = random ? bf16Cast.stochastic(manBits, m1, rest1, v128.load(halves + (i << 1), 16)) : bf16Cast.nearest(manBits, m1, rest1, one);
+      v128.store(dst1 + i, v128.or(negative, bf16Cast.codes(r0, r1, base1, most1)));
+      if (twice) v128.store(dst2 + i, v128.or(negative, bf16Cast.codes(bf16Cast.nearest(2, m0, rest2, one), bf16Cast.nearest(2, m1, rest2, one), base2, most2)));
     }
     v128.store(scratch, largest);
     v128.store(scratch, over, OVER);
@@ -136,7 +136,7 @@ export abstract class upper {
   }
 
   /** The same, up where those bits exceed as many upper ones of the random halves: what 16 of either would decide. */
-  @inline private static drawn(manBits: i32, m: v128, rest: v128, halves: v128): v128 {
+  @inline private static stochastic(manBits: i32, m: v128, rest: v128, halves: v128): v128 {
     return i16x8.shr_u(i16x8.sub(i16x8.add(m, rest), i16x8.shr_u(halves, 9 + manBits)), 7 - manBits);
   }
 
@@ -161,14 +161,14 @@ export abstract class upper {
     if (dst2) encodeRow(format2, numbers, dst2, n, scale2, 0, rounding.tiesToEven, true, 0);
   }
 
-  @inline private static most(v: v128): i32 {
+  @inline private static maxLane(v: v128): i32 {
     let m = i16x8.max_u(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
     m = i16x8.max_u(m, i64x2.shr_u(m, 32));
     m = i16x8.max_u(m, i64x2.shr_u(m, 16));
     return i16x8.extract_lane_u(m, 0);
   }
 
-  @inline private static sum(v: v128): i32 {
+  @inline private static sumLanes(v: v128): i32 {
     const pairs = i32x4.extadd_pairwise_i16x8_u(v);
     return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 2) + i32x4.extract_lane(pairs, 3);
   }

@@ -7,14 +7,14 @@
 import { TILE_COLUMNS } from '../src/engine/units';
 import { E4M3FN, E5M2, facts, format } from './formats';
 import { quad, splat } from './lanes';
-import { octets } from './octets';
+import { decodeBytes } from './decode-bytes';
 
 /** k of a flag. */
 export const GROUP = 8;
 /** Of so many groups one may hold other numbers; a panel with more is taken for one without normal groups, as changing ways costs time. */
 const GROUPS_TO_ONE = 8;
 
-export abstract class turned {
+export abstract class weightPanel {
   /** Codes of one column of a panel: pairs of k. */
   @inline static depth(depth: i32): i32 {
     return (depth + 1) & ~1;
@@ -22,7 +22,7 @@ export abstract class turned {
 
   /** Bytes of a panel's codes. */
   @inline static codes(depth: i32): usize {
-    return <usize>(turned.depth(depth) * TILE_COLUMNS);
+    return <usize>(weightPanel.depth(depth) * TILE_COLUMNS);
   }
 
   @inline static groups(depth: i32): i32 {
@@ -30,27 +30,27 @@ export abstract class turned {
   }
 
   @inline static bytes(depth: i32): i32 {
-    return <i32>turned.codes(depth) + 16 + ((turned.groups(depth) + 15) & ~15);
+    return <i32>weightPanel.codes(depth) + 16 + ((weightPanel.groups(depth) + 15) & ~15);
   }
 
   /** Where a panel's flags begin: a byte for each group. */
   @inline static flags(panel: usize, depth: i32): usize {
-    return panel + turned.codes(depth) + 16;
+    return panel + weightPanel.codes(depth) + 16;
   }
 
   /** Whether a panel holds infinity or NaN. */
   @inline static special(panel: usize, depth: i32): bool {
-    return load<u64>(panel + turned.codes(depth)) !== 0;
+    return load<u64>(panel + weightPanel.codes(depth)) !== 0;
   }
 
   /** Eight rows of codes, of which `valid` exist, to a panel. F has the format's bits, and maxCode is its largest finite magnitude. */
-  static of<F>(dst: usize, src: usize, depth: i32, valid: i32, maxCode: i32): void {
-    const magnitudes = octets.magnitudes;
+  static packAs<F>(dst: usize, src: usize, depth: i32, valid: i32, maxCode: i32): void {
+    const magnitudes = decodeBytes.magnitudes;
     // A subnormal is as many or less: its magnitude less one, of which 0 makes 255.
     const ones = splat.bytes(1);
     const subnormals = splat.bytes((1 << facts.about<F>().manBits) - 1);
-    const groups = turned.groups(depth);
-    const flags = turned.flags(dst, depth);
+    const groups = weightPanel.groups(depth);
+    const flags = weightPanel.flags(dst, depth);
     let flag = flags;
     let normal = 0;
     let seen = i32x4.splat(0);
@@ -108,22 +108,22 @@ export abstract class turned {
       store<u64>(dst, 0);
       dst += TILE_COLUMNS;
     }
-    store<u64>(dst, octets.special(seen, maxCode) ? 1 : 0);
+    store<u64>(dst, decodeBytes.special(seen, maxCode) ? 1 : 0);
     if (depth % GROUP !== 0) store<u8>(flag, 0);
     if ((groups - normal) * GROUPS_TO_ONE > groups) memory.fill(flags, 0, groups);
   }
 
   /** `of` for any one-byte operand: E4M3 has the bits of E4M3FN, and fewer finite numbers. */
-  static any(dtype: i32, dst: usize, src: usize, depth: i32, valid: i32): void {
+  static pack(dtype: i32, dst: usize, src: usize, depth: i32, valid: i32): void {
     const maxCode = format.maxCode(dtype);
-    if (dtype === facts.about<E5M2>().id) turned.of<E5M2>(dst, src, depth, valid, maxCode);
-    else turned.of<E4M3FN>(dst, src, depth, valid, maxCode);
+    if (dtype === facts.about<E5M2>().id) weightPanel.packAs<E5M2>(dst, src, depth, valid, maxCode);
+    else weightPanel.packAs<E4M3FN>(dst, src, depth, valid, maxCode);
   }
 }
 
 /** Bytes of a prepacked matrix of so many rows. */
 export function prepackedBytes(rows: i32, depth: i32): i32 {
-  return (rows + TILE_COLUMNS - 1) / TILE_COLUMNS * turned.bytes(depth);
+  return (rows + TILE_COLUMNS - 1) / TILE_COLUMNS * weightPanel.bytes(depth);
 }
 
 /** Units: panels of 8 rows of a matrix rows x depth of a one-byte format. */
@@ -131,7 +131,7 @@ export function prepack(begin: i32, end: i32, _scratch: usize, dtype: i32, src: 
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
     const from = src + <usize>(first * depth);
-    const to = dst + <usize>panel * turned.bytes(depth);
-    turned.any(dtype, to, from, depth, min(TILE_COLUMNS, rows - first));
+    const to = dst + <usize>panel * weightPanel.bytes(depth);
+    weightPanel.pack(dtype, to, from, depth, min(TILE_COLUMNS, rows - first));
   }
 }

@@ -5,36 +5,36 @@
  *   BF16 bits of a normal code = (magnitude << shift) + bias, carried out in each of the two bytes
  *   a subnormal's bytes        = the same + a correction from a table of 16, which gives 0 from index 16 on
  *
- * Infinity and NaN come out wrong: callers keep the largest magnitude (`octets.seen`) and decode again by `decode.operand` where one occurs.
+ * Infinity and NaN come out wrong: callers keep the largest magnitude (`decodeBytes.special`) and decode again by `decode.operand` where one occurs.
  */
 import { decode } from './decode';
 import { facts } from './formats';
 import { splat } from './lanes';
 
-export abstract class octets {
+export abstract class decodeBytes {
   @inline static get magnitudes(): v128 { return splat.bytes(0x7f); }
 
   /** How far a magnitude goes up to its place in BF16. */
   @inline static shift<F>(): i32 { return 7 - facts.about<F>().manBits; }
   /** What the lower byte keeps of a code that was shifted together with its neighbour; the upper byte keeps the rest. */
-  @inline static lowMask<F>(): v128 { return splat.bytes((0xff << octets.shift<F>()) & 0xff); }
+  @inline static lowMask<F>(): v128 { return splat.bytes((0xff << decodeBytes.shift<F>()) & 0xff); }
   /** Upper byte of the difference of the biases; the lower one is 0, since each of these biases is odd. */
   @inline static rebias<F>(): v128 { return splat.bytes((127 - facts.about<F>().bias) >> 1); }
 
   /** Lower and upper bytes by the rule for normal codes. */
   @inline static low<F>(codes: v128, mask: v128): v128 {
-    return v128.and(i16x8.shl(codes, octets.shift<F>()), mask);
+    return v128.and(i16x8.shl(codes, decodeBytes.shift<F>()), mask);
   }
   @inline static high<F>(magnitudes: v128, lowMask: v128, rebias: v128): v128 {
-    return i8x16.add(v128.andnot(i16x8.shr_u(magnitudes, 8 - octets.shift<F>()), lowMask), rebias);
+    return i8x16.add(v128.andnot(i16x8.shr_u(magnitudes, 8 - decodeBytes.shift<F>()), lowMask), rebias);
   }
 
   /** BF16 bytes of sixteen codes; `magnitudes` are theirs. */
   @inline static lowBytes<F>(codes: v128, magnitudes: v128, mask: v128, table: v128): v128 {
-    return i8x16.add(octets.low<F>(codes, mask), i8x16.swizzle(table, magnitudes));
+    return i8x16.add(decodeBytes.low<F>(codes, mask), i8x16.swizzle(table, magnitudes));
   }
   @inline static highBytes<F>(codes: v128, magnitudes: v128, mask: v128, lowMask: v128, rebias: v128, table: v128): v128 {
-    return v128.or(i8x16.add(octets.high<F>(magnitudes, lowMask, rebias), i8x16.swizzle(table, magnitudes)), v128.andnot(codes, mask));
+    return v128.or(i8x16.add(decodeBytes.high<F>(magnitudes, lowMask, rebias), i8x16.swizzle(table, magnitudes)), v128.andnot(codes, mask));
   }
 
   /** The exponent's bits of a code: all zero in zero and subnormals. */
@@ -42,16 +42,16 @@ export abstract class octets {
 
   /** Corrections for codes 0 to 7, among which are all subnormals, and nothing for 8 to 15. */
   @inline static lowTable<F>(): v128 {
-    const first = octets.first<F>();
-    const codes = octets.firstEight();
+    const first = decodeBytes.first<F>();
+    const codes = decodeBytes.firstEight();
     const right = i8x16.shuffle(first, first, 0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14);
-    return octets.lowerHalf(i8x16.sub(right, octets.low<F>(codes, octets.lowMask<F>())));
+    return decodeBytes.lowerHalf(i8x16.sub(right, decodeBytes.low<F>(codes, decodeBytes.lowMask<F>())));
   }
   @inline static highTable<F>(): v128 {
-    const first = octets.first<F>();
-    const codes = octets.firstEight();
+    const first = decodeBytes.first<F>();
+    const codes = decodeBytes.firstEight();
     const right = i8x16.shuffle(first, first, 1, 3, 5, 7, 9, 11, 13, 15, 1, 3, 5, 7, 9, 11, 13, 15);
-    return octets.lowerHalf(i8x16.sub(right, octets.high<F>(codes, octets.lowMask<F>(), octets.rebias<F>())));
+    return decodeBytes.lowerHalf(i8x16.sub(right, decodeBytes.high<F>(codes, decodeBytes.lowMask<F>(), decodeBytes.rebias<F>())));
   }
 
   /** BF16 bits of codes 0 to 7. */
