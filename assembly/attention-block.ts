@@ -1,6 +1,6 @@
 /**
- * Panels and tiles of attention: packing, products for one panel of queries or for two at once, sums of dK and dV by tile, and what softmax
- * knows of masks and operands. Queries stand in the columns of a tile, keys in its rows; attention.ts has the two passes.
+ * The parts of attention: packing, products for one panel of queries or two at once, sums of dK and dV by tile, masks, and the rounding of
+ * operands. Queries are the columns of a tile, keys its rows; the two passes are in attention.ts.
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
@@ -12,16 +12,16 @@ import { pack } from './pack';
 import { pair } from './pair';
 import { TILE, tile } from './tile';
 
-/** Queries of a panel: the columns of a tile. A key's row of a panel has 32 bytes. */
+/** Queries of a panel: the columns of a tile. One key takes 32 bytes of a panel. */
 export const PANEL = TILE_COLUMNS;
 
-/** Queries of two panels, whose products run together where the tile takes two: there attention of a step takes 0.7 of the time. */
+/** Queries of two panels, multiplied together where the tile takes two: attention of a step then takes 0.7 of the time. */
 export const TOGETHER = 2 * PANEL;
 
-/** Queries whose shares of dK and dV are summed in one product; whole pairs of panels. */
+/** Queries whose contributions to dK and dV are summed in one product; a whole number of pairs of panels. */
 export const BLOCK = 6 * PANEL;
 
-/** The largest magnitude that reads as zero as a BF16 operand, and the exponent of the next one: bits of float32. */
+/** As bits of float32: the largest magnitude that is zero as a BF16 operand, and the exponent of the next one. */
 const FLUSHED: u32 = ((127 + FLUSH_EXPONENT) << 23) - 1;
 const LEAST: u32 = reinterpret<u32>(<f32>FLUSH_EXPONENT);
 
@@ -42,12 +42,12 @@ export abstract class block {
     return ((n + multiple - 1) / multiple) * multiple;
   }
 
-  /** Keys that a panel with its first query at `position` sees, up to whole tiles. */
+  /** Keys seen by a panel whose first query is at `position`, rounded up to whole tiles. */
   @inline static seen(position: i32, keys: i32): i32 {
     return block.ceil(min(position + PANEL, keys), TILE_ROWS);
   }
 
-  /** A panels of 6 rows each, from `rows` rows of memory (`along`), or of 6 columns each (`across`); kc floats deep. */
+  /** A panels of 6 stored rows each or, where `across`, of 6 stored columns each; kc floats deep. */
   static packA<F>(dst: usize, src: usize, ld: i32, across: bool, rows: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     for (let i = 0; i < rows; i += TILE_ROWS) {
@@ -55,7 +55,7 @@ export abstract class block {
     }
   }
 
-  /** B panels of 8 columns each from kc rows of memory. */
+  /** B panels of 8 columns each, from kc stored rows. */
   static packB<F>(dst: usize, src: usize, ld: i32, columns: i32, kc: i32): void {
     const bytes = facts.about<F>().bytes;
     for (let j = 0; j < columns; j += TILE_COLUMNS) {
@@ -63,19 +63,19 @@ export abstract class block {
     }
   }
 
-  /** Whether the tile of two panels is the faster one: it is in 256 bits, and where a product and its sum need one register. */
+  /** Whether the tile of two panels is the faster one: in 256 bits, and where products are fused and need no register of their own. */
   @inline static wide<F>(): bool {
     return isDefined(TURBO) && lanes.fuses<F>();
   }
 
-  /** C = A B for one B panel: row r of C at c + 32 r. The panels of A lie `depth` apart and are used to kc. */
+  /** C = A B for one B panel: row r of C at c + 32 r. A panels are `depth` deep, of which the first kc steps are used. */
   static multiply<F>(a: usize, rows: i32, depth: i32, b: usize, kc: i32, c: usize): void {
     for (let i = 0; i < rows; i += TILE_ROWS) {
       tile<F>(a + <usize>(i * depth) * 4, b, kc, c + <usize>i * 32, false);
     }
   }
 
-  /** The same for a panel and, unless its kc is 0, the one after it, for which more rows count, or more of the depth. */
+  /** `multiply` for a panel and, unless nextKc is 0, for the next one too, which counts more rows, or more of the depth. */
   static multiplyTwo<F>(
     a: usize, depth: i32, b: usize, rows: i32, kc: i32, c: usize, nextB: usize, nextRows: i32, nextKc: i32, nextC: usize,
   ): void {
@@ -96,7 +96,7 @@ export abstract class block {
     block.multiply<F>(a + <usize>(rows * depth) * 4, nextRows - rows, depth, nextB, nextKc, nextC + bytes);
   }
 
-  /** Scores of a panel before their scale lie key by key: -infinity where a key is later than the query. */
+  /** Sets a panel's scores, not yet scaled and stored key by key, to -infinity where the key is later than the query. */
   static mask(position: i32, seen: i32, to: usize): void {
     const never = f32x4.splat(-Infinity);
     for (let key = position + 1; key < seen; key++) {
@@ -107,7 +107,7 @@ export abstract class block {
     }
   }
 
-  /** Stores C transposed: column i < m (8 at most) of its `headDim` rows becomes a row in dtype, ld bytes after the one before. */
+  /** Stores C transposed: column i < m (at most 8) of its `headDim` rows becomes row i in dtype; rows are ld bytes apart. */
   static storeColumns(c: usize, headDim: i32, m: i32, lines: usize, dtype: i32, to: usize, ld: usize): void {
     const line = <usize>block.ceil(headDim, 4) * 4;
     for (let half = 0; half < 2; half++) {
@@ -134,8 +134,8 @@ export abstract class block {
   }
 
   /**
-   * C += B^T Q for the keys below `seen`: `panels` holds B (P or dS) of all the block's query panels, one for each `stride` bytes; `q`
-   * the block's m rows of Q (or dO) as B panels. Query panels wholly earlier than a key hold only zeros for it and are left out.
+   * C += B^T Q for the keys below `seen`: `panels` holds B (P or dS) of all the block's query panels, `stride` bytes apart; `q` holds the
+   * block's m rows of Q (or dO) as B panels. Query panels wholly earlier than a key hold only zeros for it and are skipped.
    */
   static accumulate<F>(panels: usize, stride: usize, position: i32, m: i32, seen: i32, q: usize, headDim: i32, transposed: usize, c: usize): void {
     const row = <usize>block.ceil(headDim, TILE_COLUMNS) * TILE_ROWS * 4;
@@ -160,7 +160,7 @@ export abstract class block {
     }
   }
 
-  /** Row i of a C that `accumulate` summed, to a line. */
+  /** Copies row i of a C that `accumulate` summed to a line. */
   static sumLine(c: usize, headDim: i32, i: i32, to: usize): void {
     const width = block.ceil(headDim, TILE_COLUMNS);
     let from = c + <usize>((i / TILE_ROWS) * width * TILE_ROWS + (i % TILE_ROWS) * TILE_COLUMNS) * 4;
@@ -172,12 +172,12 @@ export abstract class block {
     }
   }
 
-  /** Probabilities below 2^least are zero: what float32 holds as normal numbers, what BF16 operands do not flush. */
+  /** Probabilities below 2^least are zero: the bound of float32's normal numbers, or that below which BF16 operands are flushed. */
   @inline static least<F>(): v128 {
     return facts.about<F>().bytes === 4 ? v128.load(CONSTANTS, 96) : v128.load(CONSTANTS, 80);
   }
 
-  /** Rounds float32 to BF16, nearest-even, where F is BF16 (no NaN or overflow reaches here un-noticed). */
+  /** Rounds float32 to BF16, nearest-even, where F is BF16 (no NaN or overflow gets here unnoticed). */
   @inline static rounded<F>(v: v128): v128 {
     if (facts.about<F>().bytes === 4) return v;
     const odd = v128.and(i32x4.shr_u(v, 16), v128.load(CONSTANTS));

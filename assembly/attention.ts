@@ -2,12 +2,12 @@
  * Causal softmax attention without a matrix of queries by keys (the recomputation scheme of FlashAttention, Dao et al., 2022): memory is
  * linear in the number of keys, and the backward pass rebuilds the probabilities from the saved log-sum-exp of each row.
  *
- * Unit = one (batch, key/value head): it serves its group of query heads in order, so dK and dV are summed in one fixed order.
- * Query i of a batch stands at position offset + i and sees keys 0 .. offset + i; sums over keys and over queries ascend.
- * With BF16 storage all matrix operands (Q, K, V, P, dO, dS) are BF16 and the products exact; with float32 they are strict.
+ * Unit = one (batch, key/value head), which serves its group of query heads in order, so that dK and dV are summed in one fixed order.
+ * Query i of a batch has position offset + i and sees keys 0 .. offset + i; sums over keys and over queries ascend. With BF16 storage all
+ * matrix operands (Q, K, V, P, dO, dS) are BF16 and the products exact; with float32 they are strict.
  *
- * Scores are computed transposed: keys are the rows of a tile and eight queries its columns. So softmax works on whole vectors, and
- * the tiles of P and dS, one below the other, already are the B panel of the products P V and dS K: 8 floats for each key.
+ * Scores are computed transposed: keys are the rows of a tile and eight queries its columns. Softmax then works on whole vectors, and the
+ * stacked tiles of P and dS already are the B panel of the products P V and dS K: 8 floats for each key.
  */
 
 import { TILE_ROWS } from '../src/engine/units';
@@ -29,9 +29,8 @@ export function attentionScratch(headDim: i32, keys: i32): i32 {
 }
 
 /**
- * out[b, i, h] = softmax(scale * q k^T) v. q, k, v, out in dtype; ld* are elements between rows, *Batch elements between batches.
- * lse (batch, heads, queries) float32 gets the log-sum-exp of each row, in base 2.
- * scale is positive.
+ * out[b, i, h] = softmax(scale * q k^T) v, scale > 0. q, k, v, out in dtype; ld* are elements between rows, *Batch elements between
+ * batches. lse (batch, heads, queries) float32 gets the log-sum-exp of each row, in base 2.
  */
 export function attentionForward(
   begin: i32, end: i32, scratch: usize,
@@ -102,9 +101,9 @@ function forward<F>(
 /** Bytes of a panel's sums and peaks. */
 const SUMS: usize = 2 * PANEL * 4;
 
-/** A panel of scores to e^(scale score - peak) in F; `sums` gets each column's sum, and after these each one's peak in base 2. */
+/** Replaces a panel of scores by e^(scale score - peak) in F; `sums` gets the sum of each column, then the peak of each in base 2. */
 function softmax<F>(p: usize, position: i32, seen: i32, scale: f32, sums: usize): void {
-  // In powers of two: e^(scale s - peak) = 2^(k s - k largest), k = scale log2 e.
+  // In base 2: e^(scale s - peak) = 2^(k s - k largest), k = scale log2 e.
   const k4 = f32x4.splat(scale * <f32>LOG2E);
   const least = block.least<F>();
   block.mask(position, seen, p);
@@ -152,7 +151,7 @@ function normalize(o: usize, headDim: i32, sums: usize, m: i32, lse: usize): voi
 }
 
 /**
- * Gradients of one call of attentionForward with offset 0 over rows of a QKV matrix: dq, dk, dv lie like q, k, v (row length ld).
+ * Gradients of one call of attentionForward with offset 0 over rows of a QKV matrix: dq, dk, dv are laid out like q, k, v (row length ld).
  * o and dOut: (batch, queries, heads * headDim).
  */
 export function attentionBackward(
@@ -167,7 +166,7 @@ export function attentionBackward(
   }
 }
 
-/** Sum over a row of o x dO in lanes; both lines are zero up to a multiple of 4. */
+/** Dot product of a row of o and of dO; both lines are zero up to a multiple of 4. */
 function rowProduct<F>(o: usize, dOut: usize, headDim: i32, lineO: usize, lineDo: usize): f32 {
   const dtype = facts.about<F>().id;
   loadRow(dtype, o, lineO, headDim, 1);
@@ -179,7 +178,10 @@ function rowProduct<F>(o: usize, dOut: usize, headDim: i32, lineO: usize, lineDo
   return lanes.sum(dots);
 }
 
-/** Scores and dO V of a panel to P and dS in F, by the sum o dO and the log-sum-exp of each of its queries. */
+/**
+ * Replaces a panel of scores by P and one of dO V by dS, both in F, given the dot product o dO (`deltas`) and log-sum-exp (`offsets`) of
+ * each query.
+ */
 function scoreGradients<F>(p: usize, ds: usize, position: i32, seen: i32, scale: f32, deltas: usize, offsets: usize): void {
   const k4 = f32x4.splat(scale * <f32>LOG2E);
   const slope = f32x4.splat(scale);
@@ -192,7 +194,7 @@ function scoreGradients<F>(p: usize, ds: usize, position: i32, seen: i32, scale:
       const x = f32x4.sub(f32x4.mul(v128.load(p + at), k4), offset);
       const e = math.exp2(x, least);
       const g = f32x4.mul(f32x4.mul(e, f32x4.sub(v128.load(ds + at), delta)), slope);
-      // Masked scores among them. Not by multiplying with 0: a panel's padding could be NaN.
+      // Masked scores are among these. A product with 0 would not do: a panel's padding could be NaN.
       const none = f32x4.lt(x, least);
       v128.store(p + at, v128.andnot(block.rounded<F>(e), none));
       v128.store(ds + at, v128.andnot(block.flushed<F>(block.rounded<F>(g)), none));
@@ -212,7 +214,7 @@ function backward<F>(
   const square = <usize>(t * d) * 4;
   const strip = <usize>(BLOCK * d) * 4;
   const stride = <usize>t * 32;
-  // K and V packed for the products with Q and dO; K across for dQ; sums of dK and dV as tiles.
+  // K and V packed for the products with Q and dO; K across, for dQ; the sums of dK and dV, as tiles.
   const kAlong = scratch;
   const vAlong = kAlong + square;
   const dkTiles = vAlong + square;
