@@ -1,22 +1,22 @@
 /**
- * Block scales, applied to packed panels: each is a power of two, so that it changes no significand, and the operand it makes is a BF16
- * number under BF16's own rule (`decode.flushed`). The tile then knows nothing of blocks.
+ * Block scales, applied to packed panels. Each is a power of two, so it changes no significand, and the scaled operand is a BF16 number,
+ * flushed as BF16 operands are (`decode.flushed`). The tile then knows nothing of blocks.
  *
- * A pass of its own over the panel, which is in L1 or L2 then: 2 to 4 % of a GEMM at 512^3 and 1024^3.
+ * A pass of its own over the panel, then in L1 or L2: 2 to 4 % of a GEMM at 512^3 and 1024^3.
  */
 
 import { TILE_ROWS } from '../src/engine/units';
 import { decode } from './decode';
 
 export abstract class blocks {
-  /** The scale of a block, `ld` of which lie in a stored row of blocks. */
+  /** The scale of a block; ld is the number of blocks in a stored row. */
   @inline private static at(scales: usize, ld: i32, across: bool, blockK: i32, blockLane: i32): f32 {
     return load<f32>(scales + (<usize>(across ? blockK * ld + blockLane : blockLane * ld + blockK) << 2));
   }
 
   /**
-   * Scales the k from `k` on of a panel of `width` lanes from `lane` on, of which `valid` exist. `across`: a stored row holds one k.
-   * `blockRows` and `blockColumns` count in the stored matrix.
+   * Scales kc steps, `k` and following, of a panel of `width` lanes, which are the matrix's from `lane` on; `valid` of them exist.
+   * `across`: a stored row holds one k. blockRows and blockColumns are counted in the stored matrix.
    */
   static scale(
     panel: usize, width: i32, kc: i32, k: i32, lane: i32, valid: i32, across: bool, scales: usize, ld: i32, blockRows: i32, blockColumns: i32,

@@ -1,11 +1,12 @@
 /**
- * One-byte codes to float32 sixteen at a time. Every value of such a format is a BF16 value, so a code has two bytes to become: this is
- * byte arithmetic, with a table lookup for the subnormals, and float32 only by the last interleaving.
+ * One-byte codes to float32, sixteen at a time, through BF16. Every value of such a format is a BF16 value, so each code becomes two bytes
+ * by byte arithmetic and a table lookup, and float32 only when these are interleaved.
  *
- *   BF16 bits of a normal code = (magnitude << shift) + bias, carried out in each of the two bytes
- *   a subnormal's bytes        = the same + a correction from a table of 16, which gives 0 from index 16 on
+ *   BF16 bits of a normal code = (magnitude << shift) + bias, computed separately in its two bytes
+ *   bytes of a subnormal       = the same + a correction from a table of 16, whose lookup gives 0 from index 16 on
  *
- * Infinity and NaN come out wrong: callers keep the largest magnitude (`decodeBytes.special`) and decode again by `decode.operand` where one occurs.
+ * Infinity and NaN come out wrong: callers keep the largest magnitude (`decodeBytes.special`) and decode again by `decode.operand` if one
+ * occurs.
  */
 import { decode } from './decode';
 import { facts } from './formats';
@@ -14,14 +15,14 @@ import { splat } from './lanes';
 export abstract class decodeBytes {
   @inline static get magnitudes(): v128 { return splat.bytes(0x7f); }
 
-  /** How far a magnitude goes up to its place in BF16. */
+  /** Left shift that moves a magnitude to its place in BF16. */
   @inline static shift<F>(): i32 { return 7 - facts.about<F>().manBits; }
-  /** What the lower byte keeps of a code that was shifted together with its neighbour; the upper byte keeps the rest. */
+  /** The bits of a lower byte that are its own, after two codes were shifted as one 16-bit lane; the upper byte keeps the others. */
   @inline static lowMask<F>(): v128 { return splat.bytes((0xff << decodeBytes.shift<F>()) & 0xff); }
-  /** Upper byte of the difference of the biases; the lower one is 0, since each of these biases is odd. */
+  /** Upper byte of the difference of the biases; the lower byte is 0, as all these biases are odd. */
   @inline static rebias<F>(): v128 { return splat.bytes((127 - facts.about<F>().bias) >> 1); }
 
-  /** Lower and upper bytes by the rule for normal codes. */
+  /** Lower and upper bytes, by the rule for normal codes. */
   @inline static low<F>(codes: v128, mask: v128): v128 {
     return v128.and(i16x8.shl(codes, decodeBytes.shift<F>()), mask);
   }
@@ -29,7 +30,7 @@ export abstract class decodeBytes {
     return i8x16.add(v128.andnot(i16x8.shr_u(magnitudes, 8 - decodeBytes.shift<F>()), lowMask), rebias);
   }
 
-  /** BF16 bytes of sixteen codes; `magnitudes` are theirs. */
+  /** BF16 bytes of sixteen codes; `magnitudes` are the codes without their signs. */
   @inline static lowBytes<F>(codes: v128, magnitudes: v128, mask: v128, table: v128): v128 {
     return i8x16.add(decodeBytes.low<F>(codes, mask), i8x16.swizzle(table, magnitudes));
   }
@@ -37,10 +38,10 @@ export abstract class decodeBytes {
     return v128.or(i8x16.add(decodeBytes.high<F>(magnitudes, lowMask, rebias), i8x16.swizzle(table, magnitudes)), v128.andnot(codes, mask));
   }
 
-  /** The exponent's bits of a code: all zero in zero and subnormals. */
+  /** Mask of a code's exponent field, which is zero in zero and subnormals. */
   @inline static exponents<F>(): v128 { return splat.bytes(0x7f & (0xff << facts.about<F>().manBits)); }
 
-  /** Corrections for codes 0 to 7, among which are all subnormals, and nothing for 8 to 15. */
+  /** Corrections for codes 0 to 7, which include all subnormals; 0 for codes 8 to 15. */
   @inline static lowTable<F>(): v128 {
     const first = decodeBytes.first<F>();
     const codes = decodeBytes.firstEight();
@@ -61,7 +62,7 @@ export abstract class decodeBytes {
     return i8x16.shuffle(low, high, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
   }
   @inline private static firstEight(): v128 {
-    // With a zero the compilers cannot see, so that they do not make constants of the tables.
+    // An opaque zero keeps the compilers from folding the tables into constants.
     return v128.or(i64x2.splat(0x0706050403020100), splat.bytes(0));
   }
   @inline private static lowerHalf(v: v128): v128 {

@@ -1,4 +1,4 @@
-/** From sums to stored values: scales, addend, encoding. Each step is one float32 operation, in the order of docs/numerics.md. */
+/** The epilogue of a product: scales, addend, encoding. Each step is one float32 operation, in the order of docs/numerics.md. */
 
 import { TILE_COLUMNS } from '../src/engine/units';
 import { loadRow } from './decode';
@@ -7,7 +7,10 @@ import { format, rounding } from './formats';
 import { lanes } from './lanes';
 import { TILE } from './tile';
 
-/** A tile, of which m rows and n columns count, scaled and added to, as float32. Returns the bits of its largest magnitudes. */
+/**
+ * Writes the first m rows and n columns of a tile as float32, scaled and with the addend added. Returns the bits of their largest
+ * magnitudes, in lanes.
+ */
 export function writeTile(
   c: usize, m: i32, n: i32, alpha: f32, rowScale: usize, columnScale: usize, addend: usize, out: usize, stride: usize, line: usize,
 ): v128 {
@@ -44,7 +47,10 @@ export function writeTile(
   return most;
 }
 
-/** Row i of a block: collected from its tiles, which are `high` rows high, scaled, added to, encoded. Returns the bits of its largest magnitude. */
+/**
+ * Gathers row i of a block from its tiles, `high` rows each, scales it, adds the addend and encodes it. Returns the bits of its largest
+ * magnitude before outScale.
+ */
 export function finishRow(
   cTiles: usize, mPanels: i32, high: i32, i: i32, n: i32, line: usize, columnBlock: i32, scale: f32,
   columnScale: usize, addend: usize, out: usize, outDtype: i32, outScale: f32,

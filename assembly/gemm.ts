@@ -1,9 +1,9 @@
 /**
  * C = alpha * rowScale * columnScale * (A B) + addend, from codes.
  *
- * Two parallel passes. `packB` decodes B into panels all threads share. `gemm` cuts C into blocks of at most rowBlock x columnBlock;
- * each block packs its rows of A by slices of K into the thread's scratch, runs the tile, and writes the block out.
- * An element is summed over k in ascending order in float32 whatever the blocks and the threads; scales enter after the sum.
+ * Two parallel passes: `packB` decodes B into panels that all threads share; `gemm` cuts C into blocks of at most rowBlock x columnBlock. A
+ * block packs its rows of A into the thread's scratch, one slice of K at a time, runs the tile, and writes its part of C. Each element is
+ * summed over k in ascending order in float32, whatever the blocks and threads; scales enter after the sum.
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
@@ -19,22 +19,23 @@ import { weightPanel } from './transposed-codes';
 
 abstract class blocking {
   /**
-   * Slice of K packed at a time. Set with `--use GEMM_KC=n`, a multiple of 16. Share of the ceiling at 1024^3 (Zen 5, 48 KiB of L1, Node 26)
-   * with 256 / 512 / 1024: fused 83 / 86 / 89 %, unfused 70 / 74 / 76 %. The tile reads panels from L2 as fast as it computes; what counts is
-   * how seldom its sums are put down and taken up. Refused: two or three B panels for each A panel in turn, within 1 % at every slice.
+   * Slice of K packed at a time. Set with `--use GEMM_KC=n`, a multiple of 16. Share of the ceiling at 1024^3 (Zen 5, 48 KiB of L1, Node
+   * 26) with 256 / 512 / 1024: fused 83 / 86 / 89 %, unfused 70 / 74 / 76 %. The tile reads panels from L2 as fast as it computes; what
+   * matters is how rarely its sums are stored and reloaded. Refused: two or three B panels for each A panel in turn, within 1 % at every
+   * slice.
    */
   @inline static get slice(): i32 {
     if (isDefined(GEMM_KC)) return GEMM_KC;
     else return 1024;
   }
 
-  /** Panels of B taken at once. */
+  /** Panels of B multiplied at once: the tile of `pair` takes two. */
   @inline static panels(exact: i32): i32 {
     if (isDefined(TURBO)) return exact ? 2 : 1;
     else return 1;
   }
 
-  /** The slice for a depth: as few slices as may be, of the same size. */
+  /** The slice for a depth: as few slices as possible, of equal size. */
   @inline static sliceOf(depth: i32): i32 {
     const slices = (depth + blocking.slice - 1) / blocking.slice;
     return ((depth + slices - 1) / slices + 15) & ~15;
@@ -42,9 +43,9 @@ abstract class blocking {
 }
 
 /**
- * Units: panels of 8 columns. Panel p lands at dst + p * K * 32. `across`: B is stored K x N, else N x K; `prepacked`: as `prepack` left it,
- * which is across within a panel. ld in elements. src is column `from` of N. Where `scales` is not 0, blocks of blockRows x blockColumns of
- * the stored matrix have float32 scales there, powers of two.
+ * Units: panels of 8 columns. Panel p goes to dst + p * K * 32. `across`: B is stored K x N, else N x K; `prepacked`: as `prepack` wrote
+ * it, which is across within a panel. ld is in elements. src is column `from` of N. `scales`, unless 0, holds a float32 power of two for
+ * each block of blockRows x blockColumns of the stored matrix.
  */
 export function packB(
   begin: i32, end: i32, _scratch: usize,
@@ -79,7 +80,7 @@ function packA(dtype: i32, dst: usize, src: usize, stride: usize, across: bool, 
   else if (dtype === facts.about<E4M3>().id) pack.a<E4M3>(dst, src, stride, across, valid, kc);
 }
 
-/** One panel of A, of `rows` rows or as many as it has, times one panel of B, or two together. */
+/** One panel of A, with `rows` rows of C left from its first on, times one panel of B, or two together. */
 function multiply<F>(
   a: usize, panel: usize, next: usize, together: i32, rows: i32, kc: i32, c: usize, d: usize, resume: bool,
 ): void {
@@ -94,12 +95,12 @@ function multiply<F>(
   else fiveRows<F>(a, panel, kc, c, resume);
 }
 
-/** Rows of C a panel of A stands for: 6, or 5 of the 6 packed where products are not fused. `exact` as for `gemm`. */
+/** Rows of C that a panel of A stands for: 6, or 5 of the 6 packed where products are not fused. `exact` as for `gemm`. */
 export function tileRows(exact: i32): i32 {
   return exact && lanes.fuses<BF16>() ? TILE_ROWS : TILE_ROWS - 1;
 }
 
-/** Floats between two parts of the scratch: an A panel of bytes is written past its end. */
+/** Floats of padding between two parts of the scratch: packing one-byte codes writes past the end of an A panel. */
 const GAP = 16;
 
 /** Bytes of scratch a thread needs for one block. */
@@ -109,9 +110,10 @@ export function gemmScratch(rowBlock: i32, columnBlock: i32, exact: i32): i32 {
 }
 
 /**
- * Units: blocks of C in row-major order of blocks. rowBlock is a multiple of `tileRows`, columnBlock of 8. A is M x K, or K x M where `across`.
- * rowScale (M float32), columnScale (N float32), addend (like C, may be C itself) and amax (one u32 per unit: bits of the largest
- * |value| before outScale) may be 0, as may `scales`, which are A's block scales (see packB). `exact`: neither operand is float32. An FP8 output is value * outScale, saturating, nearest-even.
+ * Units: blocks of C, in row-major order. rowBlock is a multiple of `tileRows`, columnBlock of 8. A is M x K, or K x M where `across`.
+ * rowScale (M float32), columnScale (N float32), addend (like C, may be C itself), amax (one u32 per unit: bits of the largest |value|
+ * before outScale) and `scales`, A's block scales (see packB), may be 0. `exact`: neither operand is float32. An FP8 output is value *
+ * outScale, saturating, nearest-even.
  */
 export function gemm(
   begin: i32, end: i32, scratch: usize,
@@ -128,9 +130,9 @@ export function gemm(
   const cTiles = aPanels + <usize>(packed * blocking.slice + GAP) * 4;
   const line = cTiles + <usize>(packed * columnBlock) * 4;
   const columnBlocks = (columns + columnBlock - 1) / columnBlock;
-  // Straight from the tile, which is in L1 then; an encoder wants whole rows.
+  // Float32 is written straight from the tile, while that is in L1; encoders need whole rows.
   const direct = outDtype === facts.about<F32>().id && outScale === 1;
-  // What is written at once needs no place of its own.
+  // Tiles that are written at once share one place.
   const stays = !direct || slice < depth;
   for (let unit = begin; unit < end; unit++) {
     const firstRow = (unit / columnBlocks) * rowBlock;
@@ -187,7 +189,7 @@ export function gemm(
           columnScale ? columnScale + (firstColumn << 2) : 0, more, at, outDtype, outScale));
       }
     } else if (largest > 0x7f800000) {
-      // The one NaN, as the encoders write it.
+      // Replace every NaN by the canonical one, as the encoders do.
       for (let i = 0; i < m; i++) {
         const at = out + (<usize>((firstRow + i) * ldOut + firstColumn) << 2);
         encodeRow(outDtype, at, at, n, 1, 0, rounding.tiesToEven, false, 0);

@@ -1,15 +1,16 @@
 /**
  * The part of `gemv` for one-byte weights in panels (transposed-codes.ts). Codes are decoded in one of two ways.
  *
- *   normal groups  bits moved to where float32 has them, which gives the number times 2^(bias - 127), for a row that is larger by as much
- *                  (vector-row.ts): the bits of products and sums are the same. Of subnormals this would make float32 subnormals, each of which
+ *   normal groups  bits shifted to their place in a float32, which gives value * 2^(bias - 127); the row of A is scaled by the inverse
+ *                  (vector-row.ts), so products and sums keep their bits. Subnormal codes would become subnormal float32, each of which
  *                  costs Intel's processors an assist: 36 ms instead of 0.7 for 2048 x 2048 of them
  *   others         as `pack` does it (decode-bytes.ts), to BF16 in scratch: twice the instructions
  *
- * `npm run bench -- --filter gemv`, Node 26 on an EPYC, E4M3FN prepacked and scaled to its range, as recipes do it (one in 8000 is subnormal): 2048
- * x 2048 times one row 14.2 -> 25.3 GFLOP/s, two 13.8 -> 25.5, four 28.7 -> 50.3, sixteen 27.2 -> 48.3; 1 x 11008 x 4096 11.5 -> 19.9. Not scaled
- * (the benchmark's numbers of before, of deviation 1: one in eighty), one row stays at 13.8. Refused: four panels for one row (no gain: what
- * limits it are ten vector instructions to decode 16 codes); two k at a time for four rows (V8 keeps more than there are registers, 26).
+ * `npm run bench -- --filter gemv`, Node 26 on an EPYC, E4M3FN prepacked and scaled to its range as recipes do it (one code in 8000 is
+ * subnormal): 2048 x 2048 times one row 14.2 -> 25.3 GFLOP/s, two 13.8 -> 25.5, four 28.7 -> 50.3, sixteen 27.2 -> 48.3; 1 x 11008 x 4096
+ * 11.5 -> 19.9. Unscaled (the benchmark's earlier data, of standard deviation 1: one in eighty), one row stays at 13.8. Refused: four
+ * panels for one row (no gain: the limit is the ten vector instructions that decode 16 codes); two k at a time for four rows (V8 keeps more
+ * values than there are registers, 26).
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -22,21 +23,24 @@ import { TILE } from './tile';
 import { GROUP, weightPanel } from './transposed-codes';
 import { vectorRow } from './vector-row';
 
-/** Bytes from a tile of sums to the next. */
+/** Bytes from one tile of sums to the next. */
 const NEXT: usize = TILE << 2;
-/** Bytes of a group's codes. */
+/** Bytes of a group of codes. */
 const GROUP_BYTES: usize = GROUP * TILE_COLUMNS;
-/** Most bytes of a panel at a time, while as many are fetched. */
+/** Most bytes of a panel taken at a time, while the next as many are prefetched. */
 const CHUNK: usize = prefetch.BYTES;
 
-/** Eight numbers of one k, as one-byte codes of normal numbers or as BF16, read as four words of two: each is a number when the other is gone. */
+/**
+ * The eight weights of one k, as one-byte codes of normal numbers or as BF16, loaded as four 32-bit words of two weights each. `even` and
+ * `odd` move one of the two to its place in a float32 and clear the other.
+ */
 abstract class words {
   /** Bytes of one k. */
   @inline static bytes<F>(): usize { return TILE_COLUMNS * facts.about<F>().bytes; }
   @inline static load<F>(p: usize): v128 {
     return facts.about<F>().bytes === 1 ? v128.load8x8_s(p) : v128.load(p);
   }
-  /** Bits of a number at their place in a float32. */
+  /** Sign and magnitude bits of a weight, at their place in a float32. */
   @inline static mask<F>(): v128 {
     const magnitude = (1 << (facts.about<F>().expBits + facts.about<F>().manBits)) - 1;
     return splat.words(0x80000000 | (magnitude << (16 + decodeBytes.shift<F>())));
@@ -51,10 +55,10 @@ abstract class words {
 }
 
 export abstract class coded {
-  /** Bytes of scratch: two panels' chunks as BF16. */
+  /** Bytes of scratch: a chunk of two panels, as BF16. */
   @inline static get scratch(): usize { return 4 * CHUNK; }
 
-  /** Sixteen sums of one row. P tells whether the products are exact (lanes.madd). */
+  /** Sixteen sums of one row. P says whether the products are exact (lanes.madd). */
   static one<F, P>(c: usize, x: usize, panel: usize, next: usize, depth: i32, scratch: usize): void {
     const both = coded.shifts<P>() && vectorRow.factor(x, depth) !== 0;
     const flags = weightPanel.flags(panel, depth);
@@ -79,7 +83,7 @@ export abstract class coded {
     coded.inOrder(c + NEXT);
   }
 
-  /** Eight sums for each of up to four rows: each weight is decoded once for all. Rows that do not exist are the last one again. */
+  /** Eight sums for each of up to four rows, which share each decoded weight. Rows that do not exist repeat the last one. */
   static four<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32, scratch: usize): void {
     let both = coded.shifts<P>();
     for (let row = 0; row < rows; row++) {
@@ -101,7 +105,7 @@ export abstract class coded {
     for (let row = 0; row < rows; row++) coded.inOrder(c + <usize>row * cStride);
   }
 
-  /** Eight sums of one row and a panel with infinity or NaN: slow, and right for every code. */
+  /** Eight sums of one row and a panel that holds infinity or NaN: slow, and right for every code. */
   static any(dtype: i32, c: usize, x: usize, panel: usize, depth: i32, scratch: usize): void {
     let low = f32x4.splat(0);
     let high = low;
@@ -116,18 +120,18 @@ export abstract class coded {
     coded.storeSums(c, low, high);
   }
 
-  /** Rounded products are rare beside FP8 weights, and have one way. */
+  /** Whether normal groups may be decoded by a shift. Rounded products are rare with FP8 weights, and always take the other way. */
   @inline private static shifts<P>(): bool {
     return facts.about<P>().manBits < 12;
   }
 
-  /** Whether the group so many bytes after a panel's begin is normal, in both panels. */
+  /** Whether the group `at` bytes into a panel is normal, in both panels. */
   @inline private static normal(flags: usize, others: usize, at: usize): bool {
     const group = at / GROUP_BYTES;
     return <bool>(load<u8>(flags + group) & load<u8>(others + group));
   }
 
-  /** Where the groups that are like the first end, or a chunk. */
+  /** End of the run of groups that are of the same kind as the first, at most a chunk long. */
   private static runEnd(flags: usize, others: usize, from: usize, end: usize): usize {
     const first = coded.normal(flags, others, from);
     const last = min(end, from + CHUNK);
@@ -135,7 +139,7 @@ export abstract class coded {
     return min(from, last);
   }
 
-  /** Finite codes from `panel` to `end`, two k at a time, as BF16. */
+  /** Decodes the finite codes from `panel` to `end` to BF16, two k at a time. */
   private static decode<F>(to: usize, panel: usize, end: usize): void {
     const magnitudes = decodeBytes.magnitudes;
     const lowMask = decodeBytes.lowMask<F>();
@@ -153,7 +157,7 @@ export abstract class coded {
     }
   }
 
-  /** Adds the products of an even number of k to sixteen sums, of even columns and of odd ones. */
+  /** Adds the products of an even number of k to sixteen sums, which hold even and odd columns apart. */
   private static addOne<F, P>(c: usize, x: usize, panel: usize, next: usize, count: usize): void {
     const mask = words.mask<F>();
     let even = v128.load(c), odd = v128.load(c, 16), nextEven = v128.load(c, NEXT), nextOdd = v128.load(c, NEXT + 16);
@@ -179,7 +183,7 @@ export abstract class coded {
     coded.storeSums(c + NEXT, nextEven, nextOdd);
   }
 
-  /** Adds the products of a few k to eight sums of each of up to four rows. */
+  /** Adds the products of a number of k to eight sums of each of up to four rows. */
   private static addFour<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, end: usize, rows: i32): void {
     const mask = words.mask<F>();
     const second: usize = rows > 1 ? 1 : 0;
@@ -224,7 +228,7 @@ export abstract class coded {
     v128.store(c, odd, 16);
   }
 
-  /** A tile's sums in the order of their columns. */
+  /** Interleaves a tile's even and odd sums into column order. */
   private static inOrder(c: usize): void {
     const even = v128.load(c);
     const odd = v128.load(c, 16);

@@ -1,9 +1,9 @@
 /**
- * The part of `gemv` for one row times weights of two or four bytes: turned in registers, as panels for a single row take longer than its
- * products. Node 26 on a Xeon: 1 x 2048 x 2048 in float32 3.7 -> 12.6 GFLOP/s, in BF16 4.3 -> 10.4; 1 x 11008 x 4096 1.7 -> 6.0, 2.6 -> 8.5.
- * Refused: sixteen columns at a time, 9.8 in float32 (rows of weights lie a power of two apart, and sixteen lines of one set do not stay in L1);
- * weights shared by up to four rows, 13 -> 24 for four rows in float32, but 16 -> 17 in BF16, and slower from eight rows on. Both, with
- * float16 and rounded products, took 25 KB of code; this takes 3.
+ * The part of `gemv` for one row times weights of two or four bytes, transposed in registers: panels for a single row take longer to pack
+ * than to multiply. Node 26 on a Xeon: 1 x 2048 x 2048 in float32 3.7 -> 12.6 GFLOP/s, in BF16 4.3 -> 10.4; 1 x 11008 x 4096 1.7 -> 6.0,
+ * 2.6 -> 8.5. Refused: sixteen columns at a time, 9.8 in float32 (rows of weights lie a power of two apart, and sixteen lines of one set do
+ * not stay in L1); weights shared by up to four rows, 13 -> 24 for four rows in float32, but 16 -> 17 in BF16, and slower from eight rows
+ * on. Both, with float16 and rounded products, took 25 KB of code; this takes 3.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -13,7 +13,7 @@ import { lanes, quad } from './lanes';
 import { TILE } from './tile';
 
 export abstract class wide {
-  /** Sums of `columns` rows of weights, as tiles of eight. */
+  /** Sums for `columns` rows of weights, as tiles of eight. */
   static product<F>(c: usize, x: usize, weights: usize, depth: i32, columns: i32): void {
     for (let j = 0; j < columns; j += TILE_COLUMNS) {
       wide.eight<F>(c, x, weights, depth, min(TILE_COLUMNS, columns - j));
@@ -22,7 +22,7 @@ export abstract class wide {
     }
   }
 
-  /** Up to eight sums; for columns that do not exist those of the last one. */
+  /** Up to eight sums; columns that do not exist repeat the last one. */
   private static eight<F>(c: usize, x: usize, weights: usize, depth: i32, columns: i32): void {
     const bytes = facts.about<F>().bytes;
     const ld = <usize>(depth * bytes);
@@ -60,7 +60,7 @@ export abstract class wide {
     return facts.about<F>().bytes === 4 ? v128.load(p) : decode.eight(p, absolute, flushed);
   }
 
-  /** As many k as a vector of weights has, of four columns, added to their sums in ascending order. */
+  /** Adds one vector of weights from each of four columns (4 or 8 k) to their sums, in ascending k. */
   @inline private static add<F>(sum: v128, x: usize, a0: v128, a1: v128, a2: v128, a3: v128): v128 {
     if (facts.about<F>().bytes === 4) {
       const l01 = quad.lo(a0, a1);
@@ -82,13 +82,13 @@ export abstract class wide {
     return wide.addTwo<F>(sum, x + 24, quad.hi(h01, h23));
   }
 
-  /** Two k, as BF16 fours. */
+  /** Two k of four columns, in BF16. */
   @inline private static addTwo<F>(sum: v128, x: usize, fours: v128): v128 {
     sum = lanes.madd<F>(v128.load32_splat(x), decode.low(fours), sum);
     return lanes.madd<F>(v128.load32_splat(x, 4), decode.high(fours), sum);
   }
 
-  /** The last k, fewer than a vector has. */
+  /** The last k, fewer than fill a vector. */
   private static rest<F>(c: usize, x: usize, weights: usize, ld: usize, depth: i32, columns: i32): void {
     for (let j = 0; j < columns; j++) {
       let sum = load<f32>(c + (j << 2));

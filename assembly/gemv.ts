@@ -1,9 +1,9 @@
 /**
- * A few rows times one-byte weights stored N x K, or one row times wider ones (gemv-wide.ts): generation reads each weight once and keeps no
- * float32 panel. Sums, scales and encoding are those of `gemm`, in the same order, so a token generated equals a token recomputed.
+ * A few rows times one-byte weights stored N x K, or one row times wider ones (gemv-wide.ts): generation reads each weight once and needs
+ * no float32 panel. Sums, scales and encoding are those of `gemm`, in the same order, so a generated token equals a recomputed one.
  *
- * One-byte weights lie in panels of codes (transposed-codes.ts), or are turned into such, and are decoded in registers (gemv-codes.ts). Several rows share
- * what was decoded, four at a time.
+ * One-byte weights are prepacked as panels of codes, or packed on use (transposed-codes.ts), and decoded in registers (gemv-codes.ts). Up
+ * to four rows share each decoded weight.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -15,18 +15,21 @@ import { TILE } from './tile';
 import { weightPanel } from './transposed-codes';
 import { vectorRow } from './vector-row';
 
-/** Panels multiplied at a time: four chains of sums, since a sum of one k waits for that of the last. Four panels gained nothing. */
+/**
+ * Panels multiplied at a time, which gives four independent chains of sums to hide the latency of an addition. Four panels gained nothing.
+ */
 const PANELS = 2;
 
-/** Bytes of scratch a thread needs: the rows of A, two panels, the rows' sums and a line. */
+/** Bytes of scratch a thread needs: the prepared rows of A, two panels, the rows' sums, and a line. */
 export function gemvScratch(rows: i32, depth: i32, columnBlock: i32): i32 {
   const sums = rows * (columnBlock / TILE_COLUMNS + 1) * TILE;
   return rows * <i32>vectorRow.bytes(depth) + (sums + 2 * columnBlock + 32) * 4 + PANELS * weightPanel.bytes(depth) + <i32>coded.scratch;
 }
 
 /**
- * Units: blocks of columnBlock columns, a multiple of 16. A is rows x K and contiguous, B is N x K of a one-byte format, or where `prepacked`
- * what `prepack` made of it; for one row also of BF16, if `exact`, or float32. The rest as in `gemm`; amax gets one word per unit.
+ * Units: blocks of columnBlock columns, a multiple of 16. A is rows x K and contiguous. B is N x K in a one-byte format, or where
+ * `prepacked` the output of `prepack`; with a single row it may also be BF16, if `exact`, or float32. The rest is as in `gemm`; amax gets
+ * one word per unit.
  */
 export function gemv(
   begin: i32, end: i32, scratch: usize,
@@ -36,7 +39,7 @@ export function gemv(
   const x = (scratch + 15) & ~15;
   const xBytes = vectorRow.bytes(depth);
   const sums = x + <usize>rows * xBytes;
-  // One tile more than there are, for the panel that is not there.
+  // Room for one tile more: the last pass writes two, even where only one panel is left.
   const sumsBytes = <usize>(columnBlock / TILE_COLUMNS + 1) * (TILE << 2);
   const line = sums + <usize>rows * sumsBytes;
   const panels = line + (<usize>columnBlock << 3);
@@ -68,7 +71,9 @@ export function gemv(
   }
 }
 
-/** Sums of up to sixteen columns for each row. Their weights are panels, or rows to be turned into panels at `to`, unless that is 0. */
+/**
+ * Sums of up to sixteen columns for each row. `weights` are panels where `to` is 0, else rows of codes, to be packed into panels at `to`.
+ */
 function product(
   dtype: i32, rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, weights: usize, to: usize, depth: i32, columns: i32, exact: i32,
   scratch: usize,
@@ -88,7 +93,7 @@ function product(
       coded.any(dtype, c + (TILE << 2), x, next, depth, scratch);
     } else {
       if (rows - row > 1) done = min(4, rows - row);
-      // The finite numbers of E4M3 are those of E4M3FN.
+      // The finite values of E4M3 are those of E4M3FN.
       if (dtype === facts.about<E5M2>().id) finite<E5M2>(done, c, cStride, x, xStride, panel, next, both, depth, exact, scratch);
       else finite<E4M3FN>(done, c, cStride, x, xStride, panel, next, both, depth, exact, scratch);
     }
@@ -98,7 +103,7 @@ function product(
   }
 }
 
-/** Those of up to four rows, all weights finite. */
+/** `product` for up to four rows, where all weights are finite. */
 function finite<F>(
   rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, next: usize, both: bool, depth: i32, exact: i32, scratch: usize,
 ): void {

@@ -1,12 +1,12 @@
 /**
- * Matrix codes to float32 panels: each element is decoded once, then the tile reads only float32.
+ * Matrix codes to float32 panels: each element is decoded once, and the tile reads only float32.
  *
  *   A panel: for each k, TILE_ROWS consecutive floats (one per row of the tile)
  *   B panel: for each k, TILE_COLUMNS consecutive floats (one per column of the tile)
  *
- * `along`: k runs along the memory rows of the operand (A is M x K, B is N x K). `across`: k selects the memory row (A is K x M, B is K x N).
- * Rows and columns past the edge are packed from whatever lies there (a clamped row, or bytes behind the matrix, which the allocator pads):
- * their results are never stored.
+ * `along`: k runs along the stored rows of the operand (A is M x K, B is N x K). `across`: k selects the stored row (A is K x M, B is K x
+ * N). Rows and columns past the edge are packed from whatever lies there (a clamped row, or the bytes behind the matrix, which the
+ * allocator pads); their results are never stored.
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
@@ -16,7 +16,7 @@ import { quad } from './lanes';
 import { decodeBytes } from './decode-bytes';
 
 export abstract class pack {
-  /** Row `row` of a panel, or the last one there is. */
+  /** Row `row` of a panel, or the last one that exists. */
   @inline private static clamped(src: usize, ld: usize, row: i32, valid: i32): usize {
     return src + <usize>min(row, valid - 1) * ld;
   }
@@ -26,7 +26,7 @@ export abstract class pack {
     return facts.about<F>().expBits === 8 && facts.about<F>().bytes === 2;
   }
 
-  /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. Of bytes, it also writes 8 bytes past its end. */
+  /** One A panel from `valid` (1 to 6) rows of kc codes each, ld bytes apart. With one-byte codes, 8 bytes past its end are written too. */
   static aAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): void {
     if (facts.about<F>().bytes === 1) {
       if (pack.bytesAlong<F>(dst, src, ld, valid, kc, TILE_ROWS)) pack.aWide<F>(dst, src, ld, valid, kc);
@@ -52,7 +52,7 @@ export abstract class pack {
       const a3 = decode.eight(p3, absolute, flushed);
       const a4 = decode.eight(p4, absolute, flushed);
       const a5 = decode.eight(p5, absolute, flushed);
-      // Transposed as pairs, then as fours, and widened last.
+      // Transposed in 16-bit, then in 32-bit lanes, and widened last.
       const l01 = quad.lowPairs(a0, a1);
       const h01 = quad.highPairs(a0, a1);
       const l23 = quad.lowPairs(a2, a3);
@@ -74,7 +74,7 @@ export abstract class pack {
     if (whole < kc) pack.aWide<F>(dst, p0, ld, valid, kc - whole);
   }
 
-  /** Two k of an A panel: BF16 fours of rows 0 to 3, and float32 pairs of rows 4 and 5. */
+  /** Two k of an A panel: rows 0 to 3 as BF16, four to a k, and rows 4 and 5 as float32, two to a k. */
   @inline private static aStoreTwo(dst: usize, fours: v128, pairs: v128): void {
     v128.store(dst, decode.low(fours));
     v128.store64_lane(dst, pairs, 0, 16);
@@ -129,7 +129,7 @@ export abstract class pack {
     }
   }
 
-  /** One A panel from kc memory rows, ld bytes apart, of 6 consecutive codes. Of bytes, it also writes 8 bytes past its end. */
+  /** One A panel from kc stored rows of 6 consecutive codes, ld bytes apart. With one-byte codes, 8 bytes past its end are written too. */
   static aAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
     if (facts.about<F>().bytes === 1 && !pack.bytesAcross<F>(dst, src, ld, kc, TILE_ROWS)) return;
     const bytes = facts.about<F>().bytes;
@@ -230,7 +230,7 @@ export abstract class pack {
     pack.bHalf<F>(dst + 16, src, ld, 4, valid, kc);
   }
 
-  /** One B panel from kc memory rows, ld bytes apart, of 8 consecutive codes. */
+  /** One B panel from kc stored rows of 8 consecutive codes, ld bytes apart. */
   static bAcross<F>(dst: usize, src: usize, ld: usize, kc: i32): void {
     if (facts.about<F>().bytes === 1 && !pack.bytesAcross<F>(dst, src, ld, kc, TILE_COLUMNS)) return;
     if (pack.isBF16<F>()) {
@@ -253,14 +253,14 @@ export abstract class pack {
     }
   }
 
-  /** n operands in a row. Writes up to 3 floats past them. */
+  /** Decodes n operands of a row. Writes up to 3 floats past them. */
   static row<F>(dst: usize, src: usize, n: i32): void {
     for (let i = 0; i < n; i += 4) v128.store(dst + (i << 2), decode.operand<F>(decode.load<F>(src + i * facts.about<F>().bytes)));
   }
 
   /**
-   * Sixteen codes, eight for each of two k, to a panel of `width` floats a k. Eight floats are written for each k: in an A panel the next k
-   * covers two of them. Returns the codes' magnitudes.
+   * Decodes sixteen codes, eight for each of two k, into a panel of `width` floats per k. Writes eight floats for each k: in an A panel the
+   * next k overwrites two of them. Returns the codes' magnitudes.
    */
   @inline private static two<F>(
     dst: usize, codes: v128, magnitudes: v128, lowMask: v128, rebias: v128, lowTable: v128, highTable: v128, width: i32,
@@ -277,7 +277,7 @@ export abstract class pack {
     return mag;
   }
 
-  /** A panel of one-byte codes along rows; true where it met an infinity or a NaN and must be packed again. */
+  /** A panel of one-byte codes along rows; true if it met infinity or NaN and must be packed again. */
   @inline private static bytesAlong<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32, width: i32): bool {
     const magnitudes = decodeBytes.magnitudes;
     const lowMask = decodeBytes.lowMask<F>();
@@ -329,7 +329,7 @@ export abstract class pack {
     return false;
   }
 
-  /** Likewise, from kc memory rows of 6 or 8 consecutive codes. */
+  /** `bytesAlong` for kc stored rows of 6 or 8 consecutive codes. */
   @inline private static bytesAcross<F>(dst: usize, src: usize, ld: usize, kc: i32, width: i32): bool {
     const magnitudes = decodeBytes.magnitudes;
     const lowMask = decodeBytes.lowMask<F>();

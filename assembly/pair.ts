@@ -1,13 +1,13 @@
 /**
- * The tile of the turbo builds: 6 x 16 of C from one panel of A and two of B, so that V8 pairs the two vectors of a panel's row into one of
- * 256 bits: 12 accumulators, 2 vectors of B, 1 broadcast of A. Measured, panels of 512 in L1, Node 26, fused, against 58 GFLOP/s of the 6 x 8
- * tile in 128 bits: 105; refused: 6 x 8 77, 4 x 16 103, 5 x 16 109 (wants panels of A of its own), 12 x 8 90, 6 x 24 69.
+ * The tile of the turbo builds: 6 x 16 of C from one panel of A and two of B, in which V8 merges the two vectors of a panel's row into one
+ * of 256 bits: 12 accumulators, 2 vectors of B, 1 broadcast of A. Measured, panels of 512 in L1, Node 26, fused, against 58 GFLOP/s of the
+ * 6 x 8 tile in 128 bits: 105; refused: 6 x 8 77, 4 x 16 103, 5 x 16 109 (needs A panels of its own), 12 x 8 90, 6 x 24 69.
  */
 import { lanes } from './lanes';
 
 /**
- * The tiles c and d += sum over k < kc of a[k][6] * b[k][8], for the panels b and `next`; F as for `tile`, as are the sums, k by k. They are
- * always taken up from memory: V8 finds no wide vectors where sums begin in one of two ways.
+ * Adds sum over k < kc of a[k][6] * b[k][8] to tile c for the panel b, and to d for the panel `next`. F and the order of sums are those of
+ * `tile`. The sums are always loaded from memory: V8 merges no vectors where an accumulator can start in two ways.
  */
 export function pair<F>(a: usize, b: usize, next: usize, kc: i32, c: usize, d: usize): void {
   let c00 = v128.load(c);

@@ -1,14 +1,15 @@
 /**
- * The one microkernel: a 6 x 8 tile of C += A B from packed panels, summed over k in ascending order for each element. Panels and a tile
- * in C are 16-byte aligned.
+ * The one microkernel: a 6 x 8 tile of C += A B from packed panels, each element summed over k in ascending order. Panels and tiles of C
+ * are 16-byte aligned.
  *
- * Fused, 12 accumulators + 2 vectors of B + 1 broadcast of A fill the 15 registers that V8 allocates. Measured (share of the madd ceiling with
- * panels in L1, Zen 5, Node 26 / 20): 101 / 101 %; refused: unrolled by 2 69 / 67 %, by 4 83 / 84 %, 4 x 8 unrolled by 2 94 / 92 %, and
- * before that 8x8 (spills), 4x16, 4x12, 12x8.
- * A product apart from its sum needs a register more, and an accumulator that V8 spills waits for memory on every k: 52 / 51 % for the same
- * loop. So there the GEMM takes 5 x 8: 96 / 99 %, and a product of 1024^3 runs at 93 % of the mul + add ceiling. Attention, whose blocks are
- * sixes, takes two halves of 3 x 8, unrolled by 2: 94 / 95 %, but in a GEMM 64 % in many a run. Refused: 6x8 unrolled by 2 81 / 85 %, 3x8 unrolled
- * by 4 62 / 69 %, 4x12 51 / 52 %.
+ * Fused, 12 accumulators + 2 vectors of B + 1 broadcast of A fill the 15 registers that V8 allocates. Measured (share of the madd ceiling
+ * with panels in L1, Zen 5, Node 26 / 20): 101 / 101 %; refused: unrolled by 2 69 / 67 %, by 4 83 / 84 %, 4 x 8 unrolled by 2 94 / 92 %,
+ * and before that 8x8 (spills), 4x16, 4x12, 12x8.
+ *
+ * Unfused, a product needs a register of its own, and an accumulator that V8 spills goes through memory on every k: 52 / 51 % for the same
+ * loop. There GEMM takes 5 x 8: 96 / 99 %, and a product of 1024^3 runs at 93 % of the mul + add ceiling. Attention, whose blocks are
+ * multiples of six rows, takes two halves of 3 x 8, unrolled by 2: 94 / 95 %, but only 64 % in many a run of GEMM. Refused: 6x8 unrolled by
+ * 2 81 / 85 %, 3x8 unrolled by 4 62 / 69 %, 4x12 51 / 52 %.
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
@@ -18,7 +19,7 @@ import { lanes } from './lanes';
 export const TILE = TILE_ROWS * TILE_COLUMNS;
 
 abstract class rows {
-  /** Five rows of a tile, or, where `six`, all of them; a constant, so that either has a loop of its own. */
+  /** Five rows of a tile, or all of them where `six`, which is a constant so that each case has a loop of its own. */
   @inline static of<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool, six: bool): void {
     let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
     let c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
@@ -83,8 +84,8 @@ abstract class rows {
 }
 
 /**
- * c[6][8] (+)= sum over k < kc of a[k][6] * b[k][8]. `resume` continues from the sums in c, so that splitting K changes no bit.
- * F tells whether the products are exact (lanes.madd).
+ * c[6][8] (+)= sum over k < kc of a[k][6] * b[k][8]. `resume` continues from the sums in c, so that splitting K changes no bit. F says
+ * whether the products are exact (lanes.madd).
  */
 export function tile<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
   if (lanes.fuses<F>()) {
@@ -93,20 +94,22 @@ export function tile<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): vo
     const even = kc & ~1;
     half<F>(a, b, even, c, resume);
     half<F>(a + 12, b, even, c + 96, resume);
-    // In the same function it would cost Node 20 more than half of the speed.
+    // A loop for the odd k in this function would cost Node 20 more than half of the speed.
     if (even < kc) whole<F>(a + <usize>even * 24, b + <usize>even * 32, 1, c, true);
   }
 }
 
 /**
- * Five rows of a tile whose products are not fused: 10 accumulators, 2 vectors of B, 1 broadcast of A, 1 product. The panel of A is one of six
- * rows all the same, the sixth of which is not read: packing is the other kernel's, and a sixth of it is done twice.
+ * Five rows of a tile whose products are not fused: 10 accumulators, 2 vectors of B, 1 broadcast of A, 1 product. The A panel still has six
+ * rows, the last of which is not read: packing is shared with the six-row tile, and a sixth of it is done twice.
  */
 export function fiveRows<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
   rows.of<F>(a, b, kc, c, resume, false);
 }
 
-/** A tile of which only the first three rows count: 3 x 1024 x 1024 in 0.35 / 0.33 ms (fused / not), where whole tiles took 0.44 / 0.53. */
+/**
+ * The first three rows of a tile, where no more count: 3 x 1024 x 1024 in 0.35 / 0.33 ms (fused / not), where whole tiles took 0.44 / 0.53.
+ */
 export function threeRows<F>(a: usize, b: usize, kc: i32, c: usize, resume: bool): void {
   const even = kc & ~1;
   half<F>(a, b, even, c, resume);

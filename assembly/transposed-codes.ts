@@ -1,7 +1,8 @@
 /**
- * Panels of one-byte codes: of eight rows of a matrix N x K the codes of one k side by side, then those of the next, k even; a word that
- * tells whether infinity or NaN is among them; and a flag for every eight k, whether none of their codes is subnormal. Weights multiplied
- * again and again by one row lie like this (`prepack`), or are turned first.
+ * Panels of one-byte codes, transposed: the codes that eight rows of an N x K matrix have at one k, then those at the next, K padded to
+ * even. After the codes come a word that tells whether infinity or NaN is among them, and a flag for every eight k, set where none of their
+ * codes is subnormal. Weights that single rows are multiplied by again and again are stored like this (`prepack`); others are transposed on
+ * use.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -9,13 +10,15 @@ import { E4M3FN, E5M2, facts, format } from './formats';
 import { quad, splat } from './lanes';
 import { decodeBytes } from './decode-bytes';
 
-/** k of a flag. */
+/** Number of k that one flag stands for. */
 export const GROUP = 8;
-/** Of so many groups one may hold other numbers; a panel with more is taken for one without normal groups, as changing ways costs time. */
+/**
+ * A panel where more than one group in this many has a subnormal is treated as having no normal group, as switching decoders costs time.
+ */
 const GROUPS_TO_ONE = 8;
 
 export abstract class weightPanel {
-  /** Codes of one column of a panel: pairs of k. */
+  /** K padded to even: codes are decoded in pairs of k. */
   @inline static depth(depth: i32): i32 {
     return (depth + 1) & ~1;
   }
@@ -33,7 +36,7 @@ export abstract class weightPanel {
     return <i32>weightPanel.codes(depth) + 16 + ((weightPanel.groups(depth) + 15) & ~15);
   }
 
-  /** Where a panel's flags begin: a byte for each group. */
+  /** Address of a panel's flags, a byte for each group. */
   @inline static flags(panel: usize, depth: i32): usize {
     return panel + weightPanel.codes(depth) + 16;
   }
@@ -43,10 +46,10 @@ export abstract class weightPanel {
     return load<u64>(panel + weightPanel.codes(depth)) !== 0;
   }
 
-  /** Eight rows of codes, of which `valid` exist, to a panel. F has the format's bits, and maxCode is its largest finite magnitude. */
+  /** Packs eight rows of codes, of which `valid` exist. F has the format's bit layout; maxCode is its largest finite magnitude. */
   static packAs<F>(dst: usize, src: usize, depth: i32, valid: i32, maxCode: i32): void {
     const magnitudes = decodeBytes.magnitudes;
-    // A subnormal is as many or less: its magnitude less one, of which 0 makes 255.
+    // Magnitude - 1 is below this for subnormals, and wraps to 255 for zero.
     const ones = splat.bytes(1);
     const subnormals = splat.bytes((1 << facts.about<F>().manBits) - 1);
     const groups = weightPanel.groups(depth);
@@ -113,7 +116,7 @@ export abstract class weightPanel {
     if ((groups - normal) * GROUPS_TO_ONE > groups) memory.fill(flags, 0, groups);
   }
 
-  /** `of` for any one-byte operand: E4M3 has the bits of E4M3FN, and fewer finite numbers. */
+  /** `packAs` for any one-byte operand: E4M3 has the bit layout of E4M3FN, and fewer finite values. */
   static pack(dtype: i32, dst: usize, src: usize, depth: i32, valid: i32): void {
     const maxCode = format.maxCode(dtype);
     if (dtype === facts.about<E5M2>().id) weightPanel.packAs<E5M2>(dst, src, depth, valid, maxCode);
@@ -121,12 +124,12 @@ export abstract class weightPanel {
   }
 }
 
-/** Bytes of a prepacked matrix of so many rows. */
+/** Bytes of a prepacked matrix of `rows` rows. */
 export function prepackedBytes(rows: i32, depth: i32): i32 {
   return (rows + TILE_COLUMNS - 1) / TILE_COLUMNS * weightPanel.bytes(depth);
 }
 
-/** Units: panels of 8 rows of a matrix rows x depth of a one-byte format. */
+/** Units: panels of 8 rows of a rows x depth matrix in a one-byte format. */
 export function prepack(begin: i32, end: i32, _scratch: usize, dtype: i32, src: usize, rows: i32, depth: i32, dst: usize): void {
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;

@@ -1,8 +1,9 @@
 /**
- * A row of A for products with one-byte weights: its float32 numbers, twice, and a factor. The second time they are multiplied by
- * 2^(127 - bias) of the weights' format, for weights that are 1 / that of themselves (gemv-codes.ts). Where this would overflow, both are made
- * smaller by the factor, by which the sums are multiplied in the end: for exact products, whose last bits are known (docs/numerics.md), and
- * only so far that none of them is lost. Otherwise there is no second time, and the factor is 0.
+ * A row of A prepared for `gemv`: its float32 values and, for one-byte weights, a scaled copy of them and a factor. The copy is multiplied
+ * by 2^(127 - bias) of the weights' format, to undo the 2^(bias - 127) of weights decoded by a shift alone (gemv-codes.ts). Where that
+ * would overflow, both copies are divided by the factor, a power of two, and the sums multiplied by it in the end: for exact products only,
+ * whose lowest bit is known (docs/numerics.md), and only so far that no bit is lost. Otherwise there is no scaled copy, and the factor is
+ * 0.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -12,13 +13,15 @@ import { pack } from './pack';
 import { TILE } from './tile';
 import { weightPanel } from './transposed-codes';
 
-/** Exponent's bits of the largest float32. */
+/** Exponent field of the largest finite float32. */
 const MAX_EXPONENT = 254;
-/** Binades that exact products have to spare: they have no bit below 2^-67 (BF16) times 2^-16 (E5M2), and float32 has them down to 2^-149. */
+/**
+ * Binades that exact products have to spare: they have no bit below 2^-67 (BF16) times 2^-16 (E5M2), and float32 reaches down to 2^-149.
+ */
 const MOST_OVER = 64;
 
 export abstract class vectorRow {
-  /** Bytes of the numbers, with zeros after them, to where they are again. */
+  /** Offset in bytes of the scaled copy: the values, with zeros after them. */
   @inline static scaledCopy(depth: i32): usize {
     return <usize>(weightPanel.depth(depth) + 4) << 2;
   }
@@ -56,7 +59,7 @@ export abstract class vectorRow {
     }
   }
 
-  /** Sums, tile after tile, as they are without the factor. */
+  /** Multiplies the sums, one tile after another, by the factor. */
   static unscale(x: usize, depth: i32, sums: usize, columns: i32): void {
     const factor = vectorRow.factor(x, depth);
     if (factor <= 1) return;
