@@ -1,12 +1,12 @@
-/** Codes to float32: four lanes, and whole rows. Exact for every format here. */
+/** Codes to float32, by fours and by rows. Exact for every format here. */
 import { F16, facts, format, kind } from './formats';
 import { lanes, quad, splat } from './lanes';
 
-/** BF16 operands of a product read as zero below two to this power. Why: docs/numerics.md, "exact products". */
+/** BF16 operands of a product are zero below two to this power. Why: docs/numerics.md, "exact products". */
 export const FLUSH_EXPONENT = -60;
 
 export abstract class decode {
-  /** Four codes, zero-extended to 32 bits, from p. Reads four codes whatever the caller keeps: buffers are padded for that. */
+  /** Four codes from p, zero-extended to 32 bits. Always reads four: buffers are padded for that. */
   @inline static load<F>(p: usize): v128 {
     return decode.codes(p, facts.about<F>().bytes);
   }
@@ -37,8 +37,8 @@ export abstract class decode {
   }
 
   /**
-   * BF16 values as operands of a product. Of those that are left no two have a product with a bit below 2^-134: every product is exact in
-   * float32, and fused equals unfused without a condition on the data.
+   * BF16 values as operands of a product, small ones made zero. Products of the others have no bit below 2^-134: each is exact in float32,
+   * and fused equals unfused whatever the data.
    */
   @inline static flushed(value: v128): v128 {
     return v128.and(value, i32x4.gt_s(lanes.abs(value), i32x4.splat(((127 + FLUSH_EXPONENT) << 23) - 1)));
@@ -51,7 +51,7 @@ export abstract class decode {
     return f.expBits === 8 && f.manBits === 7 ? decode.flushed(value) : value;
   }
 
-  /** Eight BF16 codes as GEMM operands: 16-bit lanes, half the work of `operand`. The constants are the two below. */
+  /** Eight BF16 codes as GEMM operands in 16-bit lanes, half the work of `operand`. Its constants are the two below. */
   @inline static eight(p: usize, absolute: v128, flushed: v128): v128 {
     const value = v128.load(p);
     return v128.and(value, i16x8.gt_s(v128.and(value, absolute), flushed));
@@ -68,14 +68,14 @@ export abstract class decode {
     return quad.highPairs(i32x4.splat(0), eight);
   }
 
-  /** Four codes of bytes each, zero-extended. */
+  /** Four codes of `bytes` bytes each, zero-extended. */
   @inline private static codes(p: usize, bytes: i32): v128 {
     if (bytes === 4) return v128.load(p);
     if (bytes === 2) return v128.load_ext<u16>(p);
     return i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(p)));
   }
 
-  /** Four codes to float32; everything after `codes` comes from the format, see `loop`. */
+  /** Four codes to float32; the arguments after `codes` follow from the format, see `loop`. */
   @inline private static any(
     how: i32, codes: v128, magnitudeBits: i32, shift: i32, magnitudes: v128, firstNormal: v128, rebias: v128, quantum: v128,
     maxCode: v128, infCode: v128, nanCode: v128,
@@ -84,7 +84,7 @@ export abstract class decode {
     if (how === kind.upperHalf) return i32x4.shl(codes, 16);
     const nan = i32x4.splat(0x7fc00000);
     if (how === kind.powers) {
-      // 2^-127, the value of code 0, is a subnormal of float32.
+      // 2^-127, the value of code 0, is a subnormal float32.
       const least = v128.and(i32x4.eq(codes, i32x4.splat(0)), i32x4.splat(0x00400000));
       return v128.bitselect(nan, v128.or(i32x4.shl(codes, 23), least), i32x4.eq(codes, nanCode));
     }
@@ -92,7 +92,7 @@ export abstract class decode {
     const normal = i32x4.add(i32x4.shl(magnitude, shift), rebias);
     const subnormal = f32x4.mul(f32x4.convert_i32x4_s(magnitude), quantum);
     let value = v128.bitselect(subnormal, normal, i32x4.lt_s(magnitude, firstNormal));
-    // Beyond the largest: infinity where the format has it, else NaN.
+    // Codes beyond the largest are infinity where the format has it, else NaN.
     const beyond = v128.or(i32x4.gt_s(magnitude, maxCode), i32x4.eq(codes, nanCode));
     value = v128.bitselect(v128.bitselect(i32x4.splat(0x7f800000), nan, i32x4.eq(magnitude, infCode)), value, beyond);
     return v128.or(value, i32x4.shl(i32x4.shr_u(codes, magnitudeBits), 31));
@@ -126,11 +126,11 @@ export abstract class decode {
   }
 
   /**
-   * `loop` for one-byte formats with a sign, sixteen codes at a time as BF16 in 16-bit lanes, widened last; n is a multiple of 16. A code's
-   * magnitude m becomes (m << (7 - manBits)) + rebias, and for the subnormals (16 at most) + what the tables say, whose index past their
-   * end gives 0. False where it met infinity or NaN, which it does not know.
+   * `loop` for one-byte formats with a sign: sixteen codes at a time, as BF16 in 16-bit lanes, widened last; n is a multiple of 16. A
+   * code's magnitude m becomes (m << (7 - manBits)) + rebias, plus, for the subnormals (16 at most), a correction from the tables, whose
+   * lookup gives 0 past their end. False if it met infinity or NaN, which it cannot decode.
    *
-   * A function of its own, of which there are two calls, for the reason given at `scaled` in nearest.ts: 4 times as fast on V8 11.
+   * Not inlined, for the reason given at `scaled` in nearest.ts, as there are two calls: 4 times as fast on V8 11.
    */
   private static sixteens(
     src: usize, dst: usize, n: i32, k: v128, magnitudes: v128, weight: v128, tableLow: v128, tableHigh: v128, rebiasLow: v128,
@@ -158,7 +158,7 @@ export abstract class decode {
     return !v128.any_true(beyond);
   }
 
-  /** As much of a row as `sixteens` does right, from its start; the rest is for `loop`. */
+  /** Decodes as much of a row, from its start, as `sixteens` can, and returns its length; the rest is left to `loop`. */
   static bytesRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32): i32 {
     const manBits = format.manBits(dtype);
     const bias = format.bias(dtype);
@@ -176,7 +176,7 @@ export abstract class decode {
     const second = decode.corrections(i32x4(8, 9, 10, 11), i32x4(12, 13, 14, 15), manBits, quantum);
     const lowBytes = i8x16.narrow_i16x8_u(v128.and(first, i16x8.splat(255)), v128.and(second, i16x8.splat(255)));
     const highBytes = i8x16.narrow_i16x8_u(i16x8.shr_u(first, 8), i16x8.shr_u(second, 8));
-    // rebias is added to both bytes in the loop, without a carry: so it is taken off them without one.
+    // The loop adds rebias to each byte without a carry, so it is subtracted from each without one.
     const tableLow = v128.and(i8x16.sub(lowBytes, rebiasLow), isSubnormal);
     const tableHigh = v128.and(i8x16.sub(highBytes, rebiasHigh), isSubnormal);
     const magnitudes = i8x16.splat(<i8>magnitude);
@@ -189,7 +189,7 @@ export abstract class decode {
       return 0;
     }
     if (whole === n) return n;
-    // The last sixteen once more, so that the row has no tail.
+    // The last sixteen again, overlapping, so that no tail is left.
     src += n - 16;
     dst += <usize>(n - 16) << 2;
     return decode.sixteens(src, dst, 16, k, magnitudes, weight, tableLow, tableHigh, rebiasLow, rebiasHigh, negative, maxCode, nanCode)
@@ -197,7 +197,7 @@ export abstract class decode {
       : whole;
   }
 
-  /** For eight magnitudes, were they subnormal: BF16 bits of the value less what every code contributes, (m << (7 - manBits)). */
+  /** For eight magnitudes, taken as subnormal: BF16 bits of the value minus what every code contributes, (m << (7 - manBits)). */
   @inline private static corrections(low: v128, high: v128, manBits: i32, quantum: v128): v128 {
     const a = i32x4.sub(i32x4.shr_u(f32x4.mul(f32x4.convert_i32x4_s(low), quantum), 16), i32x4.shl(low, 7 - manBits));
     const b = i32x4.sub(i32x4.shr_u(f32x4.mul(f32x4.convert_i32x4_s(high), quantum), 16), i32x4.shl(high, 7 - manBits));
@@ -223,8 +223,8 @@ export abstract class decode {
   }
 
   /**
-   * float16, eight at a time. The bits of a normal number, moved to their place in a float32, are its value times 2^-112, which is normal. Those
-   * of a subnormal would not be, and those of infinity would be a number: such numbers, and zeros, go the way of `loop` with those that
+   * float16, eight at a time. A normal number's bits, moved to their place in a float32, are its value times 2^-112, which is normal too. A
+   * subnormal's would be subnormal, and infinity's an ordinary number: eights with these, or zeros, go through `loop` with those that
    * follow. 2.5 times as fast, and AdamW on float16 masters 1.2 to 1.3 times.
    */
   static halves(src: usize, dst: usize, n: i32, factor: f32): void {
@@ -263,7 +263,7 @@ export function loadRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32)
   } else if (how === kind.narrow && bytes === 1) {
     done = decode.bytesRow(dtype, src, dst, n, factor);
   } else if (how === kind.narrow) {
-    // Beyond, 2^112 times the factor is infinite.
+    // 2^112 times a larger factor could be infinite.
     if (abs(factor) < 32768) decode.halves(src, dst, n, factor);
     else decode.halvesLoop(src, dst, n, factor);
     return;

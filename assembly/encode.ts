@@ -8,17 +8,17 @@ abstract class encode {
   /**
    * Four float32 to four codes of a narrow format in 32-bit lanes. `words` are random bits, read only by stochastic rounding.
    *
-   * In units of the format's spacing at x (its quantum) every mode is one step on q = |x| / quantum:
-   * tiesToEven by adding 2^(e + 23 - manBits), whose ulp is the quantum; the others by floor(q) and a comparison of its fraction,
-   * which is exact. Stochastic: up if (word >>> 8) * 2^-24 < frac(q). The code is then (exponent steps above the smallest normal,
-   * in units of 2^manBits) + the integer, and a carry into the next binade comes out right by itself.
+   * With the format's spacing at x as its quantum, every mode rounds q = |x| / quantum to an integer: tiesToEven by adding 2^(e + 23 -
+   * manBits), whose ulp is the quantum; the others by floor(q) and a comparison of the fraction, which is exact. Stochastic: up if (word
+   * >>> 8) * 2^-24 < frac(q). The code is (exponent steps above the smallest normal, in units of 2^manBits) + the integer, and a carry into
+   * the next binade comes out right by itself.
    */
   @inline static narrow(
     magnitude: v128, words: v128, mode: i32, saturate: bool, shift: i32, minNormal: v128, limit: v128, maxBits: v128, unit: v128,
   ): v128 {
     let finite = i32x4.min_s(magnitude, limit);
     if (!saturate && mode === rounding.towardZero) {
-      // Towards zero, a finite value never leaves the finite range.
+      // Rounded towards zero, a finite value never leaves the finite range.
       const below = i32x4.lt_s(magnitude, i32x4.splat(0x7f800000));
       finite = v128.bitselect(i32x4.min_s(magnitude, maxBits), finite, below);
     }
@@ -31,7 +31,7 @@ abstract class encode {
       const inverse = i32x4.sub(unit, exponent);
       const q = f32x4.mul(finite, inverse);
       const whole = f32x4.floor(q);
-      // Below 2^23, so adding 2^23 leaves the integer in the low bits: 2 operations, where trunc_sat is 6 on x86.
+      // q < 2^23, so adding 2^23 leaves the integer in the low bits: 2 operations, where trunc_sat is 6 on x86.
       steps = i32x4.sub(f32x4.add(whole, f32x4.splat(8388608)), f32x4.splat(8388608));
       if (mode !== rounding.towardZero) {
         const fraction = f32x4.sub(q, whole);
@@ -44,7 +44,7 @@ abstract class encode {
     return i32x4.add(steps, i32x4.shr_u(i32x4.sub(exponent, minNormal), shift));
   }
 
-  /** BF16 is the upper half of float32: rounding is integer arithmetic on the bits, and overflow to infinity comes out by itself. */
+  /** BF16 is the upper half of float32: rounding is integer arithmetic on the bits, and overflow to infinity follows by itself. */
   @inline static upperHalf(magnitude: v128, words: v128, mode: i32): v128 {
     if (mode === rounding.tiesToEven) {
       const odd = v128.and(i32x4.shr_u(magnitude, 16), i32x4.splat(1));
@@ -59,7 +59,10 @@ abstract class encode {
     return i32x4.sub(code, up);
   }
 
-  /** The exponent field, one more where the 24-bit fraction of the way to the next power of two says so; ties go up. 2^-127 is 1.0 of field 0. */
+  /**
+   * E8M0: the exponent field, plus 1 where the 24-bit fraction of the way to the next power of two rounds up; ties go up. In field 0,
+   * 2^-127 takes the place of 1.0.
+   */
   @inline static powers(magnitude: v128, words: v128, mode: i32): v128 {
     const code = i32x4.shr_u(magnitude, 23);
     if (mode === rounding.towardZero) return code;
@@ -72,7 +75,7 @@ abstract class encode {
     return i32x4.sub(code, up);
   }
 
-  /** Four float32 to four codes in 32-bit lanes; everything after `saturate` comes from the format, see `loop`. */
+  /** Four float32 to four codes in 32-bit lanes; the arguments after `saturate` follow from the format, see `loop`. */
   @inline static four(
     how: i32, x: v128, random: v128, mode: i32, saturate: bool, shift: i32, infinite: bool, minNormal: v128, limit: v128, max: v128,
     unit: v128, maxCodes: v128, infCodes: v128, nanCodes: v128, signs: v128, unsigned: v128,
@@ -81,7 +84,7 @@ abstract class encode {
     let nan = i32x4.gt_s(magnitude, i32x4.splat(0x7f800000));
     let codes: v128;
     if (how === kind.whole) {
-      // No rounding, but the one NaN: a computed NaN's bits differ between engines, and must not reach a stored tensor.
+      // Nothing to round, but NaN is made canonical: the bits of a computed NaN differ between engines and must not reach a stored tensor.
       codes = v128.or(saturate ? i32x4.min_s(magnitude, max) : magnitude, v128.and(x, signs));
     } else if (how === kind.upperHalf) {
       codes = encode.upperHalf(magnitude, random, mode);
@@ -90,7 +93,7 @@ abstract class encode {
     } else if (how === kind.powers) {
       const positive = i32x4.gt_s(x, i32x4.splat(0));
       codes = encode.powers(magnitude, random, mode);
-      // Infinity has the code of NaN already.
+      // Infinity already has the code of NaN.
       codes = saturate ? v128.and(i32x4.min_s(codes, maxCodes), positive) : v128.or(codes, v128.not(positive));
       codes = v128.and(codes, i32x4.splat(0xff));
     } else {
@@ -130,9 +133,8 @@ abstract class encode {
   }
 
   /**
-   * n float32 at src, times scale, to n codes at dst. Random words are read from `words`, one per element.
-   * Where `counting`, adds to the two i32 at `stats` the elements whose scaled magnitude exceeds the largest finite value, and the
-   * non-zero elements whose code is zero.
+   * Encodes n float32 at src, times scale, to dst. `words` holds one random word per element. Where `counting`, adds to the two i32 at
+   * `stats` the number of elements whose scaled magnitude exceeds the largest finite value, and of non-zero elements whose code is zero.
    */
   @inline static loop(
     how: i32, dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, counting: bool, stats: usize,
@@ -145,18 +147,18 @@ abstract class encode {
     const bytes = how === kind.whole ? 4 : how === kind.upperHalf ? 2 : how === kind.powers ? 1 : format.bytes(dtype);
     const shift = 23 - manBits;
     const maxBits = format.maxBits(dtype);
-    // One binade above the largest value all overflow.
+    // From one binade above the largest value on, everything overflows.
     const limit = i32x4.splat(saturate ? maxBits : (maxBits & 0x7f800000) + (1 << 23));
     const minNormal = i32x4.splat((128 - format.bias(dtype)) << 23);
     const unit = i32x4.splat((mode === rounding.tiesToEven ? shift : 254 + manBits) << 23);
     const max = i32x4.splat(maxBits);
     const maxCodes = i32x4.splat(maxCode);
-    // Formats without NaN put the largest value in its place.
+    // Formats without NaN encode it as the largest value.
     const nanCodes = i32x4.splat(nanCode < 0 ? maxCode : nanCode);
     const infCodes = i32x4.splat(infCode);
     const infinite = infCode >= 0;
     const signs = i32x4.splat(signCode);
-    // Without a -0, a code must exceed 0 to take a sign.
+    // In formats without -0, only codes above 0 take a sign.
     const unsigned = i32x4.splat(nanCode === signCode ? 0 : -1);
     const magnitudes = i32x4.splat(nanCode === signCode ? -1 : signCode - 1);
     const zero = i32x4.splat(0);
@@ -217,7 +219,7 @@ abstract class encode {
     else encode.row(how, dtype, src, dst, n, scale, words, rounding.tiesToAway, saturate, stats);
   }
 
-  // Three times the same: called as one inlined function, one of them had `saturate` as a variable of its loops again.
+  // Written out three times: as one inlined function, one of the three again had `saturate` as a variable of its loops.
   static narrowRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {
@@ -244,7 +246,9 @@ abstract class encode {
     else encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, false, stats);
   }
 
-  /** float16 to nearest-even, uncounted: eights by `nearest.halves`, and where one has what it does not know, 64 numbers by the loop. */
+  /**
+   * float16, nearest-even, without counts: eight at a time by `nearest.halves`; where these include some it cannot encode, 64 by the loop.
+   */
   static halves(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool): void {
     const k = f32x4.splat(scale);
     while (n > 0) {
@@ -265,7 +269,7 @@ export function encodeRow(
   dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
 ): void {
   const how = kind.of(dtype);
-  // Without NaN and infinity there is nothing but saturation.
+  // Formats without NaN and infinity can only saturate.
   if (format.nanCode(dtype) < 0) saturate = true;
   let done = 0;
   if (mode === rounding.stochastic) {
@@ -288,7 +292,7 @@ export function encodeRow(
   else encode.powersRow(dtype, src, dst, n, scale, words, mode, saturate, stats);
 }
 
-/** A float32 row to any format as it is stored: to nearest-even, and saturated where the format's casts to storage are. */
+/** A float32 row to any format for storage: nearest-even, saturated where the format's casts to storage are. */
 export function storeRow(dtype: i32, src: usize, dst: usize, n: i32): void {
   encodeRow(dtype, src, dst, n, 1, 0, rounding.tiesToEven, format.saturates(dtype), 0);
 }

@@ -1,10 +1,10 @@
 /**
- * The formats twice: as a table of facts by id, which encoding and decoding read once a row; and, for operands of products, as classes of
- * facts, where `facts.about<E4M3FN>().manBits` compiles to an immediate. The only importer of the shared constants.
+ * Number formats in two forms: a table of facts by id, which encoding and decoding read once per row, and, for operands of products,
+ * classes of facts, where `facts.about<E4M3FN>().manBits` compiles to an immediate. The only importer of the shared constants.
  */
 import * as C from '../src/formats/constants';
 
-/** Eight words for each format, in the order of the ids: the integers of the shared record. */
+/** Eight words for each format, in order of id: the integers of the shared record. */
 const TABLE = memory.data<i32>([
   C.FLOAT32_SIGN_BITS, C.FLOAT32_EXP_BITS, C.FLOAT32_MAN_BITS, C.FLOAT32_BIAS, C.FLOAT32_MAX_CODE, C.FLOAT32_INF_CODE, C.FLOAT32_NAN_CODE, 0,
   C.BFLOAT16_SIGN_BITS, C.BFLOAT16_EXP_BITS, C.BFLOAT16_MAN_BITS, C.BFLOAT16_BIAS, C.BFLOAT16_MAX_CODE, C.BFLOAT16_INF_CODE, C.BFLOAT16_NAN_CODE, 0,
@@ -22,7 +22,7 @@ const TABLE = memory.data<i32>([
   C.FLOAT4_E2M1FN_SIGN_BITS, C.FLOAT4_E2M1FN_EXP_BITS, C.FLOAT4_E2M1FN_MAN_BITS, C.FLOAT4_E2M1FN_BIAS, C.FLOAT4_E2M1FN_MAX_CODE, C.FLOAT4_E2M1FN_INF_CODE, C.FLOAT4_E2M1FN_NAN_CODE, 0,
 ]);
 
-/** The record of a format, by its id, and what follows from it. */
+/** The record of a format, by id, and what follows from it. */
 export abstract class format {
   @inline static bits(dtype: i32): i32 { return format.signBits(dtype) + format.expBits(dtype) + format.manBits(dtype); }
   /** Bytes of one element. */
@@ -44,15 +44,15 @@ export abstract class format {
   @inline static quantum(dtype: i32): f32 { return reinterpret<f32>((128 - format.bias(dtype) - format.manBits(dtype)) << 23); }
 }
 
-/** How a format lies to the bits of a float32. */
+/** How a format's bits relate to those of a float32. */
 export abstract class kind {
-  /** The bits themselves: float32. */
+  /** The same bits: float32. */
   @inline static get whole(): i32 { return 0; }
   /** Their upper half: bfloat16. */
   @inline static get upperHalf(): i32 { return 1; }
-  /** Less range as well as less precision, with subnormals: float16 and everything narrower ... */
+  /** Less range and less precision, with subnormals: float16 and everything narrower, except float8_e8m0fnu. */
   @inline static get narrow(): i32 { return 2; }
-  /** ... but float8_e8m0fnu, powers of two without a sign. */
+  /** Powers of two without a sign: float8_e8m0fnu. */
   @inline static get powers(): i32 { return 3; }
 
   static of(dtype: i32): i32 {
@@ -135,7 +135,7 @@ export class E4M3 {
 }
 
 export abstract class facts {
-  /** The facts of a format given as a type. */
+  /** The facts of the format F. */
   @inline static about<F>(): F { return changetype<F>(0); }
 }
 

@@ -1,6 +1,6 @@
 /**
- * v128 helpers, and with them how `relaxed` differs from `simd`: the readers of ASC_FEATURE_RELAXED_SIMD. What `turbo` does otherwise hangs on
- * isDefined(TURBO) in gemm.ts and attention-block.ts.
+ * v128 helpers, among them the readers of ASC_FEATURE_RELAXED_SIMD, which is all that `relaxed` and `simd` differ in. What `turbo` does
+ * differently depends on isDefined(TURBO) in gemm.ts and attention-block.ts.
  */
 import { facts } from './formats';
 
@@ -18,7 +18,7 @@ export abstract class lanes {
     return ASC_FEATURE_RELAXED_SIMD && facts.about<F>().manBits < 12;
   }
 
-  /** (l0 + l1) + (l2 + l3): the one order of a horizontal sum. */
+  /** (l0 + l1) + (l2 + l3): the order of every horizontal sum. */
   @inline static sum(v: v128): f32 {
     return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
   }
@@ -51,10 +51,10 @@ export abstract class lanes {
   }
 }
 
-/** A zero the compiler cannot see. */
+/** An opaque zero: the compiler cannot fold what it is combined with. */
 const ZERO = memory.data<i64>([0], 8);
 
-/** Constant vectors for loops: V8 14 makes one that it knows anew at each use, in three instructions, and keeps these in registers. */
+/** Constant vectors for loops. V8 14 rebuilds a constant it knows at each use, in three instructions; these it keeps in registers. */
 export abstract class splat {
   @inline static bytes(byte: i32): v128 {
     return i8x16.splat(<i8>(byte | load<i32>(ZERO)));
@@ -69,21 +69,21 @@ export abstract class splat {
 
 /** Shuffles of pairs of vectors, and the steps of a 4 x 4 transpose. */
 export abstract class quad {
-  // Interleaved bytes of the lower and of the upper halves.
+  // Bytes of the lower and of the upper halves, interleaved.
   @inline static lowBytes(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   }
   @inline static highBytes(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
   }
-  // Interleaved 16-bit lanes of the lower and of the upper halves.
+  // 16-bit lanes of the lower and of the upper halves, interleaved.
   @inline static lowPairs(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23);
   }
   @inline static highPairs(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
   }
-  // 4x4 transpose: rows a b c d to columns; each helper gives one column.
+  // The two steps of a 4 x 4 transpose: 32-bit lanes interleaved, then 64-bit halves combined into the columns.
   @inline static lo(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   }

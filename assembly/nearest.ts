@@ -1,27 +1,27 @@
 /**
- * Rounding to nearest-even, saturating, sixteen numbers at a time to one-byte formats, and to BF16 eight at a time: 2 to 3 times as fast as the
- * loop of encode.ts, which does the rest; to float16 eight at a time, 1.3 times.
+ * Fast rounding to nearest-even: to one-byte formats, saturating, sixteen numbers at a time, and to BF16 eight at a time, 2 to 3 times as
+ * fast as the loop of encode.ts, which does the rest; to float16 eight at a time, 1.3 times.
  */
 import { BF16, format, kind } from './formats';
 import { lanes } from './lanes';
 import { sixteen } from './sixteen';
 
-/** Vectors of `eights`, loaded as in sixteen.ts: 1, and half a BF16 less 1. */
+/** Constants of `eights`, loaded as in sixteen.ts: 1, and half a unit of BF16's last bit, less 1. */
 const VECTORS = memory.data<u32>([1, 1, 1, 1, 0x7fff, 0x7fff, 0x7fff, 0x7fff], 16);
 
 export abstract class nearest {
   /**
-   * Four |x| to exponent and steps as 16-bit lanes could hold them: with e = the power of two at or below |x| (at least the smallest
-   * normal), |x| + e * 2^(23 - manBits) has in its upper half the exponent field, in its lower half |x| rounded to quanta, nearest-even.
-   * `weights` of 1 and 2^(7 - manBits) put both on one scale. What is too large ends as infinity, above every code. Both factors of the
-   * product are powers of two, so it is exact, or infinite, fused or not.
+   * Exponent and rounded steps of four |x|, in 16 bits. With e = the power of two at or below |x| (at least the smallest normal), the upper
+   * half of |x| + e * 2^(23 - manBits) is the exponent field, the lower half |x| in quanta, rounded to nearest-even; `weights` of 1 and
+   * 2^(7 - manBits) put both on one scale. What is too large ends as infinity, above every code. Both factors of the product are powers of
+   * two, so it is exact, or infinite, fused or not.
    */
   @inline private static quanta(magnitude: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128): v128 {
     const exponent = i32x4.max_s(v128.and(magnitude, exponents), minNormal);
     return i32x4.dot_i16x8_s(lanes.madd<BF16>(exponent, factor, magnitude), weights);
   }
 
-  /** Codes without their signs of sixteen |x|, nearest-even, saturated. */
+  /** Codes, without signs, of sixteen |x|: nearest-even, saturated. */
   @inline private static codes(
     manBits: i32, m0: v128, m1: v128, m2: v128, m3: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
     most: v128,
@@ -39,8 +39,8 @@ export abstract class nearest {
   }
 
   /**
-   * `encode.loop` for one-byte formats with a sign, nearest-even and saturating, sixteen numbers at a time; n is a multiple of 16. Returns the
-   * bits of the largest |x * scale|, and adds to `stats`, unless 0, the non-zero elements whose code is zero.
+   * `encode.loop` for one-byte formats with a sign, nearest-even and saturating, sixteen numbers at a time; n is a multiple of 16. Returns
+   * the bits of the largest |x * scale|, and adds to `stats`, unless 0, the number of non-zero elements whose code is zero.
    */
   @inline private static scaledLoop(
     manBits: i32, src: usize, dst: usize, n: i32, k: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
@@ -55,7 +55,7 @@ export abstract class nearest {
       const x1 = f32x4.mul(v128.load(src, 16), k);
       const x2 = f32x4.mul(v128.load(src, 32), k);
       const x3 = f32x4.mul(v128.load(src, 48), k);
-      // Early, so that x need not be kept.
+      // Taken early, so that x need not be kept.
       const negative = i8x16.lt_s(sixteen.signBytes(x0, x1, x2, x3), zero);
       const m0 = v128.and(x0, absolute);
       const m1 = v128.and(x1, absolute);
@@ -72,7 +72,7 @@ export abstract class nearest {
     return lanes.maxU32(largest);
   }
 
-  /** Sixteen numbers of `plain`. Returns their largest magnitudes. */
+  /** Sixteen numbers of `plainLoop`. Returns their largest magnitudes. */
   @inline private static plainSixteen(
     manBits: i32, src: usize, dst: usize, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128, most: v128, signs: v128,
     absolute: v128,
@@ -90,7 +90,7 @@ export abstract class nearest {
     return sixteen.largest(m0, m1, m2, m3);
   }
 
-  /** `scaled` where the scale is 1, the sign bit 0x80, -0 has a code, and nothing is counted; n is a multiple of 32. 1.15 times as fast. */
+  /** `scaledLoop` for a scale of 1, a sign bit of 0x80, a format with -0, and no counts; n is a multiple of 32. 1.15 times as fast. */
   @inline private static plainLoop(
     manBits: i32, src: usize, dst: usize, n: i32, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
     most: v128, signs: v128, absolute: v128,
@@ -99,7 +99,7 @@ export abstract class nearest {
     const end = src + (<usize>n << 2);
     while (src < end) {
       largest = i32x4.max_u(largest, nearest.plainSixteen(manBits, src, dst, exponents, minNormal, factor, weights, first, most, signs, absolute));
-      // Twice: the loop itself costs as much as a tenth of that.
+      // Unrolled by two: the loop itself costs as much as a tenth of the work.
       largest = i32x4.max_u(largest, nearest.plainSixteen(manBits, src + 64, dst + 16, exponents, minNormal, factor, weights, first, most, signs, absolute));
       src += 128;
       dst += 32;
@@ -108,11 +108,11 @@ export abstract class nearest {
   }
 
   /**
-   * `scaledLoop` with the format's bits of mantissa made a constant, and with them the shifts: strict SIMD has no other of one instruction,
-   * and so is 1.25 times as fast.
+   * `scaledLoop` with manBits, and so the shifts, made constant: in strict SIMD only constant shifts are one instruction, and it is 1.25
+   * times as fast.
    *
-   * This and the next are functions of their own, of which there are two calls, so that neither compiler takes them apart: as arguments the
-   * vectors stay in registers, where V8 11 would compute them anew in the loop.
+   * Two calls each keep this function and the next from being inlined by either compiler: vectors passed as arguments stay in registers,
+   * where V8 11 would recompute them in the loop.
    */
   private static scaled(
     manBits: i32, src: usize, dst: usize, n: i32, k: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
@@ -135,7 +135,10 @@ export abstract class nearest {
     return nearest.plainLoop(1, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
   }
 
-  /** As much of a row as these two do right, who know no NaN, and do not count what saturates; the rest is for `encode.loop`. */
+  /**
+   * Encodes as much of a row, from its start, as these two can, and returns its length; the rest is left to `encode.loop`. They cannot
+   * encode NaN, and do not count what saturates.
+   */
   private static bytes(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, stats: usize): i32 {
     const manBits = format.manBits(dtype);
     const bias = format.bias(dtype);
@@ -149,7 +152,7 @@ export abstract class nearest {
     const minNormal = i32x4.splat((128 - bias) << 23);
     const factor = i32x4.splat((150 - manBits) << 23);
     const weights = i32x4.splat((1 << 16) | unit);
-    // What the smallest normal number's exponent adds.
+    // What the exponent of the smallest normal number contributes.
     const first = i16x8.splat(<i16>least);
     const most = i8x16.splat(<i8>maxCode);
     const signs = i8x16.splat(<i8>signCode);
@@ -157,14 +160,14 @@ export abstract class nearest {
     const negativeZero = format.nanCode(dtype) !== signCode;
     if (!stats && scale === 1 && signCode === 0x80 && negativeZero && n >= 32) {
       let largest = nearest.plain(manBits, src, dst, n & ~31, exponents, minNormal, factor, weights, first, most, signs, absolute);
-      // The last ones once more, so that the row has no tail.
+      // The last 32 again, overlapping, so that no tail is left.
       const last = n - 32;
       const from = src + (<usize>last << 2);
       if (n & 31) largest = max(largest, nearest.plain(manBits, from, dst + last, 32, exponents, minNormal, factor, weights, first, most, signs, absolute));
       return largest > 0x7f800000 ? 0 : n;
     }
     const k = f32x4.splat(scale);
-    // Without a -0, a code must exceed 0 to take a sign.
+    // In formats without -0, only codes above 0 take a sign.
     const unsigned = i8x16.splat(negativeZero ? -1 : 0);
     const before = stats ? load<i32>(stats, 4) : 0;
     let largest = nearest.scaled(
@@ -181,7 +184,7 @@ export abstract class nearest {
     return largest > limit ? whole : n;
   }
 
-  /** BF16 to nearest-even, eight numbers at a time, signs and all; n is a multiple of 8. False where it met a NaN. */
+  /** BF16 to nearest-even, eight numbers at a time, signs included; n is a multiple of 8. False if it met a NaN. */
   @inline private static eights(src: usize, dst: usize, n: i32, scale: f32, scaled: bool): bool {
     const one = v128.load(VECTORS);
     const half = v128.load(VECTORS, 16);
@@ -202,13 +205,13 @@ export abstract class nearest {
   }
 
   /**
-   * Eight numbers to float16, nearest-even: half of what the last bit is worth, less 1 where that bit is 0, carries into it or does not. That is
-   * right for normal numbers in range; false, and nothing is written, unless all are.
+   * Eight numbers to float16, nearest-even: half a unit of the last bit, less 1 where that bit is 0, is added and carries into it or not.
+   * Right for normal numbers in range only: returns false, and writes nothing, unless all are.
    */
   @inline static halves(src: usize, dst: usize, k: v128): bool {
     const one = i32x4.splat(1);
     const half = i32x4.splat(0xfff);
-    // From 2^-14 on, and below what rounds to 65536.
+    // The smallest normal number, 2^-14, and the distance from it to what rounds to 65536.
     const least = i32x4.splat(0x38800000);
     const beyond = i32x4.splat(0x477ff000 - 0x38800000);
     const x0 = f32x4.mul(v128.load(src), k);
@@ -216,7 +219,7 @@ export abstract class nearest {
     const m0 = i32x4.sub(lanes.abs(x0), least);
     const m1 = i32x4.sub(lanes.abs(x1), least);
     if (v128.any_true(v128.or(i32x4.ge_u(m0, beyond), i32x4.ge_u(m1, beyond)))) return false;
-    // The exponent's bias, 15, is in m already but for 1.
+    // m's exponent counts from that of the smallest normal number, whose field is 1: this is added below.
     const c0 = i32x4.shr_u(i32x4.add(i32x4.add(m0, half), v128.and(i32x4.shr_u(m0, 13), one)), 13);
     const c1 = i32x4.shr_u(i32x4.add(i32x4.add(m1, half), v128.and(i32x4.shr_u(m1, 13), one)), 13);
     const signs = i16x8.shl(i16x8.shr_u(i16x8.narrow_i32x4_s(x0, x1), 15), 15);
@@ -224,12 +227,12 @@ export abstract class nearest {
     return true;
   }
 
-  /** As much of a row, from its start, as is done here; the rest is for the loop of encode.ts, from whose start then. */
+  /** Encodes as much of a row, from its start, as is possible here, and returns its length; the rest is left to the loop of encode.ts. */
   static row(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool, stats: usize): i32 {
     const how = kind.of(dtype);
     if (how === kind.upperHalf) {
       if (saturate || stats) return 0;
-      // Products of subnormal numbers, be it by 1, are slow: 2.3 GB/s where normal ones went at 7.8.
+      // Multiplying subnormal numbers is slow, even by 1: 2.3 GB/s where normal ones went at 7.8.
       const right = scale === 1 ? nearest.eights(src, dst, n & ~7, 1, false) : nearest.eights(src, dst, n & ~7, scale, true);
       return right ? n & ~7 : 0;
     }

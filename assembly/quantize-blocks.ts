@@ -1,6 +1,6 @@
 /**
- * Tensors to codes with a power-of-two scale for each block of rows and columns, as `encodeBlocks` of octavo/formats: scales and, to
- * nearest, codes are the same. Blocks may lie along rows ([1, n]), down columns ([n, 1]) or both ways.
+ * Tensors to codes with a power-of-two scale for each block of rows and columns. Scales and, rounded to nearest, codes are those of
+ * `encodeBlocks` of octavo/formats. Blocks may extend along rows ([1, n]), down columns ([n, 1]) or both ways.
  */
 
 import { QUANTIZE_ROWS } from '../src/engine/units';
@@ -10,27 +10,27 @@ import { lanes } from './lanes';
 import { loadFactored, multiplyRow } from './quantize';
 import { fillRandom } from './random';
 
-/** The float32 bits of 2^(code - 127), code from 0 to 254. */
+/** The float32 bits of 2^(code - 127), for code from 0 to 254. */
 function powerBits(code: i32): i32 {
   return code === 0 ? 0x00400000 : code << 23;
 }
 
 /**
- * The E8M0 code of a block's scale from the bits of its largest magnitude: the smallest power of two not below amax * (1 / max) (MXFP8 recipe), or,
- * where `floor`, 2^(floor(log2 amax) - emax) (OCP). 255, NaN, for NaN; 254 for infinity.
+ * The E8M0 code of a block's scale, from the bits of its largest magnitude: the smallest power of two not below amax * (1 / max) (MXFP8
+ * recipe) or, where `floor`, 2^(floor(log2 amax) - emax) (OCP). 255, NaN, for NaN; 254 for infinity.
  */
 function scaleCode(largest: u32, inverseMax: f32, emax: i32, floor: bool): i32 {
   if (largest > 0x7f800000) return 255;
   if (largest === 0x7f800000) return 254;
   if (floor) return max<i32>(0, <i32>(largest >> 23) - emax);
   const bits = reinterpret<u32>(reinterpret<f32>(largest) * inverseMax);
-  // 2^-127 is 1.0 of field 0.
+  // In field 0, 2^-127 takes the place of 1.0.
   const up = (bits & 0x7fffff) > (bits < 0x800000 ? 0x400000 : 0);
   return <i32>(bits >> 23) + <i32>up;
 }
 
 abstract class blocked {
-  /** Widens `largest`, a word for each block, by the magnitudes of a row of n values, `wide` of them a block. */
+  /** Raises `largest`, a word for each block, to the largest magnitudes of a row of n values, `wide` of them to a block. */
   @inline static updateAmax(row: usize, n: i32, wide: i32, largest: usize): void {
     if (wide === 1) {
       for (let j = 0; j < n << 2; j += 16) v128.store(largest + j, i32x4.max_u(v128.load(largest + j), lanes.abs(v128.load(row + j))));
@@ -42,7 +42,7 @@ abstract class blocked {
     }
   }
 
-  /** n values times the inverse scales of their blocks. */
+  /** Multiplies n values by the inverse scales of their blocks. */
   @inline static unscale(row: usize, n: i32, wide: i32, inverses: usize): void {
     if (wide === 1) {
       multiplyRow(row, inverses, n);
@@ -60,13 +60,13 @@ abstract class blocked {
 }
 
 /**
- * Units: bands of max(blockRows, QUANTIZE_ROWS where that is 1) rows by strips of `strip` columns, a multiple of blockColumns (the last may be
- * short), row by row of bands. src is rows x columns.
+ * Units: bands of blockRows rows (QUANTIZE_ROWS where that is 1) by strips of `strip` columns, a multiple of blockColumns (the last may be
+ * short), in row-major order. src is rows x columns.
  *
- * value = src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ? columnFactor[column] : 1).
- * scales gets a float32 power of two for each block, dst value / scale in `dtype` by `mode`, saturating. Stochastic rounding uses the words of
- * Philox stream (stream, step) at the element's index in src; columns and strip are then multiples of 4.
- * Per unit, stats, unless 0, gets 4 words: amax bits of value, elements beyond the format's range, non-zero elements encoded as zero; 0.
+ * value = src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ? columnFactor[column] : 1). scales gets a float32 power of two
+ * for each block, dst value / scale in `dtype`, rounded by `mode`, saturating. Stochastic rounding uses the words of Philox stream (stream,
+ * step) at the element's index in src; columns and strip are then multiples of 4. Per unit, stats, unless 0, gets 4 words: amax bits of
+ * value; the number of elements beyond the format's range; that of non-zero elements encoded as zero; 0.
  */
 export function quantizeBlocks(
   begin: i32, end: i32, scratch: usize,
@@ -104,7 +104,7 @@ export function quantizeBlocks(
       for (let block = 0; block < blockCount; block++) {
         const code = scaleCode(load<u32>(largest + (block << 2)), inverseMax, emax, floor !== 0);
         store<i32>(to + (block << 2), code === 255 ? 0x7fc00000 : powerBits(code));
-        // Of a block with a NaN every code is NaN.
+        // A block with a NaN gets only NaN codes.
         store<i32>(largest + (block << 2), code === 255 ? 0x7fc00000 : powerBits(254 - code));
       }
       for (let row = first; row < stop; row++) {

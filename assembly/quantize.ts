@@ -1,4 +1,4 @@
-/** Tensors to codes with their scales, several rows a unit; random numbers by position, statistics as a by-product. */
+/** Tensors to codes with their scales, several rows to a unit; random numbers by position, statistics as a by-product. */
 
 import { QUANTIZE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
@@ -14,14 +14,14 @@ export function powerOfTwoScale(largest: f32, max: f32): f32 {
   return quotient === 0 || quotient === 0x7f800000 ? 1 : reinterpret<f32>(quotient);
 }
 
-/** n float32 times as many others. Writes up to 3 past them. */
+/** Multiplies n float32 by as many factors, element by element. Writes up to 3 past them. */
 export function multiplyRow(row: usize, factors: usize, n: i32): void {
   for (let j = 0; j < n << 2; j += 16) v128.store(row + j, f32x4.mul(v128.load(row + j), v128.load(factors + j)));
 }
 
 /**
- * n values of a row from `from` on as float32: src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ? columnFactor[column] : 1),
- * columnFactor beginning at the first of them.
+ * Loads n values of a row, beginning at `from`, as float32: src * srcScale * (rowFactor ? rowFactor[row] : 1) * (columnFactor ?
+ * columnFactor[column] : 1). columnFactor begins at the factor of the first of them.
  */
 export function loadFactored(
   from: usize, dtype: i32, srcScale: f32, rowFactor: usize, columnFactor: usize, row: i32, n: i32, dst: usize,
@@ -33,11 +33,11 @@ export function loadFactored(
 /**
  * Encodes src (rows of `columns`, `total` elements in all, so the last row may be short) to one or two formats.
  *
- * value is what `loadFactored` gives. dst1 gets value * scale1 in format1 by `mode`; dst2, unless 0, value * scale2 in format2 by nearest-even.
- * Where scaleInv is not 0, scale1 is chosen per row, 2^floor(log2(max1 / amax)), and its inverse stored there.
- * Stochastic rounding uses the words of Philox stream (stream, step) at the element's index in src; `columns` is then a multiple of 4.
- * Per unit, stats, unless 0, gets 4 words: amax bits of value, elements beyond format1's range, non-zero elements
- * encoded as zero; 0.
+ * value is what `loadFactored` gives. dst1 gets value * scale1 in format1, rounded by `mode`; dst2, unless 0, value * scale2 in format2,
+ * nearest-even. Where scaleInv is not 0, scale1 is chosen per row, 2^floor(log2(max1 / amax)), and its inverse stored there. Stochastic
+ * rounding uses the words of Philox stream (stream, step) at the element's index in src; `columns` is then a multiple of 4. Per unit,
+ * stats, unless 0, gets 4 words: amax bits of value; the number of elements beyond format1's range; that of non-zero elements encoded as
+ * zero; 0.
  */
 export function quantize(
   begin: i32, end: i32, scratch: usize,
@@ -52,7 +52,7 @@ export function quantize(
     const slot = stats ? stats + (unit << 4) : 0;
     if (slot) memory.fill(slot, 0, 16);
     const last = min(rows, (unit + 1) * QUANTIZE_ROWS);
-    // Until a row was not for this, as those after it may be alike.
+    // Cleared by the first row that does not suit this path, as those after it may be alike.
     let direct = !scaleInv && !columnFactor && bf16Cast.takes(srcDtype, format1, mode, saturate, dst2 ? format2 : -1);
     for (let row = unit * QUANTIZE_ROWS; row < last; row++) {
       const first = row * columns;
@@ -80,7 +80,7 @@ export function quantize(
   }
 }
 
-/** Where a row's random words begin in the scratch of `quantize`: after the row as float32. */
+/** Offset of a row's random words in the scratch of `quantize`: after the row as float32. */
 function quantizeWords(columns: i32): i32 {
   return max((columns + 8) << 2, bf16Cast.scratch + 32);
 }

@@ -1,13 +1,13 @@
 /** Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random bits as a pure function of a position. */
 import { quad } from './lanes';
 
-/** The multipliers of words 0 and 2, and what is added to the key's words from a round to the next. */
+/** The multipliers of words 0 and 2, and what each word of the key grows by from one round to the next. */
 const M0: u32 = 0xd2511f53;
 const M1: u32 = 0xcd9e8d57;
 const KEY0: u32 = 0x9e3779b9;
 const KEY1: u32 = 0xbb67ae85;
 
-/** Constants of the loops, four lanes each. Loaded, since V8 builds a v128 constant anew at every use. */
+/** Constants of the loops, four lanes each. Loaded, since V8 rebuilds a v128 constant at every use. */
 const CONSTANTS = memory.data<u32>([
   M0, M0, M0, M0,
   M1, M1, M1, M1,
@@ -26,7 +26,10 @@ abstract class philox {
     return i8x16.shuffle(low, high, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
   }
 
-  /** The 32 halves of the words of four counters, in order, as they are or each as the upper half of a word. Lane j of c0 is word 0 of counter j. */
+  /**
+   * Stores the 32 halves of the words of four counters, in order, as they are or each as the upper half of a word. Lane j of c0 is word 0
+   * of counter j.
+   */
   @inline static store(p: usize, packed: bool, c0: v128, c1: v128, c2: v128, c3: v128): void {
     // Four counters of four words each, transposed into word order.
     const a = quad.lo(c0, c1);
@@ -59,11 +62,11 @@ abstract class philox {
 }
 
 /**
- * Fills dst with the random halves of `count` elements, `first` (a multiple of 4) and those after it: 16 bits each where `packed`, else one 32-bit
- * word each, the half above 16 zeros. Element i has the half (i & 1), low then high, of word (i >> 1) & 3 of Philox(key = seed, counter = (i >> 3, stream, step, 0)).
- * Writes whole groups of 64 elements from a multiple of 8: up to 16 bytes before dst, and 252 past the last element.
+ * Fills dst with the random halves of `count` elements from `first` (a multiple of 4) on: 16 bits each where `packed`, else 32-bit words
+ * with the half above 16 zeros. Element i has the half (i & 1), low then high, of word (i >> 1) & 3 of Philox(key = seed, counter = (i >>
+ * 3, stream, step, 0)). Writes whole groups of 64 elements from a multiple of 8: up to 16 bytes before dst, and 252 past the last element.
  *
- * Half of the first two rounds is the same for all counters, as three of their words are.
+ * Half of the first two rounds is the same for all counters, since three of their words are, and is computed once.
  */
 export function fillRandom(
   dst: usize, first: u32, count: i32, packed: bool, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
@@ -82,7 +85,7 @@ export function fillRandom(
   const thirdKey1 = i32x4.splat(seedHigh + 2 * KEY1);
   const end = dst + <usize>count * bytes;
   let counters = i32x4.add(i32x4.splat(first >> 3), v128.load(CONSTANTS, 32));
-  // Two times four counters at once: a round's products wait for those of the round before.
+  // Two groups of four counters at once, as each round's products wait for those of the round before.
   for (let p = dst - <usize>(first & 7) * bytes; p < end; p += 64 * bytes) {
     let a2 = v128.xor(philox.high(counters, m0), firstKey1);
     let a3 = i32x4.mul(counters, m0);

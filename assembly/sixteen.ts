@@ -1,7 +1,7 @@
-/** What rounding sixteen numbers at a time shares, nearest or stochastic: four vectors of numbers, one of bytes. */
+/** What `nearest` and `stochastic` share in rounding sixteen numbers at a time: four vectors of float32, one of bytes. */
 import { format } from './formats';
 
-/** Vectors of the loops, which V8 14 would make anew at every use were they literals: all but the sign, and the exponent. */
+/** Masks of the magnitude and of the exponent, loaded, since V8 14 rebuilds a literal vector at every use. */
 const VECTORS = memory.data<u32>([
   0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7f800000, 0x7f800000, 0x7f800000, 0x7f800000,
 ], 16);
@@ -10,7 +10,7 @@ export abstract class sixteen {
   @inline static get absolute(): v128 { return v128.load(VECTORS); }
   @inline static get exponents(): v128 { return v128.load(VECTORS, 16); }
 
-  /** Bytes with the signs of sixteen numbers: a negative one is a negative integer, and stays one when narrowed. */
+  /** Bytes with the signs of sixteen numbers: a negative number is a negative integer, and stays one when narrowed. */
   @inline static signBytes(x0: v128, x1: v128, x2: v128, x3: v128): v128 {
     return i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(x0, x1), i16x8.narrow_i32x4_s(x2, x3));
   }
@@ -19,7 +19,7 @@ export abstract class sixteen {
     return i32x4.max_u(i32x4.max_u(m0, m1), i32x4.max_u(m2, m3));
   }
 
-  /** How many of the sixteen numbers at src are not zero while their codes are. */
+  /** How many of the sixteen numbers at src are not zero although their codes are. */
   @inline static under(src: usize, codes: v128): i32 {
     const zero = i32x4.splat(0);
     const zeros = sixteen.signBytes(
@@ -29,7 +29,7 @@ export abstract class sixteen {
     return popcnt(i8x16.bitmask(v128.andnot(i8x16.eq(codes, zero), zeros)));
   }
 
-  /** The largest |x * scale| of a row, as bits, that the loops do right: they know no NaN, and do not count what saturates. */
+  /** Bits of the largest |x * scale| for which the loops are right: they cannot encode NaN, and do not count what saturates. */
   @inline static limit(dtype: i32, stats: usize): u32 {
     const maxBits = format.maxBits(dtype);
     return stats ? maxBits : 0x7f800000;

@@ -1,6 +1,6 @@
 /**
- * Stochastic rounding, saturating, sixteen numbers at a time to one-byte formats, eight to float16: casts of gradients are 1.6 times as fast
- * as by the loop of encode.ts, which does the rest, and AdamW 1.3 times.
+ * Fast stochastic rounding, saturating, sixteen numbers at a time to one-byte formats, eight to float16: casts of gradients are 1.6 times
+ * as fast as by the loop of encode.ts, which does the rest, and AdamW 1.3 times.
  */
 import { format, kind } from './formats';
 import { lanes } from './lanes';
@@ -8,11 +8,11 @@ import { sixteen } from './sixteen';
 
 export abstract class stochastic {
   /**
-   * Four |x| and random words to 16-bit integers in 32-bit lanes, which hold the exponent field and below it 7 bits of steps.
+   * Four |x| and random words to 16-bit integers in 32-bit lanes: the exponent field, then 7 bits of steps.
    *
-   * With e = the power of two at or below |x| (at least the smallest normal), the low bits of |x| + e * 2^(7 - manBits) are |x| in units
-   * of 2^-16 quanta, rounded to nearest; the comparison makes that the integer T at or above it, less 1. The definition goes up where
-   * the random half h < T: T - 1 - h, and 1 more after the shift by 16 (the caller's).
+   * With e = the power of two at or below |x| (at least the smallest normal), the low bits of |x| + e * 2^(7 - manBits) are |x| in units of
+   * 2^-16 quanta, rounded to nearest; the comparison turns that into T - 1, where T is the integer at or above it. By definition x rounds
+   * up where the random half h < T: that is T - 1 - h, shifted by 16, plus 1, which the caller adds.
    */
   @inline static quanta(magnitude: v128, exponents: v128, minNormal: v128, factor: v128, words: v128): v128 {
     const base = f32x4.mul(i32x4.max_s(v128.and(magnitude, exponents), minNormal), factor);
@@ -21,7 +21,7 @@ export abstract class stochastic {
     return i32x4.shr_u(i32x4.sub(i32x4.add(sum, whole), i32x4.shr_u(words, 16)), 16);
   }
 
-  /** 16-bit lanes of exponent field and steps to codes, saturated. */
+  /** Saturated codes from 16-bit lanes of exponent field and steps. */
   @inline static codes(low: v128, high: v128, one: v128, gap: v128, first: v128, most: v128): v128 {
     const a = i16x8.add(low, one);
     const b = i16x8.add(high, one);
@@ -33,7 +33,7 @@ export abstract class stochastic {
 
   /**
    * n numbers (a multiple of 16) to one-byte codes with a sign, saturating. Returns the bits of the largest |x * scale|, and adds to
-   * `stats`, unless 0, the non-zero elements whose code is zero. Does not know NaN, nor count what saturates.
+   * `stats`, unless 0, the number of non-zero elements whose code is zero. Cannot encode NaN, and does not count what saturates.
    */
   private static bytes(
     src: usize, dst: usize, n: i32, k: v128, words: usize, minNormal: v128, factor: v128, one: v128, gap: v128, first: v128, most: v128,
@@ -89,7 +89,7 @@ export abstract class stochastic {
     const largest = stochastic.bytes(
       src, dst, whole, f32x4.splat(scale), words, i32x4.splat((128 - bias) << 23), i32x4.splat((134 - manBits) << 23), i16x8.splat(1),
       i16x8.splat(<i16>between), i16x8.splat(<i16>firstCode), i16x8.splat(<i16>maxCode), i8x16.splat(<i8>signCode),
-      // Without a -0, a code must exceed 0 to take a sign.
+      // In formats without -0, only codes above 0 take a sign.
       i8x16.splat(format.nanCode(dtype) === signCode ? 0 : -1), stats,
     );
     if (largest <= limit) return whole;
@@ -98,8 +98,8 @@ export abstract class stochastic {
   }
 
   /**
-   * n numbers (a multiple of 8) to float16. The 13 bits it lacks are the fraction, exactly, of a normal number: they carry where they exceed
-   * the upper 13 bits of the random half. False where it met anything but normal numbers in range.
+   * n numbers (a multiple of 8) to float16. The 13 bits of mantissa it drops are exactly the fraction of a normal number: they round up
+   * where they exceed the upper 13 bits of the random half. False if it met anything but normal numbers in range.
    */
   private static halves(src: usize, dst: usize, n: i32, scale: f32, words: usize): bool {
     const k = f32x4.splat(scale);
@@ -130,7 +130,10 @@ export abstract class stochastic {
     return !v128.any_true(v128.or(i32x4.lt_s(least, i32x4.splat(0x38800000)), i32x4.gt_s(most, i32x4.splat(0x477fe000))));
   }
 
-  /** As much of a row, from its start, as is done here, saturating; the rest is for the loop of encode.ts, from whose start then. */
+  /**
+   * Encodes as much of a row, from its start, as is possible here, saturating, and returns its length; the rest is left to the loop of
+   * encode.ts.
+   */
   static row(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, stats: usize): i32 {
     if (kind.of(dtype) !== kind.narrow) return 0;
     if (format.bytes(dtype) === 1) return stochastic.bytesRow(dtype, src, dst, n, scale, words, stats);

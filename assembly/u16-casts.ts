@@ -1,14 +1,14 @@
 /**
- * BF16 rows times powers of two to one-byte codes in 16-bit lanes: eight numbers to a vector, and no float32 between. A BF16 number has exponent
- * and mantissa where rounding wants them, so that the code of a normal number is
+ * Casts of BF16 rows, times powers of two, to one-byte codes in 16-bit lanes: eight numbers to a vector, and no float32 in between.
+ * Exponent and mantissa of a BF16 number are where rounding needs them, so the code of a normal result is
  *
- *   (|x| rounded to manBits of mantissa, without the others) - ((bias of BF16 - bias - log2 scale) << manBits)
+ *   (|x| rounded to manBits of mantissa, the others shifted out) - ((bias of BF16 - bias - log2 scale) << manBits)
  *
- * and zero, which saturating subtraction makes of all that is smaller, is right for zero. Sixteen numbers with another subnormal result among
- * them go the way of encode.ts; so does a row with NaN, or with many of those.
+ * Saturating subtraction makes everything smaller zero, which is right for zero. Sixteen numbers with another subnormal result among them
+ * go through encode.ts; so does a row with NaN, or with many such sixteens.
  *
- * Node 26 on an EPYC, with statistics, to E4M3FN 0.50 -> 0.155 ns a number, with a copy in E5M2 0.75 -> 0.235, stochastic to E5M2 1.33 -> 0.71, of
- * which most is Philox. Of a training step of 10.7 M parameters casts were 87 ms of 2690, and are 50.
+ * Node 26 on an EPYC, with statistics, to E4M3FN 0.50 -> 0.155 ns a number, with a copy in E5M2 0.75 -> 0.235, stochastic to E5M2 1.33 ->
+ * 0.71, most of which is Philox. In a training step of 10.7 M parameters casts took 87 ms of 2690, and take 50.
  */
 
 import { loadRow } from './decode';
@@ -19,7 +19,8 @@ import { splat } from './lanes';
 /** BF16 bits of infinity. */
 const INFINITE = 0x7f80;
 
-// Scratch: the largest magnitudes and how many were beyond the largest code's, in 16-bit lanes; sixteen numbers, their random words, two counts.
+// Scratch: in 16-bit lanes, the largest magnitudes, and how many exceed the largest code's; sixteen numbers, their random words, two
+// counts.
 const OVER: usize = 16;
 const NUMBERS: usize = 32;
 const WORDS: usize = NUMBERS + 64;
@@ -28,33 +29,33 @@ const COUNTS: usize = WORDS + 64;
 export abstract class bf16Cast {
   @inline static get scratch(): i32 { return <i32>COUNTS + 8; }
 
-  /** Whether `row` knows this cast: to nearest, E4M3 with a copy in E5M2 or either alone; stochastic to E5M2. `copy` is -1 for none. */
+  /** Whether `row` can do this cast: to nearest, E4M3, alone or with a copy in E5M2; stochastic, E5M2 alone. `copy` is -1 for none. */
   static takes(dtype: i32, to: i32, mode: i32, saturate: i32, copy: i32): bool {
     if (dtype !== facts.about<BF16>().id || !saturate || !bf16Cast.isSignedByte(to, mode === rounding.stochastic ? 2 : 3)) return false;
     if (copy >= 0) return mode === rounding.tiesToEven && bf16Cast.isSignedByte(copy, 2);
     return mode === rounding.tiesToEven || mode === rounding.stochastic;
   }
 
-  /** A byte with a sign bit 0x80, a -0, and so many bits of mantissa. */
+  /** Whether a format is a byte with the sign bit 0x80, a -0, and manBits of mantissa. */
   @inline private static isSignedByte(dtype: i32, manBits: i32): bool {
     return format.bits(dtype) === 8 && format.signBits(dtype) === 1 && format.nanCode(dtype) !== 0x80 && format.manBits(dtype) === manBits;
   }
 
-  /** log2 of a normal power of two; something too large for every other number. */
+  /** log2 of a positive normal power of two; too large for any format for numbers that are no power of two. */
   @inline private static log2(scale: f32): i32 {
     const bits = reinterpret<i32>(scale);
     return bits & 0x7fffff ? 1 << 20 : (bits >> 23) - 127;
   }
 
-  /** BF16's exponent field where a code has 0, for numbers times 2^shift; 0 unless all of the code's exponents are among the finite ones. */
+  /** The BF16 exponent field that becomes 0 in a code, for numbers times 2^shift; 0 unless all exponents of the code are finite in BF16. */
   @inline private static origin(dtype: i32, shift: i32): i32 {
     const origin = 127 - format.bias(dtype) - shift;
     return origin > 0 && origin + (format.maxCode(dtype) >> format.manBits(dtype)) < 255 ? origin : 0;
   }
 
   /**
-   * `quantize` of n numbers, a row's or a part's: times factor (what `stats` are about), times scale1 to dst1, and where dst2 is not 0 times scale2
-   * to it. `halves`: 16 random bits for each. False, with no statistics, where a scale or the numbers are not for this.
+   * `quantize` of n numbers, a row or part of one: value = x * factor, which `stats` describe; dst1 gets value * scale1 and dst2, unless 0,
+   * value * scale2. `halves`: 16 random bits for each. False, with no statistics, where a scale or the numbers do not suit this path.
    */
   static row(
     src: usize, n: i32, factor: f32, dst1: usize, format1: i32, scale1: f32, mode: i32, dst2: usize, format2: i32, scale2: f32, halves: usize,
@@ -73,7 +74,7 @@ export abstract class bf16Cast {
         if (mode === rounding.stochastic) i = bf16Cast.run(2, true, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, halves, scratch);
         else if (dst2) i = bf16Cast.run(3, false, true, src, i, whole, dst1, format1, origin1, dst2, format2, origin2, 0, scratch);
         else i = bf16Cast.run(3, false, false, src, i, whole, dst1, format1, origin1, 0, 0, 1, 0, scratch);
-        // More than an eighth of the sixteens, and two of a short row: the other way is faster for all of it.
+        // More than an eighth of the sixteens, and two of a short row: for such a row the other path is faster.
         if (i < whole && ++misses * 128 > n + 256) return false;
       }
       const count = min(16, n - i);
@@ -90,7 +91,7 @@ export abstract class bf16Cast {
     return true;
   }
 
-  /** Sixteen at a time from element `from` to `to`, or to the first sixteen with a subnormal among them, whose index it returns. */
+  /** Sixteen at a time from element `from` to `to`, or to the first sixteen with a subnormal result among them, whose index it returns. */
   @inline private static run(
     manBits: i32, random: bool, twice: bool, src: usize, from: i32, to: i32, dst1: usize, format1: i32, origin1: i32, dst2: usize, format2: i32,
     origin2: i32, halves: usize, scratch: usize,
@@ -98,7 +99,7 @@ export abstract class bf16Cast {
     const absolute = splat.pairs(0x7fff);
     const one = splat.pairs(1);
     const signs = splat.bytes(0x80);
-    // Below a code's last bit: all of it, or half less 1.
+    // Added below a code's last bit: all ones, or half a unit less 1.
     const rest1 = splat.pairs((1 << (random ? 7 - manBits : 6 - manBits)) - 1);
     const rest2 = splat.pairs((1 << (6 - 2)) - 1);
     const base1 = splat.pairs(origin1 << manBits);
@@ -106,7 +107,7 @@ export abstract class bf16Cast {
     const most1 = splat.bytes(format.maxCode(format1));
     const most2 = splat.bytes(format.maxCode(format2));
     const beyond = splat.pairs((format.maxCode(format1) << (7 - manBits)) + (origin1 << 7));
-    // Subnormals' magnitudes less 1 are smaller than this one's, and that of zero is the largest.
+    // A magnitude less 1 is below this where the result is subnormal; that of zero wraps to the largest.
     const least = splat.pairs(((max(origin1, origin2) + 1) << 7) - 1);
     let largest = v128.load(scratch);
     let over = v128.load(scratch, OVER);
@@ -130,12 +131,14 @@ export abstract class bf16Cast {
     return i;
   }
 
-  /** BF16 magnitudes without the bits below manBits of mantissa, rounded to nearest-even. */
+  /** BF16 magnitudes rounded to nearest-even to manBits of mantissa, the others shifted out. */
   @inline private static nearest(manBits: i32, m: v128, almostHalf: v128, one: v128): v128 {
     return i16x8.shr_u(i16x8.add(i16x8.add(m, almostHalf), v128.and(i16x8.shr_u(m, 7 - manBits), one)), 7 - manBits);
   }
 
-  /** The same, up where those bits exceed as many upper ones of the random halves: what 16 of either would decide. */
+  /**
+   * The same, rounded up where the dropped bits exceed as many upper bits of the random halves, which is what all 16 of each would decide.
+   */
   @inline private static stochastic(manBits: i32, m: v128, rest: v128, halves: v128): v128 {
     return i16x8.shr_u(i16x8.sub(i16x8.add(m, rest), i16x8.shr_u(halves, 9 + manBits)), 7 - manBits);
   }
@@ -144,7 +147,7 @@ export abstract class bf16Cast {
     return i8x16.min_u(i8x16.narrow_i16x8_u(i16x8.sub_sat_u(r0, base), i16x8.sub_sat_u(r1, base)), most);
   }
 
-  /** Up to sixteen numbers of any kind. */
+  /** Up to sixteen numbers of any kind, through float32 and encode.ts. */
   private static few(
     src: usize, n: i32, factor: f32, dst1: usize, format1: i32, scale1: f32, mode: i32, dst2: usize, format2: i32, scale2: f32, halves: usize,
     scratch: usize,
