@@ -2,9 +2,9 @@
  * AdamW (Loshchilov and Hutter, 2019) on states of any format.
  *
  * Order of operations as in "Scaling FP8 training" (authors' optimizer): the step uses the fresh moments, then the stored tensors are
- * rounded, each with one scale MAX / amax of its new values. The amax must be known before the first code is written, so there are
- * two passes, `adamwAmax` and `adamwUpdate`, which compute the same numbers; nothing is kept in float32 between them. Moments may instead have
- * scales for groups of elements (moments.ts): mScales and vScales are their addresses or 0, `group` divides ADAMW_ELEMENTS.
+ * rounded, each with one scale MAX / amax of its new values. As amax must be known before the first code is written, there are two passes,
+ * `adamwAmax` and `adamwUpdate`, which compute the same numbers; nothing is kept in float32 between them. Moments may instead have scales
+ * for groups of elements (moments.ts): mScales and vScales are their addresses or 0, and `group` divides ADAMW_ELEMENTS.
  *
  *   g  = grad * gradScale
  *   m  = beta1 m + (1 - beta1) g        v = beta2 v + (1 - beta2) g^2
@@ -21,8 +21,8 @@ import { fillRandom } from './random';
 
 abstract class update {
   /**
-   * New m, v, w of n elements from `first`: where `peaks`, the bits of the largest of each magnitude as three words at `out`; else all of them, as
-   * three rows of scratch.
+   * New m, v, w of n elements from `first` on. Where `peaks`, `out` gets three words, the bits of the largest magnitude of each; else
+   * scratch gets the values, as three rows.
    */
   @inline static run(
     scratch: usize, first: i32, n: i32, grad: usize, gradScale: f32,
@@ -46,7 +46,7 @@ abstract class update {
     const d4 = f32x4.splat(decay);
     const whole = (n & ~3) << 2;
     const absolute = splat.words(0x7fffffff);
-    // The last vector may reach past the end: bytes of the next row, or none of the tensor's.
+    // The last vector may reach past the end, into the next row or beyond the tensor.
     const rest = v128.and(absolute, i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(n & 3)));
     let mMost = i32x4.splat(0);
     let vMost = mMost;
@@ -95,8 +95,8 @@ export function adamwAmax(
 }
 
 /**
- * Units: ADAMW_ELEMENTS elements. Writes the new m, v, w as value * scale, saturating, m and v rounded by `mode`, w by `wMode`; stochastic
- * rounding takes its words from streams `stream` (m), `stream` + 1 (v) and `stream` + 2 (w).
+ * Units: ADAMW_ELEMENTS elements. Writes the new m, v, w as value * scale, saturating; m and v are rounded by `mode`, w by `wMode`.
+ * Stochastic rounding takes its words from streams `stream` (m), `stream` + 1 (v) and `stream` + 2 (w).
  */
 export function adamwUpdate(
   begin: i32, end: i32, scratch: usize,

@@ -18,8 +18,8 @@ export function embeddingForward(
 }
 
 /**
- * Units: EMBEDDING_CHANNELS channels, so that no two threads add to one element and each sums its rows in order.
- * dTable (V, C) float32 += dy rows, dy (rows, C) in dtype.
+ * Units: EMBEDDING_CHANNELS channels, so that no two threads add to one element and each sums its rows in order. dTable (V, C) float32 +=
+ * dy rows, dy (rows, C) in dtype.
  */
 export function embeddingBackward(
   begin: i32, end: i32, scratch: usize,

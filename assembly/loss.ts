@@ -1,4 +1,4 @@
-/** Cross-entropy of logits against token ids, and its gradient in the logits' own memory. */
+/** Cross-entropy of logits against token ids, and its gradient, written over the logits. */
 import { loadRow } from './decode';
 import { storeRow } from './encode';
 import { format } from './formats';
@@ -6,8 +6,8 @@ import { lanes } from './lanes';
 import { math } from './math';
 
 /**
- * Units: rows. losses[row] = log(sum exp(logits)) - logits[target], float32. Where gradScale is not 0, the logits are replaced by
- * gradScale * (softmax - onehot): the gradient never stands beside them. V need not be a multiple of 4.
+ * Units: rows. losses[row] = log(sum exp(logits)) - logits[target], float32. Where gradScale is not 0, the logits are replaced by gradScale
+ * * (softmax - onehot), so that logits and gradient never take memory side by side. V need not be a multiple of 4.
  */
 export function crossEntropy(
   begin: i32, end: i32, scratch: usize,

@@ -1,8 +1,8 @@
 /** Elementary functions on four float32 lanes, from strict operations only, so that every engine gives the same bits. */
 
 /**
- * The constants of exp, four lanes each. Loaded, since V8 builds a v128 constant anew at every use (two or three instructions):
- * SwiGLU is 1.15 and attention 1.05 times as fast on Node 26; no difference on Node 20.
+ * The constants of exp, four lanes each. Loaded, since V8 rebuilds a v128 constant at every use (two or three instructions): SwiGLU is 1.15
+ * and attention 1.05 times as fast on Node 26; no difference on Node 20.
  */
 const EXP = memory.data<f32>([
   -87.0, -87.0, -87.0, -87.0,
@@ -13,7 +13,7 @@ const EXP = memory.data<f32>([
   0.693145751953125, 0.693145751953125, 0.693145751953125, 0.693145751953125,
   1.42860677e-6, 1.42860677e-6, 1.42860677e-6, 1.42860677e-6,
   0.693147181, 0.693147181, 0.693147181, 0.693147181, // ln 2
-  // e^r - 1 - r = r^2 (a + b r + c r^2 + ...), coefficients from the last.
+  // e^r - 1 - r = r^2 (a + b r + c r^2 + ...), coefficients from the highest degree down.
   1.38145401e-3, 1.38145401e-3, 1.38145401e-3, 1.38145401e-3,
   8.3687452e-3, 8.3687452e-3, 8.3687452e-3, 8.3687452e-3,
   4.16683908e-2, 4.16683908e-2, 4.16683908e-2, 4.16683908e-2,
@@ -22,7 +22,7 @@ const EXP = memory.data<f32>([
   1.0, 1.0, 1.0, 1.0,
 ], 16);
 
-/** 127 << 23, the bits of 1, four times. */
+/** The bits of 1 (127 << 23), four times. */
 const ONE = EXP + 12 * 16;
 
 export abstract class math {
@@ -38,7 +38,7 @@ export abstract class math {
     const n = f32x4.sub(shifted, magic);
     let r = f32x4.sub(clamped, f32x4.mul(n, v128.load(EXP, 64)));
     r = f32x4.sub(r, f32x4.mul(n, v128.load(EXP, 80)));
-    // A NaN passes the clamp (pmin and pmax keep their first operand where the comparison is false), so it survives here.
+    // NaN passes the clamp (pmin and pmax keep their first operand where the comparison is false) and so survives.
     return v128.andnot(math.scaled(r, shifted), f32x4.lt(x, least));
   }
 
@@ -67,7 +67,7 @@ export abstract class math {
     p = f32x4.add(f32x4.mul(f32x4.mul(p, r), r), r);
     const one = v128.load(ONE);
     p = f32x4.add(p, one);
-    // n's low bits moved to the exponent; the rest of `shifted` falls out at the top.
+    // n's low bits move to the exponent; the rest of `shifted` is shifted out.
     return f32x4.mul(p, i32x4.add(i32x4.shl(shifted, 23), one));
   }
 

@@ -1,12 +1,13 @@
 /**
  * Moments of AdamW between steps: codes with one scale for the tensor, one for each group of elements (torchao's AdamWFp8), or groups whose
- * range is first stretched to the format's ("COAT", arXiv 2410.19313, section 4: dynamic range expansion).
+ * range is first expanded to the format's ("COAT", arXiv 2410.19313, section 4: dynamic range expansion).
  *
  *   group     value = code * scale, scale = amax / MAX
- *   expanded  value = sign * (|code| * scale)^(1 / k) * c: three numbers (scale, k, c) a group; c is the geometric mean of its largest and
+ *   expanded  value = sign * (|code| * scale)^(1 / k) * c: three numbers (scale, k, c) per group; c is the geometric mean of its largest and
  *             smallest magnitude, k the ratio of the ranges of format and group, in sixteenths
  *
- * Unlike COAT's code, zeros do not count as a smallest magnitude (they have a code of their own), and a group of one magnitude has k = 1.
+ * Unlike in COAT's code, zeros do not count as a smallest magnitude (they have a code of their own), and a group of one magnitude has k =
+ * 1.
  */
 
 import { loadRow } from './decode';
@@ -15,9 +16,9 @@ import { format } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
 
-/** Float32 beside each group. */
+/** Float32 numbers stored with each expanded group. */
 const EXPANDED_WORDS = 3;
-/** 2^-100 and the least magnitude counted: below the first MAX / amax could overflow. */
+/** 2^-100, the least amax used: below it MAX / amax could overflow. */
 const TINY: u32 = 0x0d800000;
 
 function power(x: v128, k: v128): v128 {
@@ -34,7 +35,7 @@ function log2(x: f32): f32 {
   return f32x4.extract_lane(math.log2(f32x4.splat(x)), 0);
 }
 
-/** sign(x) * factor * (|x| * inverse)^k for n float32, zeros staying zeros. */
+/** sign(x) * factor * (|x| * inverse)^k for n float32; zeros stay zeros. */
 function powerRow(row: usize, n: i32, inverse: f32, k: f32, factor: f32): void {
   const i4 = f32x4.splat(inverse);
   const k4 = f32x4.splat(k);
@@ -53,7 +54,10 @@ export abstract class moments {
   /** Bytes of a group's numbers. */
   @inline static bytes(expanded: i32): usize { return expanded ? EXPANDED_WORDS << 2 : 4; }
 
-  /** n elements to float32; `scales` is 0, with the factor `inverse`, or the numbers of the first of their groups of `group` elements. */
+  /**
+   * Decodes n elements to float32. `scales` holds the numbers of their groups of `group` elements, or is 0: then `inverse` is the factor of
+   * all.
+   */
   static load(dtype: i32, src: usize, dst: usize, n: i32, inverse: f32, scales: usize, group: i32, expanded: i32): void {
     if (!scales) {
       loadRow(dtype, src, dst, n, inverse);
@@ -68,7 +72,7 @@ export abstract class moments {
     }
   }
 
-  /** The other way; with groups the row is left changed, and `scale` not used. */
+  /** Encodes n elements. With groups, `row` is overwritten and `scale` not used. */
   static store(
     dtype: i32, row: usize, dst: usize, n: i32, scale: f32, scales: usize, group: i32, expanded: i32, words: usize, mode: i32,
   ): void {

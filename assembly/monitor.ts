@@ -1,4 +1,4 @@
-/** What a monitor wants to know of a cast: how heavy the source's tails are, what the cast lost, and how often each code occurs. */
+/** What a monitor reports of a cast: how heavy the source's tails are, what the cast lost, and how often each code occurs. */
 
 import { QUANTIZE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
@@ -9,7 +9,9 @@ import { loadFactored } from './quantize';
 /** Bytes of one unit's results before its counts: three float64 sums, a word, and a word of padding. */
 const SUMS: usize = 32;
 
-/** Adds a row's terms to the three sums at `out`: elements of even index to them, those of odd index among themselves, then both. */
+/**
+ * Adds a row's terms to the three sums at `out`: elements of even index to the sums, those of odd index to sums of their own, then these.
+ */
 function addSums(x: usize, q: usize, n: i32, out: usize): void {
   let squares = v128.load64_zero(out);
   let fourths = v128.load64_zero(out, 8);
@@ -39,10 +41,11 @@ function addSums(x: usize, q: usize, n: i32, out: usize): void {
 }
 
 /**
- * x, the source as `quantize` reads it (`columns`, `total` and the factors are its own), against the codes it became: q = code * scaleInv, or lies, as
- * float32, at `values`, unless that is 0.
- * Units: QUANTIZE_ROWS rows. Per unit, out gets float64 sums of x^2, x^4 and (x - q)^2, and the bits of the largest |x|; then, where a
- * code is one byte, 256 u32: how often each occurs.
+ * Compares x, the source as `quantize` reads it (with the same `columns`, `total` and factors), with the codes it became: q = code *
+ * scaleInv or, unless `values` is 0, the float32 there.
+ *
+ * Units: QUANTIZE_ROWS rows. Per unit, out gets float64 sums of x^2, x^4 and (x - q)^2, and the bits of the largest |x|; then, where a code
+ * is one byte, 256 u32: how often each occurs.
  */
 export function monitorCast(
   begin: i32, end: i32, scratch: usize,

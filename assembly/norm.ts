@@ -32,7 +32,7 @@ export function normForward(
 
 /**
  * Units: NORM_ROWS rows. dx = dres + rstd * (gain * dy - xhat * mean(gain * dy * xhat)), with xhat = x * rstd; dres is the gradient that
- * reaches x past the norm (the residual branch). Partial sums of dgain = sum dy * xhat go to dgain[unit][C].
+ * reaches x around the norm (the residual branch). Partial sums of dgain = sum dy * xhat go to dgain[unit][C].
  */
 export function normBackward(
   begin: i32, end: i32, scratch: usize,

@@ -1,4 +1,7 @@
-/** Numbers held to fewer bits or a smaller range before a product: bit reduction ("To FP8 and Back Again", arXiv 2405.18710), and clipped outliers. */
+/**
+ * Numbers restricted to fewer bits or a smaller range before a product: bit reduction ("To FP8 and Back Again", arXiv 2405.18710), and
+ * clipped outliers.
+ */
 
 import { MAGNITUDE_BINS, QUANTIZE_ROWS } from '../src/engine/units';
 import { storeRow } from './encode';
@@ -6,7 +9,7 @@ import { format } from './formats';
 import { lanes } from './lanes';
 import { loadFactored } from './quantize';
 
-/** n float32 to magnitudes of at most that of the bits `clip`; infinity and NaN stay, so that they show. */
+/** Clips n float32 to the magnitude with the bits `clip`; infinity and NaN stay, so that they show. */
 function clipRow(row: usize, n: i32, clip: u32): void {
   const most = i32x4.splat(clip);
   const infinity = i32x4.splat(0x7f800000);
@@ -19,8 +22,8 @@ function clipRow(row: usize, n: i32, clip: u32): void {
 }
 
 /**
- * n float32 to numbers of a format with `expBits` (2 to 8) and `manBits` (0 to 22) bits, as IEEE 754 would have it: subnormals, and the largest
- * exponent for infinity and NaN, which stay. To nearest-even, or towards zero; what is too large becomes the largest number.
+ * Rounds n float32 to a format with `expBits` (2 to 8) and `manBits` (0 to 22) bits, built as in IEEE 754: with subnormals, and the largest
+ * exponent for infinity and NaN, which stay. Nearest-even or towards zero; what is too large becomes the largest number.
  */
 function reduceRow(row: usize, n: i32, expBits: i32, manBits: i32, nearest: bool): void {
   const shift = 23 - manBits;
@@ -29,7 +32,7 @@ function reduceRow(row: usize, n: i32, expBits: i32, manBits: i32, nearest: bool
   const half = i32x4.splat(nearest ? (1 << (shift - 1)) - 1 : 0);
   const odd = i32x4.splat(nearest ? 1 : 0);
   const most = i32x4.splat(((127 + bias) << 23) + (((1 << manBits) - 1) << shift));
-  // With eight bits of exponent float32's own subnormals have the right spacing.
+  // With eight bits of exponent, float32's own subnormals have the right spacing.
   const minNormal = i32x4.splat(expBits === 8 ? 0 : (128 - bias) << 23);
   const quantum = f32x4.splat(reinterpret<f32>((128 - bias - (expBits === 8 ? 0 : manBits)) << 23));
   const inverse = f32x4.splat(reinterpret<f32>((126 + bias + (expBits === 8 ? 0 : manBits)) << 23));
@@ -47,8 +50,9 @@ function reduceRow(row: usize, n: i32, expBits: i32, manBits: i32, nearest: bool
 }
 
 /**
- * Units: QUANTIZE_ROWS rows of `columns` of src, `total` elements in all. dst (float32 or BF16; may be src) gets src * srcScale * rowFactor[row] *
- * columnFactor[column] (each 0 for none), clipped to the magnitude with the bits `clip` unless 0, and reduced unless expBits is 0.
+ * Units: QUANTIZE_ROWS rows of `columns` of src, `total` elements in all. dst (float32 or BF16; may be src) gets src * srcScale *
+ * rowFactor[row] * columnFactor[column] (each factor 0 for none), clipped to the magnitude with the bits `clip` unless 0, and rounded by
+ * `reduceRow` unless expBits is 0.
  */
 export function restrict(
   begin: i32, end: i32, scratch: usize,
@@ -67,7 +71,7 @@ export function restrict(
   }
 }
 
-/** Units as for `restrict`. out (units, MAGNITUDE_BINS) u32: how many of a unit's |src * srcScale * rowFactor| share their upper 10 bits. */
+/** Units as for `restrict`. out (units, MAGNITUDE_BINS) u32: a unit's |src * srcScale * rowFactor|, counted by their upper 10 bits. */
 export function magnitudes(
   begin: i32, end: i32, scratch: usize,
   src: usize, dtype: i32, srcScale: f32, rowFactor: usize, columns: i32, total: i32, out: usize,

@@ -1,14 +1,14 @@
 /**
- * Rotary position embedding (Su et al., 2021), in the pairing of Hugging Face Llama: channel i turns with channel i + D/2.
- * In place on the first `heads` heads of each row, so that query and key heads of one QKV row are one call.
+ * Rotary position embedding (Su et al., 2021), in the pairing of Hugging Face Llama: channel i is rotated with channel i + D/2. In place,
+ * on the first `heads` heads of each row, so that query and key heads of one QKV row are one call.
  */
 import { loadRow } from './decode';
 import { storeRow } from './encode';
 import { format } from './formats';
 
 /**
- * Units: rows. x: rows of `stride` elements. Row r stands at position offset + r % time. cosines, sines: (positions, D/2) float32.
- * direction is 1, or -1 to turn back (the backward pass). D/2 is a multiple of 4, or the tail goes lane by lane.
+ * Units: rows. x: rows of `stride` elements. Row r is at position offset + r % time. cosines, sines: (positions, D/2) float32. direction is
+ * 1, or -1 to rotate back (the backward pass). Where D/2 is not a multiple of 4, the rest is done one channel at a time.
  */
 export function rope(
   begin: i32, end: i32, scratch: usize,

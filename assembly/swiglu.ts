@@ -15,7 +15,7 @@ import { format, rounding } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
 
-/** The smallest power of two not below |up|'s largest, clamped to float32's normal range; 1 for 0, infinity and NaN. */
+/** The smallest power of two not below the largest |up|, clamped to float32's normal range; 1 for 0, infinity and NaN. */
 function smoothingScale(largest: u32): f32 {
   if (largest === 0 || largest >= 0x7f800000) return 1;
   const up = (largest + 0x7fffff) & 0x7f800000;
@@ -23,10 +23,10 @@ function smoothingScale(largest: u32): f32 {
 }
 
 /**
- * Units: SWIGLU_ROWS rows. rowScale (rows): written with s per token where not 0. channelInv (F): 1/s per channel, read where not 0.
- * channelAmax (units, F) u32: bits of the largest |silu(gate) * up| of the unit per channel, written where not 0.
- * dst1 gets y * scale1 in format1, dst2 (unless 0) y * scale2 in format2, both nearest-even and saturating where FP8.
- * stats per unit: amax bits of y, saturated, underflowed (of format1); 0.
+ * Units: SWIGLU_ROWS rows. rowScale (rows), unless 0, gets s per token. channelInv (F), unless 0, holds 1/s per channel. channelAmax
+ * (units, F) u32, unless 0, gets the bits of the unit's largest |silu(gate) * up| per channel. dst1 gets y * scale1 in format1, dst2
+ * (unless 0) y * scale2 in format2, both nearest-even, and saturating where FP8. stats per unit: amax bits of y, saturated, underflowed (of
+ * format1); 0.
  */
 export function swigluForward(
   begin: i32, end: i32, scratch: usize,
@@ -69,8 +69,8 @@ export function swigluForward(
 }
 
 /**
- * Units: rows. dGateUp from dy, the gradient of the (smoothed) y; s is a constant, as in the authors' code:
- * dup = dy * silu(gate) / s, dgate = dy * (up / s) * sig * (1 + gate * (1 - sig)). dGateUp may be gateUp.
+ * Units: rows. dGateUp from dy, the gradient of the (smoothed) y, with s taken as a constant, as in the authors' code: dup = dy *
+ * silu(gate) / s, dgate = dy * (up / s) * sig * (1 + gate * (1 - sig)). dGateUp may be gateUp.
  */
 export function swigluBackward(
   begin: i32, end: i32, scratch: usize,

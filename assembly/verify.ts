@@ -1,11 +1,11 @@
-/** What `octavo verify` runs beside the kernels it judges: every float32 in turn, and a count of what differs. */
+/** What `octavo verify` runs besides the kernels it checks: every float32 in turn, and a count of what differs. */
 import { DIGEST_BYTES, VERIFY_ELEMENTS } from '../src/engine/units';
 import { encodeRow } from './encode';
 import { format, rounding } from './formats';
 
 /**
- * Encodes the float32 with the bits `first`, `first` + 1, ..., VERIFY_ELEMENTS for each unit; stochastic rounding takes `word` for all of
- * them, so that the codes are a step function of the bits.
+ * Encodes the float32 numbers with the bits `first`, `first` + 1, ..., VERIFY_ELEMENTS of them in each unit. Stochastic rounding takes
+ * `word` for all of them, so that the codes are a step function of the bits.
  */
 export function encodeRange(
   begin: i32, end: i32, scratch: usize, first: u32, dst: usize, dtype: i32, mode: i32, saturate: i32, word: u32,
