@@ -2,7 +2,7 @@
 import { F16, facts, format, kind } from './formats';
 import { lanes, quad, splat } from './lanes';
 
-/** BF16 operands of a product are zero below two to this power. Why: docs/numerics.md, "exact products". */
+/** BF16 operands of a product read as zero below 2^FLUSH_EXPONENT. Why: docs/numerics.md, "exact products". */
 export const FLUSH_EXPONENT = -60;
 
 export abstract class decode {
@@ -12,8 +12,8 @@ export abstract class decode {
   }
 
   /**
-   * Four codes to four float32. A subnormal goes through an integer conversion: "shift the bits, multiply by 2^120" would form
-   * float32 denormals, which cost a microcode assist each on Intel.
+   * Four codes to four float32. Subnormals go through an integer conversion: "shift the bits, multiply by 2^120" would form float32
+   * denormals, each of which costs a microcode assist on Intel.
    */
   @inline static four<F>(codes: v128): v128 {
     const f = facts.about<F>();
@@ -130,7 +130,7 @@ export abstract class decode {
    * code's magnitude m becomes (m << (7 - manBits)) + rebias, plus, for the subnormals (16 at most), a correction from the tables, whose
    * lookup gives 0 past their end. False if it met infinity or NaN, which it cannot decode.
    *
-   * Not inlined, for the reason given at `scaled` in nearest.ts, as there are two calls: 4 times as fast on V8 11.
+   * Two calls keep this function from being inlined, for the reason given at `scaled` in nearest.ts: 4 times as fast on V8 11.
    */
   private static sixteens(
     src: usize, dst: usize, n: i32, k: v128, magnitudes: v128, weight: v128, tableLow: v128, tableHigh: v128, rebiasLow: v128,
@@ -263,7 +263,7 @@ export function loadRow(dtype: i32, src: usize, dst: usize, n: i32, factor: f32)
   } else if (how === kind.narrow && bytes === 1) {
     done = decode.bytesRow(dtype, src, dst, n, factor);
   } else if (how === kind.narrow) {
-    // 2^112 times a larger factor could be infinite.
+    // For larger factors, 2^112 times the factor could be infinite.
     if (abs(factor) < 32768) decode.halves(src, dst, n, factor);
     else decode.halvesLoop(src, dst, n, factor);
     return;

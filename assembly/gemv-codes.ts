@@ -14,11 +14,11 @@
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
-import { prefetch } from './prefetch';
 import { loadRow } from './decode';
+import { decodeBytes } from './decode-bytes';
 import { BF16, facts } from './formats';
 import { lanes, quad, splat } from './lanes';
-import { decodeBytes } from './decode-bytes';
+import { prefetch } from './prefetch';
 import { TILE } from './tile';
 import { GROUP, weightPanel } from './transposed-codes';
 import { vectorRow } from './vector-row';

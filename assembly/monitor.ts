@@ -10,7 +10,7 @@ import { loadFactored } from './quantize';
 const SUMS: usize = 32;
 
 /**
- * Adds a row's terms to the three sums at `out`: elements of even index to the sums, those of odd index to sums of their own, then these.
+ * Adds a row's terms to the three sums at `out`: those of even index to the sums, those of odd index to sums of their own, and these last.
  */
 function addSums(x: usize, q: usize, n: i32, out: usize): void {
   let squares = v128.load64_zero(out);

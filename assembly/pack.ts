@@ -11,9 +11,9 @@
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
 import { decode } from './decode';
+import { decodeBytes } from './decode-bytes';
 import { facts } from './formats';
 import { quad } from './lanes';
-import { decodeBytes } from './decode-bytes';
 
 export abstract class pack {
   /** Row `row` of a panel, or the last one that exists. */

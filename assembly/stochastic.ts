@@ -126,7 +126,7 @@ export abstract class stochastic {
       dst += 16;
       words += 32;
     }
-    // 2^-14, the smallest normal number, and 65504, the largest.
+    // The smallest and the largest normal number, 2^-14 and 65504.
     return !v128.any_true(v128.or(i32x4.lt_s(least, i32x4.splat(0x38800000)), i32x4.gt_s(most, i32x4.splat(0x477fe000))));
   }
 

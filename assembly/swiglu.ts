@@ -5,7 +5,7 @@
  *   token    s = max |up| over the row, rounded up to a power of two, so that / s and the later * s are exact; 1 for an all-zero row
  *   channel  s given per channel (a power of two), undone in the columns of the down projection
  *
- * Rows of `gateUp` hold F gates, then F ups. F is a multiple of 4.
+ * Each row of `gateUp` holds F gates, then F ups. F is a multiple of 4.
  */
 
 import { SWIGLU_ROWS } from '../src/engine/units';

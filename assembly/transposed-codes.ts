@@ -1,14 +1,13 @@
 /**
  * Panels of one-byte codes, transposed: the codes that eight rows of an N x K matrix have at one k, then those at the next, K padded to
  * even. After the codes come a word that tells whether infinity or NaN is among them, and a flag for every eight k, set where none of their
- * codes is subnormal. Weights that single rows are multiplied by again and again are stored like this (`prepack`); others are transposed on
- * use.
+ * codes is subnormal. Weights that meet a single row again and again are stored like this (`prepack`); others are transposed on use.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
+import { decodeBytes } from './decode-bytes';
 import { E4M3FN, E5M2, facts, format } from './formats';
 import { quad, splat } from './lanes';
-import { decodeBytes } from './decode-bytes';
 
 /** Number of k that one flag stands for. */
 export const GROUP = 8;
@@ -49,7 +48,7 @@ export abstract class weightPanel {
   /** Packs eight rows of codes, of which `valid` exist. F has the format's bit layout; maxCode is its largest finite magnitude. */
   static packAs<F>(dst: usize, src: usize, depth: i32, valid: i32, maxCode: i32): void {
     const magnitudes = decodeBytes.magnitudes;
-    // Magnitude - 1 is below this for subnormals, and wraps to 255 for zero.
+    // A subnormal's magnitude less 1 is below `subnormals`; that of zero wraps to 255.
     const ones = splat.bytes(1);
     const subnormals = splat.bytes((1 << facts.about<F>().manBits) - 1);
     const groups = weightPanel.groups(depth);

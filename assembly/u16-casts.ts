@@ -4,8 +4,8 @@
  *
  *   (|x| rounded to manBits of mantissa, the others shifted out) - ((bias of BF16 - bias - log2 scale) << manBits)
  *
- * Saturating subtraction makes everything smaller zero, which is right for zero. Sixteen numbers with another subnormal result among them
- * go through encode.ts; so does a row with NaN, or with many such sixteens.
+ * Saturating subtraction gives 0 for everything smaller, which is right for zero. Sixteen numbers with a subnormal result among them go
+ * through encode.ts; so does a row with NaN, or with many such sixteens.
  *
  * Node 26 on an EPYC, with statistics, to E4M3FN 0.50 -> 0.155 ns a number, with a copy in E5M2 0.75 -> 0.235, stochastic to E5M2 1.33 ->
  * 0.71, most of which is Philox. In a training step of 10.7 M parameters casts took 87 ms of 2690, and take 50.
@@ -41,7 +41,7 @@ export abstract class bf16Cast {
     return format.bits(dtype) === 8 && format.signBits(dtype) === 1 && format.nanCode(dtype) !== 0x80 && format.manBits(dtype) === manBits;
   }
 
-  /** log2 of a positive normal power of two; too large for any format for numbers that are no power of two. */
+  /** log2 of a positive normal power of two; a number too large for any format where `scale` is no power of two. */
   @inline private static log2(scale: f32): i32 {
     const bits = reinterpret<i32>(scale);
     return bits & 0x7fffff ? 1 << 20 : (bits >> 23) - 127;
