@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { Worker } from 'node:worker_threads';
-import { afterAll, describe, expect, it } from 'vitest';
+import { Worker } from 'node:worker_threads';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Arena } from '../src/engine/arena.js';
 import { compileKernels } from '../src/engine/bytes.js';
 import { instantiateKernels } from '../src/engine/load.js';
@@ -166,6 +166,22 @@ describe('life and death', () => {
     // The build without threads refuses shared memory.
     const module = await compileKernels('simd');
     await expect(Pool.start(2, { module }, kernels, arena, arena.alloc(256))).rejects.toThrow(/shared/);
+  });
+
+  it('a worker that cannot start ends those that could', async () => {
+    const arena = new Arena(true);
+    const [good, bad] = [await compileKernels('simd-threads'), await compileKernels('simd')];
+    let asked = 0;
+    const modules = {
+      get module() {
+        return asked++ === 1 ? bad : good;
+      },
+    };
+    const terminate = vi.spyOn(Worker.prototype, 'terminate');
+    const kernels = instantiateKernels(good, arena.memory);
+    await expect(Pool.start(4, modules, kernels, arena, arena.alloc(256))).rejects.toThrow(/shared/);
+    expect(terminate).toHaveBeenCalledTimes(2);
+    terminate.mockRestore();
   });
 
   it('dispose ends the workers, and may be called twice', async () => {

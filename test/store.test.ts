@@ -207,6 +207,26 @@ describe('a lock', () => {
     expect(text(LOCK_FILE)).toBe(`${process.pid} ${hostname()}`);
   });
 
+  it("of a dead process that another takes over at the same moment is that process's", async () => {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, LOCK_FILE), `999999999 ${hostname()}`);
+    const { writeFile } = promises;
+    let attempts = 0;
+    promises.writeFile = async (...args) => {
+      // Between the removal of the dead process's lock and the second attempt.
+      if (++attempts === 2) writeFileSync(join(path, LOCK_FILE), `${process.ppid} ${hostname()}`);
+      return writeFile(...args);
+    };
+    syncBuiltinESMExports();
+    const { message } = await refusalOf((await openDirectory(path)).lock()).finally(() => {
+      promises.writeFile = writeFile;
+      syncBuiltinESMExports();
+    });
+    expect(attempts).toBe(2);
+    expect(message).toMatch(`got process ${process.ppid} at work there`);
+    expect(text(LOCK_FILE)).toBe(`${process.ppid} ${hostname()}`);
+  });
+
   it.each(['', '123'])('that says %o belongs to nobody', async (content) => {
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, LOCK_FILE), content);

@@ -40,9 +40,10 @@ async function contenders(model, parameters, { rivals, threads, build }) {
       children.push({ child, recipe, name: recipe, detail: { recipe } });
     }
     // A rival's first step may take a minute and gigabytes.
-    for (const start of rivals.length > 0 && !model.alone ? [jax, torch] : []) {
+    for (const start of rivals.length > 0 && !model.alone ? [jax, torch, torchAvx2] : []) {
       const child = await start(folder);
       if (child.unavailable) console.log(`  without ${child.unavailable}`);
+      else if (children.some(({ name }) => name.startsWith(child.name))) await child.end();
       else children.push({ child, recipe: 'f32', name: `${child.name}, float32`, detail: { rival: child.name } });
     }
     const count = model.batchSize * model.blockSize;
@@ -88,9 +89,13 @@ async function close(child, state) {
 
 const jax = (folder) => startChild(process.execPath, [path('../rivals/jax-step.mjs'), folder]);
 
+/** PyTorch without AVX-512, which many processors lack: its vectors then have 256 bits, as those of `turbo` have. */
+const torchAvx2 = (folder) => torch(folder, { OPENBLAS_CORETYPE: 'Haswell', ATEN_CPU_CAPABILITY: 'avx2' });
+
 /** Tries Debian's Python first, because that has Debian's PyTorch. BLAS settings from the environment are not passed on. */
-async function torch(folder) {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(OPENBLAS|OMP|MKL)_/.test(name)));
+async function torch(folder, settings = {}) {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(OPENBLAS|OMP|MKL)_/.test(name));
+  const env = { ...Object.fromEntries(inherited), ...settings };
   let last;
   for (const python of ['/usr/bin/python3', 'python3']) {
     try {

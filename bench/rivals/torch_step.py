@@ -3,6 +3,7 @@
 The same Llama as src/model, float32, torch.optim.AdamW. The native mark for the whole step; bench/step has the protocol and the plan.
 """
 
+import ctypes
 import json
 import re
 import sys
@@ -31,10 +32,16 @@ torch.set_num_threads(threads)
 
 
 def blas():
-    """The library that multiplies: with the reference BLAS a figure would mean little."""
+    """The library that multiplies, and its kernels: with the reference BLAS a figure would mean little."""
+    if torch.backends.mkl.is_available():
+        return "MKL"
     with open("/proc/self/maps", encoding="utf-8") as maps:
-        text = maps.read()
-    return "MKL" if torch.backends.mkl.is_available() else "OpenBLAS" if "openblas" in text else "another BLAS"
+        library = re.search(r"\S*/libopenblas\S*", maps.read())
+    if not library:
+        return "another BLAS"
+    name_of_core = ctypes.CDLL(library[0]).openblas_get_corename
+    name_of_core.restype = ctypes.c_char_p
+    return f"OpenBLAS for {name_of_core().decode()}"
 
 
 def read(name, dtype):

@@ -26,24 +26,22 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
   const mine = `${process.pid} ${hostname()}`;
   // Removes a directory that was created here, unless something has been put into it (rmdir then fails).
   const leave = () => (made ? fs.rmdir(path).catch(() => undefined) : undefined);
+  /** Whether there was no lock file, which now is this process's. */
   const take = async () => {
     try {
       await fs.writeFile(file, mine, { flag: 'wx' });
+      return true;
     } catch (error) {
+      if (codeOf(error) === 'EEXIST') return false;
       // On a full disk the file exists by now, but is empty.
-      if (codeOf(error) !== 'EEXIST') await fs.rm(file, { force: true }).catch(() => undefined);
-      throw error;
-    }
-  };
-  try {
-    await take();
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') {
+      await fs.rm(file, { force: true }).catch(() => undefined);
       await leave();
       throw error;
     }
-    await free(fs, file, hostname());
-    await take();
+  };
+  if (!(await take())) {
+    do await free(fs, file, hostname());
+    while (!(await take()));
     // If two processes take over a lock at once, the later one gets it.
     await pause();
     await free(fs, file, hostname(), process.pid);

@@ -56,7 +56,13 @@ export class Pool {
     const starts = Array.from({ length: threads - 1 }, (_, i) =>
       startWorker({ ...modules, memory: arena.memory, command, scratchSlot: scratchSlots + 4 * (i + 1) }),
     );
-    const workers = await Promise.all(starts);
+    const settled = await Promise.allSettled(starts);
+    const workers = settled.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
+    const failed = settled.find((start) => start.status === 'rejected');
+    if (failed) {
+      for (const worker of workers) worker.terminate();
+      throw failed.reason;
+    }
     return new Pool(kernels, workers, arena, command);
   }
 

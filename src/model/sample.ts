@@ -6,6 +6,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import { describe, namesOf } from '../formats/check.js';
 import { philoxWord } from '../formats/index.js';
+import { TWO_32 } from '../formats/philox.js';
 import { exp } from '../ops/math.js';
 import { canPrepack, prepack } from '../ops/matmul.js';
 import { read } from '../ops/quantize.js';
@@ -33,8 +34,6 @@ export const SAMPLE_OPTIONS = namesOf<SampleOptions>({
   topP: true,
   seed: true,
 });
-
-const TWO_32 = 4294967296;
 
 export function checkSampleOptions({ maxNewTokens, temperature, topK, topP, seed }: SampleOptions): void {
   const fail = (name: string, expected: string, got: unknown) => {

@@ -62,12 +62,15 @@ export class Engine extends Runtime {
     const refusal = await prepareTurbo();
     if (refusal) return Engine.withoutTurbo(options, refusal);
     const engine = new Engine(...(await Runtime.open({ ...options, build: 'relaxed' }, true)));
-    const strict = new Engine(...(await Runtime.open({ build: 'simd', threads: 1 })));
     let difference: string | undefined = 'the comparison, which failed';
     try {
-      difference = firstDifference(results(strict), results(engine));
+      const strict = new Engine(...(await Runtime.open({ build: 'simd', threads: 1 })));
+      try {
+        difference = firstDifference(results(strict), results(engine));
+      } finally {
+        strict.dispose();
+      }
     } finally {
-      strict.dispose();
       if (difference) engine.dispose();
     }
     if (!difference) return engine;

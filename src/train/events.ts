@@ -97,7 +97,7 @@ export interface CheckpointLine {
 /** An anomaly, and what the run did about it. */
 export interface AnomalyLine {
   type: 'anomaly';
-  /** The step that was not taken. */
+  /** The step that was not taken; if `what` is about a validation loss or parameters, the last one taken. */
   step: number;
   kind: Anomaly['kind'];
   what: string;
