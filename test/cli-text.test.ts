@@ -110,6 +110,36 @@ describe('from text to text', () => {
     expect(rows[0]).toMatchObject({ name: 'embed.master_weight', dtype: 'F16', shape: [256, 32], bytes: 16384 });
   });
 
+  it('inspect gives the values of a training state, not their codes', async () => {
+    const rowsOf = async (...path: string[]) => {
+      const { stdout } = await succeeds('inspect', join(...path), '--json');
+      const rows = stdout.trimEnd().split('\n');
+      return new Map(rows.map((row) => JSON.parse(row)).map((row) => [row.name, row]));
+    };
+    const [state, model] = [await rowsOf('run', STATE_FILE), await rowsOf('run', MODEL_FILE)];
+    // The model's embedding is the master in BF16, of 8 bits.
+    const master = state.get('embed.master_weight');
+    expect(Math.abs(master.amax / model.get('model.embed_tokens.weight').amax - 1)).toBeLessThanOrEqual(2 ** -8);
+    expect(master.amax / master.scale_inv).toBeCloseTo(65504, -1);
+    const moment = state.get('layers.0.qkv.exp_avg');
+    expect(moment).toMatchObject({ dtype: 'F8_E4M3', amax: 448 * moment.scale_inv });
+    expect(moment.amax).toBeLessThan(1);
+    expect(state.get('norm.exp_avg')).not.toHaveProperty('scale_inv');
+  });
+
+  it('inspect takes no amax of codes whose scales are a tensor, and names that', async () => {
+    const codes = { name: 'x', dtype: 'F8_E4M3', shape: [2], data: Uint8Array.of(0x7e, 0x38) };
+    const scales = (name: string) => ({ name, dtype: 'F32', shape: [2, 1], data: new Uint8Array(8) });
+    for (const name of ['x_scale_inv', 'x_scale']) {
+      writeFileSync(at('parts.safetensors'), serializeSafetensors([codes, scales(name)]));
+      const { stdout } = await succeeds('inspect', 'parts.safetensors', '--json');
+      const row = JSON.parse(stdout.split('\n')[0]);
+      expect(row).toEqual({ name: 'x', dtype: 'F8_E4M3', shape: [2], bytes: 2, scales: name, zeros: 0, at_max: 0.5 });
+    }
+    const table = (await succeeds('inspect', 'parts.safetensors')).stdout;
+    expect(table).toMatch(/^x +F8_E4M3 +2 +2 +by parts +0\.00 % +50\.00 %$/m);
+  });
+
   it('inspect counts zeros of either sign and the largest codes of a format, not those below', async () => {
     const data = Uint8Array.of(0x00, 0x80, 0x7e, 0xfe, 0x7d, 0x38, 0x38, 0x38);
     writeFileSync(at('codes.safetensors'), serializeSafetensors([{ name: 'x', dtype: 'F8_E4M3', shape: [8], data }]));

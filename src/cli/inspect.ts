@@ -4,15 +4,18 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { type DType, formatSpec } from '../formats/index.js';
 import { FileError, printable } from '../interop/errors.js';
-import { parseSafetensors, type SafetensorsTensor } from '../interop/safetensors.js';
-import { scaleBeside, valuesOf } from '../train/file-tensors.js';
+import { parseSafetensors, type Safetensors, type SafetensorsTensor } from '../interop/safetensors.js';
+import { scaled } from '../ops/adamw.js';
+import { Engine } from '../ops/engine.js';
+import { readStateFile } from '../train/checkpoint.js';
+import { scaleBeside, scalesBeside, valuesOf } from '../train/file-tensors.js';
 import { dtypeOfFile, inFile, MODEL_FILE } from '../train/model-files.js';
 import { printJson } from './options.js';
 
 export function inspectCommand(): Command {
   return new Command('inspect')
     .description('list the tensors of a model directory or safetensors file')
-    .argument('<path>', 'model directory or .safetensors file')
+    .argument('<path>', 'model directory, or .safetensors file of a model or a training state')
     .option('--json', 'print one JSON line for each tensor')
     .action(run);
 }
@@ -22,9 +25,10 @@ interface Row {
   dtype: string;
   shape: number[];
   bytes: number;
-  /** Largest |value|, including the scale. */
+  /** Largest |value|, including the scale; absent where `scales` names a tensor of scales for parts of it. */
   amax?: number;
   scale_inv?: number;
+  scales?: string;
   /** Shares of zero codes and of codes at the format's largest magnitude. */
   zeros?: number;
   at_max?: number;
@@ -41,20 +45,38 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
   const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
     throw new FileError(`${file}: expected a readable safetensors file, got ${error.code}`);
   });
-  const { tensors } = inFile(file, () => parseSafetensors(new Uint8Array(content)));
-  const rows = [...tensors].map(([name, tensor]) => describe(name, tensor, tensors));
+  const parsed = inFile(file, () => parseSafetensors(new Uint8Array(content)));
+  const { tensors, metadata } = parsed;
+  const scaleOf = metadata.octavo_state === undefined ? undefined : await scalesInState(file, parsed);
+  const rows = [...tensors].map(([name, tensor]) =>
+    describe(name, tensor, scaleOf ? scaleOf.get(name) : scaleBeside(tensors, name), scalesBeside(tensors, name)),
+  );
   if (json) for (const row of rows) printJson(row);
   else process.stdout.write(table(rows));
 }
 
-function describe(name: string, tensor: SafetensorsTensor, all: ReadonlyMap<string, SafetensorsTensor>): Row {
+/** A training state keeps the scales of its tensors in its record. Formats with the range of float32 have none. */
+async function scalesInState(file: string, parsed: Safetensors): Promise<Map<string, number>> {
+  const engine = await Engine.create({ threads: 1 });
+  try {
+    const { tensors } = inFile(file, () => readStateFile(engine, parsed));
+    const withScale = tensors.filter(({ dtype }) => scaled(dtypeOfFile(dtype) ?? 'float32'));
+    return new Map(withScale.map(({ name, scaleInv }) => [name, scaleInv]));
+  } finally {
+    engine.dispose();
+  }
+}
+
+function describe(name: string, tensor: SafetensorsTensor, scaleInv: number | undefined, scales?: string): Row {
   const row: Row = { name, dtype: tensor.dtype, shape: [...tensor.shape], bytes: tensor.data.length };
   const dtype = dtypeOfFile(tensor.dtype);
   if (!dtype || tensor.data.length === 0) return row;
   const { amax, zeros, atMax } = count(dtype, tensor.data);
-  const scaleInv = scaleBeside(all, name);
-  row.amax = amax * (scaleInv ?? 1);
-  if (scaleInv !== undefined) row.scale_inv = scaleInv;
+  if (scales !== undefined) row.scales = scales;
+  else {
+    row.amax = amax * (scaleInv ?? 1);
+    row.scale_inv = scaleInv;
+  }
   if (formatSpec(dtype).bits === 8) {
     row.zeros = zeros;
     row.at_max = atMax;
@@ -89,7 +111,7 @@ function table(rows: readonly Row[]): string {
       row.shape.join(' x ') || 'scalar',
       String(row.bytes),
       real(row.amax),
-      real(row.scale_inv),
+      row.scales === undefined ? real(row.scale_inv) : 'by parts',
       percent(row.zeros),
       percent(row.at_max),
     ]),

@@ -194,6 +194,9 @@ export function readStateFile(rt: Runtime, file: Safetensors): StateFile {
   const record = stateRecord(rt, file);
   const scales = numbersIn(record, 'scale_inv');
   const names = [...file.tensors.keys()];
+  if (scales.length !== names.length) {
+    throw new FileError(`expected a scale of each of ${names.length} tensors, got ${scales.length}`);
+  }
   const text = (value: JsonValue) => JSON.stringify(plainJson(value));
   return {
     step: numberIn(record, 'step'),

@@ -19,3 +19,9 @@ export function scaleBeside(tensors: ReadonlyMap<string, SafetensorsTensor>, nam
   if (scale?.dtype !== 'F32' || scale.data.length !== 4) return undefined;
   return new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true);
 }
+
+/** The name of such a tensor of scales, which belong to blocks, rows or groups. */
+export function scalesBeside(tensors: ReadonlyMap<string, SafetensorsTensor>, name: string): string | undefined {
+  const others = scaleBeside(tensors, name) === undefined ? [`${name}_scale_inv`, `${name}_scale`] : [];
+  return others.find((other) => tensors.has(other));
+}
