@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** `npm run bench`, or `node bench/main.mjs` after `npm run build`: checks every contender, times it, prints the table. */
 import { Command, InvalidArgumentError } from 'commander';
-import { openEngine, withDashes } from '../dist/cli/options.js';
+import { withDashes } from '../dist/cli/flag-names.js';
+import { openEngine } from '../dist/cli/options.js';
 import { init } from '../dist/index.js';
 import { runInBrowser } from './browser.mjs';
 import { allCases } from './cases.mjs';
@@ -45,7 +46,8 @@ const parser = () =>
     .option('--json [file]', 'write the figures, by default to bench/results/<date>-<runtime>.json');
 
 async function main(argv) {
-  const options = parser().parse(withDashes(argv)).opts();
+  const command = parser();
+  const options = command.parse(withDashes(argv, command.options)).opts();
   const { filter, threads, quick, long, rounds = quick ? 2 : 5 } = options;
   const timing = { rounds, seconds: quick ? QUICK_SECONDS : SECONDS };
   if (options.browser) return inBrowser(options, timing, argv);

@@ -72,8 +72,8 @@ describe('another run', () => {
     const store = memoryStore(saved.files);
     const error = await refusalOf(events({ ...OPTIONS, ...change, engine: engine(), outDir: store, resume: true }));
     expect(error).toBeInstanceOf(RangeError);
-    const [was, is] = /= (.*), got (.*)$/.exec(error.message)!.slice(1);
-    expect(error.message.startsWith(`resume: expected the settings the run began with, ${name}`)).toBe(true);
+    const [at, was, is] = /^(\S+): expected (.*), with which .* began, got (.*)$/.exec(error.message)!.slice(1);
+    expect(at.startsWith(name)).toBe(true);
     expect(was).not.toBe(is);
     expect(store.files).toEqual(saved.files);
   });
@@ -84,7 +84,7 @@ describe('another run', () => {
     data[1000] ^= 1;
     const error = await refusalOf(events({ ...OPTIONS, data, engine: engine(), outDir: store, resume: true }));
     expect(error.message).toMatch(
-      /^resume: expected the data the run began with \(digest [0-9a-f]{16}\), got digest [0-9a-f]{16}$/,
+      /^data: expected that with which the run to resume began \(digest [0-9a-f]{16}\), got digest [0-9a-f]{16}$/,
     );
     expect(store.files).toEqual(saved.files);
   });

@@ -34,37 +34,35 @@ describe('a directory with a run', () => {
   it('is not written over by another', async () => {
     await refused(
       trainArgs('half', '--max_iters', '8'),
-      /outDir: expected a directory without a run, got half, which has training_state.safetensors; resume it or name another$/m,
+      /--out-dir: expected a directory without a run, got half, which has training_state.safetensors; resume it or name another$/m,
     );
   });
 
   it.each([
-    [['--max_iters', '9'], 'steps = 8, got 9'],
-    [['--seed', '2'], 'seed = 1337, got 2'],
-    [['--recipe', 'bf16'], 'recipe.name = "fp8", got "bf16"'],
-    [['--batch_size', '2'], 'batchSize = 4, got 2'],
-    [['--block_size', '16'], 'blockSize = 32, got 16'],
-    [['--learning_rate', '1'], `learningRate = ${RATE}, got 1`],
-    [['--n_embd', '64'], 'config.hiddenSize = 32, got 64'],
-    [['--n_layer', '3'], 'config.layers = 2, got 3'],
-    [['--no-tie'], 'config.tieWordEmbeddings = true, got false'],
-  ])('is not continued with %j', async (more, difference) => {
-    await refused(
-      resume(...more),
-      new RegExp(`^octavo: resume: expected the settings the run began with, ${difference.replace('.', '\\.')}$`, 'm'),
-    );
+    [['--max_iters', '9'], '--max-iters', '8', '9'],
+    [['--seed', '2'], '--seed', '1337', '2'],
+    [['--recipe', 'bf16'], '--recipe', '"fp8"', '"bf16"'],
+    [['--batch_size', '2'], '--batch-size', '4', '2'],
+    [['--block_size', '16'], '--block-size', '32', '16'],
+    [['--learning_rate', '1'], '--learning-rate', `${RATE}`, '1'],
+    [['--n_embd', '64'], '--n-embd', '32', '64'],
+    [['--n_layer', '3'], '--n-layer', '2', '3'],
+    [['--no-tie'], '--no-tie', 'true', 'false'],
+  ])('is not continued with %j', async (more, flag, was, is) => {
+    const message = `^octavo: ${flag}: expected ${was}, with which the run to resume began, got ${is}$`;
+    await refused(resume(...more), new RegExp(message, 'm'));
   });
 
   it('nor on another text', async () => {
     writeFileSync(at('other.txt'), text(12_000, 90_000));
     await refused(
       resume('--data', 'other.txt'),
-      /resume: expected the data the run began with \(digest [0-9a-f]{16}\), got digest [0-9a-f]{16}$/m,
+      /--data: expected that with which the run to resume began \(digest [0-9a-f]{16}\), got digest [0-9a-f]{16}$/m,
     );
   });
 
   it('nor to stop before it began', async () => {
-    await refused(resume('--stop_at', '4'), /stopAt: expected a step after the checkpoint's 4, got 4$/m);
+    await refused(resume('--stop_at', '4'), /--stop-at: expected a step after the checkpoint's 4, got 4$/m);
   });
 
   /** A copy of the run with its state file changed. */

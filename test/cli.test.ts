@@ -1,7 +1,9 @@
 /** What a person touches: the help of `octavo`, and what it refuses before anything is done, with exit codes and lines. */
+
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { Option } from 'commander';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { withDashes } from '../src/cli/options.js';
+import { withDashes } from '../src/cli/flag-names.js';
 import { RECIPES } from '../src/ops/recipe.js';
 import { SETTINGS } from '../src/train/settings.js';
 import { halfArgs, trainArgs, useFolder } from './helpers/program.js';
@@ -12,6 +14,7 @@ const { at, start, here, succeeds, refused } = useFolder();
 beforeAll(async () => {
   writeFileSync(at('short.txt'), 'Call me Ishmael.');
   writeFileSync(at('empty.txt'), '');
+  writeFileSync(at('seed'), 'a file that has the name of a flag');
   mkdirSync(at('folder'));
   await succeeds(...halfArgs());
 });
@@ -76,8 +79,17 @@ describe('what is not understood', () => {
 
   it('underscores in the names of flags are dashes, up to a lone --', () => {
     const words = ['a_b', '--c_d', '--e_f=g_h', '--', '--i_j'];
-    expect(withDashes(words)).toEqual(['a_b', '--c-d', '--e-f=g_h', '--', '--i_j']);
-    expect(withDashes(['--', '--i_j'])).toEqual(['--', '--i_j']);
+    expect(withDashes(words, [])).toEqual(['a_b', '--c-d', '--e-f=g_h', '--', '--i_j']);
+    expect(withDashes(['--', '--i_j'], [])).toEqual(['--', '--i_j']);
+  });
+
+  it('values of flags keep their underscores, also where they begin with dashes', async () => {
+    const options = [new Option('--a-b <text>'), new Option('--c-d')];
+    expect(withDashes(['--a_b', '--x_y', '--c_d', '--x_y'], options)).toEqual(['--a-b', '--x_y', '--c-d', '--x-y']);
+    expect(withDashes(['--a_b=--x_y', '--x_y'], options)).toEqual(['--a-b=--x_y', '--x-y']);
+    expect(withDashes(['--a_b', '--', '--x_y'], options)).toEqual(['--a-b', '--', '--x-y']);
+    const args = ['generate', '--model', 'half', '--max_new_tokens', '0', '--prompt'];
+    expect((await succeeds(...args, '--foo_bar')).stdout).toBe('--foo_bar\n');
   });
 
   it.each([
@@ -98,32 +110,44 @@ describe('what is not understood', () => {
 
 describe('what cannot be', () => {
   it.each([
-    [['--recipe', 'fp9'], /recipe: expected one of fp8, fp8-plain, .*, f32, got "fp9"$/m],
-    [['--max_iters', '0'], /max_iters: expected an integer of at least 1, got 0$/m],
-    [['--batch_size', '1.5'], /batch_size: expected an integer of at least 1, got 1.5$/m],
+    [['--recipe', 'fp9'], /^octavo: --recipe: expected one of fp8, fp8-plain, .*, f32, got "fp9"$/m],
+    [['--max_iters', '0'], /^octavo: --max-iters: expected an integer of at least 1, got 0$/m],
+    [['--batch_size', '1.5'], /^octavo: --batch-size: expected an integer of at least 1, got 1.5$/m],
     [
       ['--gradient_accumulation_steps', '-1'],
-      /gradient_accumulation_steps: expected an integer of at least 1, got -1$/m,
+      /^octavo: --gradient-accumulation-steps: expected an integer of at least 1, got -1$/m,
     ],
-    [['--learning_rate', 'Infinity'], /learning_rate: expected a number of at least 0, got Infinity$/m],
-    [['--seed', '-1'], /seed: expected an integer of at least 0 and at most \d+, got -1$/m],
-    [['--val_fraction', '1'], /val_fraction: expected a number above 0 and below 1, got 1$/m],
-    [['--eval_iters', '0'], /eval_iters: expected an integer of at least 1, got 0$/m],
-    [['--checkpoint_interval', '0.5'], /checkpoint_interval: expected an integer of at least 1, got 0.5$/m],
-    [['--n_embd', '30'], /n_embd: expected a multiple of n_head = 4, got 30$/m],
-    [['--n_embd', '12'], /headDim = n_embd \/ n_head: expected an even number, for rotary pairs, got 3$/m],
-    [['--n_kv_head', '3'], /n_kv_head: expected a divisor of n_head = 4, got 3$/m],
-    [['--n_ff', '30'], /n_ff: expected a multiple of 4 for training, got 30$/m],
-    [['--n_layer', '0'], /n_layer: expected an integer from 1 to 4096, got 0$/m],
-    [['--threads', '0'], /threads: expected an integer from 1 to 64, got 0$/m],
-    [['--build', 'fast'], /build: expected 'auto', 'simd' or 'relaxed', got "fast"$/m],
-    [['--prompt', ''], /samplePrompt: expected at least one character, got none$/m],
-    [['--data', 'none.txt'], /data: expected a readable text file, got none.txt \(ENOENT\)$/m],
-    [['--data', 'folder'], /data: expected a readable text file, got folder \(EISDIR\)$/m],
-    [['--data', 'empty.txt'], /data: expected a text file with bytes in it, got empty.txt, which is empty$/m],
-    [['--data', 'short.txt'], /data: expected at least 65 tokens in the train part for block size 32, got 14 of 16$/m],
+    [['--learning_rate', 'Infinity'], /^octavo: --learning-rate: expected a number of at least 0, got Infinity$/m],
+    [['--seed', '-1'], /^octavo: --seed: expected an integer of at least 0 and at most \d+, got -1$/m],
+    [['--val_fraction', '1'], /^octavo: --val-fraction: expected a number above 0 and below 1, got 1$/m],
+    [['--eval_iters', '0'], /^octavo: --eval-iters: expected an integer of at least 1, got 0$/m],
+    [['--checkpoint_interval', '0.5'], /^octavo: --checkpoint-interval: expected an integer of at least 1, got 0.5$/m],
+    [['--n_embd', '30'], /^octavo: --n-embd: expected a multiple of --n-head = 4, got 30$/m],
+    [['--n_embd', '12'], /^octavo: headDim = --n-embd \/ --n-head: expected an even number, for rotary pairs, got 3$/m],
+    [['--n_kv_head', '3'], /^octavo: --n-kv-head: expected a divisor of --n-head = 4, got 3$/m],
+    [['--n_ff', '30'], /^octavo: --n-ff: expected a multiple of 4 for training, got 30$/m],
+    [['--n_layer', '0'], /^octavo: --n-layer: expected an integer from 1 to 4096, got 0$/m],
+    [['--threads', '0'], /^octavo: --threads: expected an integer from 1 to 64, got 0$/m],
+    [['--build', 'fast'], /^octavo: --build: expected 'auto', 'simd' or 'relaxed', got "fast"$/m],
+    [['--prompt', ''], /'--prompt <text>' argument '' is invalid. expected at least one character, got none/],
+    [['--out_dir='], /'--out-dir <dir>' argument '' is invalid. expected at least one character, got none/],
+    [
+      ['--recipe', 'mxfp8', '--batch_size', '1', '--block_size', '16'],
+      /^octavo: --recipe: expected sizes that are multiples of 32 for mx, got 16 in --batch-size x --block-size$/m,
+    ],
+    [['--data', 'none.txt'], /^octavo: --data: expected a readable text file, got none.txt \(ENOENT\)$/m],
+    [['--data', 'folder'], /^octavo: --data: expected a readable text file, got folder \(EISDIR\)$/m],
+    [
+      ['--data', 'empty.txt'],
+      /^octavo: --data: expected a text file with bytes in it, got empty.txt, which is empty$/m,
+    ],
+    [
+      ['--data', 'short.txt'],
+      /^octavo: --data: expected at least 65 tokens in the train part for block size 32, got 14 of 16$/m,
+    ],
     [['--out_dir', 'text.txt/run'], /text.txt\/run: expected a directory that can be .*, got ENOTDIR: /],
     [['--out_dir', 'text.txt'], /text.txt: expected a directory that can be .*, got E[A-Z]+: /],
+    [['--out_dir', 'seed'], /^octavo: seed: expected a directory that can be .*, got E[A-Z]+: /],
     [['--out_dir', '/proc/octavo'], /\/proc\/octavo: expected a directory that can be written to, got E[A-Z]+: /],
     [['--resume'], /new: expected a training run to resume, got no training_state.safetensors$/m],
   ])('train %j', async (more, message) => {
@@ -134,29 +158,45 @@ describe('what cannot be', () => {
   it.each([
     [['generate', '--model', 'none'], /none: expected a model directory with config.json, got none$/m],
     [['generate', '--model', 'text.txt'], /text.txt: expected a directory with files that can be read, got ENOTDIR: /],
-    [['generate', '--model', 'half', '--prompt', ''], /prompt: expected at least one character, got none$/m],
-    [['generate', '--model', 'half', '--temperature', '-1'], /temperature: expected a number of 0 or more, got -1$/m],
-    [['generate', '--model', 'half', '--top_k', '0'], /topK: expected an integer of 1 or more, got 0$/m],
-    [['generate', '--model', 'half', '--top_p', '2'], /topP: expected a number above 0 and at most 1, got 2$/m],
+    [['generate', '--model', 'half', '--prompt='], /'--prompt <text>' argument '' is invalid. expected at least one/],
+    [['inspect', ''], /'' is invalid for argument 'path'. expected at least one character, got none/],
+    [
+      ['generate', '--model', 'half', '--temperature', '-1'],
+      /^octavo: --temperature: expected a number of 0 or more, got -1$/m,
+    ],
+    [['generate', '--model', 'half', '--top_k', '0'], /^octavo: --top-k: expected an integer of 1 or more, got 0$/m],
+    [
+      ['generate', '--model', 'half', '--top_p', '2'],
+      /^octavo: --top-p: expected a number above 0 and at most 1, got 2$/m,
+    ],
     [
       ['generate', '--model', 'half', '--max_new_tokens', '-3'],
-      /maxNewTokens: expected an integer of 0 or more, got -3$/m,
+      /^octavo: --max-new-tokens: expected an integer of 0 or more, got -3$/m,
     ],
     [
       ['eval', '--model', 'half', '--data', 'none.txt'],
-      /data: expected a readable text file, got none.txt \(ENOENT\)$/m,
+      /^octavo: --data: expected a readable text file, got none.txt \(ENOENT\)$/m,
     ],
-    [['eval', '--model', 'half', '--data', 'short.txt'], /data: expected more than 32 bytes to measure on, got 2$/m],
+    [
+      ['eval', '--model', 'half', '--data', 'short.txt'],
+      /^octavo: --data: expected more than 32 bytes to measure on, got 2$/m,
+    ],
     [
       ['eval', '--model', 'half', '--data', 'text.txt', '--val_fraction', '0'],
-      /val_fraction: expected a number above 0 and at most 1, got 0$/m,
+      /^octavo: --val-fraction: expected a number above 0 and at most 1, got 0$/m,
     ],
     [
       ['eval', '--model', 'half', '--data', 'text.txt', '--block_size', '33'],
-      /block_size: expected an integer from 1 to 32, got 33$/m,
+      /^octavo: --block-size: expected an integer from 1 to 32, got 33$/m,
     ],
-    [trainArgs('new', '--on_anomaly', 'ignore'), /on_anomaly: expected one of stop, skip, rewind, got ignore$/m],
-    [trainArgs('new', '--max_saturated', '2'), /max_saturated: expected a number of at least 0 and at most 1, got 2$/m],
+    [
+      trainArgs('new', '--on_anomaly', 'ignore'),
+      /^octavo: --on-anomaly: expected one of stop, skip, rewind, got 'ignore'$/m,
+    ],
+    [
+      trainArgs('new', '--max_saturated', '2'),
+      /^octavo: --max-saturated: expected a number of at least 0 and at most 1, got 2$/m,
+    ],
     [['diff', 'none', 'text.txt'], /none: expected a directory or a safetensors file, got none \(ENOENT\)$/m],
     [['diff', 'folder', 'folder'], /folder: expected a training run, a training state or a model, got none$/m],
     [['inspect', 'none'], /none: expected a model directory or safetensors file, got none \(ENOENT\)$/m],
@@ -170,7 +210,7 @@ describe('what cannot be', () => {
 describe('as a program of its own', () => {
   it.each([
     [['trian'], 2, /^octavo: unknown command 'trian'\n\(Did you mean train\?\)\n$/],
-    [trainArgs('new', '--seed', '-1'), 2, /^octavo: seed: expected an integer .*, got -1\n$/],
+    [trainArgs('new', '--seed', '-1'), 2, /^octavo: --seed: expected an integer .*, got -1\n$/],
     [['inspect', 'text.txt'], 2, /^octavo: text.txt: safetensors: expected .*\n$/],
     [['diff', 'half', 'half'], 0, /^$/],
   ])('%j ends with the same line and exit code', async (args, expected, message) => {

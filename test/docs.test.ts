@@ -13,9 +13,9 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { DOCUMENTS, rendered } from '../scripts/docs.mjs';
 import { diffCommand } from '../src/cli/diff.js';
 import { evalCommand } from '../src/cli/eval.js';
+import { withDashes } from '../src/cli/flag-names.js';
 import { generateCommand } from '../src/cli/generate.js';
 import { inspectCommand } from '../src/cli/inspect.js';
-import { withDashes } from '../src/cli/options.js';
 import { serveCommand } from '../src/cli/serve.js';
 import { studyCommand } from '../src/cli/study.js';
 import { trainCommand } from '../src/cli/train.js';
@@ -74,7 +74,7 @@ function octavoProblem(name: string, args: readonly string[]): string | undefine
     .configureOutput({ writeErr: () => undefined })
     .action(() => undefined);
   try {
-    command.parse(withDashes(args), { from: 'user' });
+    command.parse(withDashes(args, command.options), { from: 'user' });
     return undefined;
   } catch (error) {
     return (error as Error).message;

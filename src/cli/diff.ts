@@ -7,7 +7,7 @@ import { FileError, printable } from '../interop/errors.js';
 import { Engine } from '../ops/engine.js';
 import { type Difference, difference, isDifferent, type TensorDifference } from '../train/diff.js';
 import { type Recorded, recorded } from '../train/recorded.js';
-import { printJson } from './options.js';
+import { printJson, some } from './options.js';
 
 /** Maximum number of tensors listed; the rest are counted. */
 const SHOWN = 10;
@@ -15,8 +15,8 @@ const SHOWN = 10;
 export function diffCommand(): Command {
   return new Command('diff')
     .description('name the first step and tensor in which two runs or checkpoints differ, and how far')
-    .argument('<a>', 'directory of a run or model, or a .safetensors file of one')
-    .argument('<b>', 'another')
+    .argument('<a>', 'directory of a run or model, or a .safetensors file of one', some)
+    .argument('<b>', 'another', some)
     .option('--json', 'print one JSON line')
     .action(run);
 }

@@ -1,7 +1,7 @@
 /** `octavo eval`: loss of a model directory on a text. */
 import { Command } from 'commander';
 import { loadModel, meanLoss } from '../train/index.js';
-import { type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
+import { type EngineFlags, engineOptions, number, openEngine, printJson, readText, some } from './options.js';
 
 interface EvalFlags extends EngineFlags {
   model: string;
@@ -14,8 +14,8 @@ interface EvalFlags extends EngineFlags {
 export function evalCommand(): Command {
   const command = new Command('eval')
     .description('measure the loss of a trained model on a text')
-    .requiredOption('--model <dir>', 'model directory')
-    .requiredOption('--data <file>', 'text to measure on')
+    .requiredOption('--model <dir>', 'model directory', some)
+    .requiredOption('--data <file>', 'text to measure on', some)
     .option('--val-fraction <x>', 'share of the text, at its end, that is used', number, 0.1)
     .option('--block-size <n>', "tokens per sequence (default: the model's positions)", number)
     .option('--json', 'print one JSON line')
@@ -26,7 +26,7 @@ export function evalCommand(): Command {
 async function run(flags: EvalFlags): Promise<void> {
   const { valFraction } = flags;
   if (!(valFraction > 0 && valFraction <= 1)) {
-    throw new RangeError(`val_fraction: expected a number above 0 and at most 1, got ${valFraction}`);
+    throw new RangeError(`--val-fraction: expected a number above 0 and at most 1, got ${valFraction}`);
   }
   const data = await readText(flags.data);
   const tokens = data.subarray(Math.floor(data.length * (1 - valFraction)));
@@ -36,10 +36,10 @@ async function run(flags: EvalFlags): Promise<void> {
     const { maxPositions } = model.config;
     const blockSize = flags.blockSize ?? maxPositions;
     if (!(Number.isInteger(blockSize) && blockSize >= 1 && blockSize <= maxPositions)) {
-      throw new RangeError(`block_size: expected an integer from 1 to ${maxPositions}, got ${blockSize}`);
+      throw new RangeError(`--block-size: expected an integer from 1 to ${maxPositions}, got ${blockSize}`);
     }
     if (tokens.length <= blockSize) {
-      throw new RangeError(`data: expected more than ${blockSize} bytes to measure on, got ${tokens.length}`);
+      throw new RangeError(`--data: expected more than ${blockSize} bytes to measure on, got ${tokens.length}`);
     }
     const measured = meanLoss(model, casts, tokens, blockSize);
     const bits = measured.loss / Math.LN2;

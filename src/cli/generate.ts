@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { checkSampleOptions } from '../model/sample.js';
 import { generate, loadModel } from '../train/index.js';
-import { type EngineFlags, engineOptions, number, openEngine, printJson } from './options.js';
+import { type EngineFlags, engineOptions, number, openEngine, printJson, some } from './options.js';
 
 interface GenerateFlags extends EngineFlags {
   model: string;
@@ -18,8 +18,8 @@ interface GenerateFlags extends EngineFlags {
 export function generateCommand(): Command {
   const command = new Command('generate')
     .description('continue a prompt with a trained model')
-    .requiredOption('--model <dir>', 'model directory')
-    .option('--prompt <text>', 'what to continue', '\n')
+    .requiredOption('--model <dir>', 'model directory', some)
+    .option('--prompt <text>', 'what to continue', some, '\n')
     .option('--max-new-tokens <n>', 'length of the continuation', number, 300)
     .option('--temperature <x>', '0 always takes the likeliest token', number, 0.8)
     .option('--top-k <n>', 'only the n likeliest tokens', number)
@@ -34,7 +34,6 @@ async function run(flags: GenerateFlags): Promise<void> {
   const { prompt, maxNewTokens, temperature, topK, topP, seed } = flags;
   const options = { maxNewTokens, temperature, topK, topP, seed };
   checkSampleOptions(options);
-  if (prompt === '') throw new RangeError('prompt: expected at least one character, got none');
   const engine = await openEngine(flags);
   try {
     const loaded = await loadModel(flags.model, { engine });

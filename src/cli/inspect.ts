@@ -10,12 +10,12 @@ import { Engine } from '../ops/engine.js';
 import { readStateFile } from '../train/checkpoint.js';
 import { scaleBeside, scalesBeside, valuesOf } from '../train/file-tensors.js';
 import { dtypeOfFile, inFile, MODEL_FILE } from '../train/model-files.js';
-import { printJson } from './options.js';
+import { printJson, some } from './options.js';
 
 export function inspectCommand(): Command {
   return new Command('inspect')
     .description('list the tensors of a model directory or safetensors file')
-    .argument('<path>', 'model directory, or .safetensors file of a model or a training state')
+    .argument('<path>', 'model directory, or .safetensors file of a model or a training state', some)
     .option('--json', 'print one JSON line for each tensor')
     .action(run);
 }

@@ -1,20 +1,10 @@
-/** Flags shared by the commands. Names follow nanoGPT and Megatron; underscores and dashes are interchangeable. */
+/** Flags shared by several commands, and parsers for their values. */
 import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { type Command, InvalidArgumentError } from 'commander';
 import { detectFeatures } from '../engine/features.js';
 import type { Build } from '../engine/load.js';
 import { Engine } from '../ops/engine.js';
-
-/** Treats `--batch_size=4` and `--batch-size=4` as the same flag. */
-export function withDashes(argv: readonly string[]): string[] {
-  const end = argv.indexOf('--');
-  return argv.map((word, i) => {
-    if (!word.startsWith('--') || (end >= 0 && i >= end)) return word;
-    const [name, ...value] = word.split('=');
-    return [name.replaceAll('_', '-'), ...value].join('=');
-  });
-}
 
 /** Quotes a word for a shell if necessary. */
 function quoted(word: string | number): string {
@@ -39,6 +29,12 @@ export function number(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError(`expected a number, got '${text}'.`);
   return value;
+}
+
+/** A path or a text: an empty one is a shell's variable that was not set. */
+export function some(text: string): string {
+  if (text === '') throw new InvalidArgumentError('expected at least one character, got none.');
+  return text;
 }
 
 export interface EngineFlags {
@@ -75,10 +71,10 @@ export async function readText(path: string): Promise<Uint8Array> {
     content = new Uint8Array(await readFile(path));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new RangeError(`data: expected a readable text file, got ${path} (${code ?? message})`);
+    throw new RangeError(`--data: expected a readable text file, got ${path} (${code ?? message})`);
   }
   if (content.length === 0)
-    throw new RangeError(`data: expected a text file with bytes in it, got ${path}, which is empty`);
+    throw new RangeError(`--data: expected a text file with bytes in it, got ${path}, which is empty`);
   return content;
 }
 

@@ -4,9 +4,9 @@ import { FileError } from '../interop/errors.js';
 import { TrainingError } from '../train/index.js';
 import { diffCommand } from './diff.js';
 import { evalCommand } from './eval.js';
+import { inFlags, withDashes } from './flag-names.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
-import { withDashes } from './options.js';
 import { serveCommand } from './serve.js';
 import { studyCommand } from './study.js';
 import { trainCommand } from './train.js';
@@ -48,14 +48,17 @@ function program(): Command {
 
 /** Runs a command line, given without the program's name; sets `process.exitCode`. */
 export async function octavo(args: readonly string[]): Promise<void> {
+  const all = program();
+  const name = args.find((word) => !word.startsWith('-'));
+  const options = all.commands.find((command) => command.name() === name)?.options ?? [];
   try {
-    await program().parseAsync(withDashes(args), { from: 'user' });
+    await all.parseAsync(withDashes(args, options), { from: 'user' });
   } catch (error) {
     const code = exitCodeOf(error);
     process.exitCode = code;
     // Commander has already printed the error.
     if (error instanceof CommanderError) return;
-    process.stderr.write(`octavo: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`octavo: ${error instanceof Error ? inFlags(error, options) : String(error)}\n`);
     if (code === 1 && !(error instanceof TrainingError) && error instanceof Error) {
       process.stderr.write(`${error.stack}\n`);
     }

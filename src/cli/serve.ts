@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import sirv from 'sirv';
-import { number } from './options.js';
+import { number, some } from './options.js';
 
 /**
  * Allows nothing from other hosts, and no code compiled from text except WebAssembly. web/vite.config.mjs writes the policy into the page as
@@ -73,7 +73,7 @@ export const serveCommand = (): Command =>
   new Command('serve')
     .description('serve the web page that trains in a browser tab')
     .option('--port <n>', 'port to listen on, 0 for any that is free', number, 8080)
-    .option('--host <address>', 'address to listen on; 0.0.0.0 lets other machines in', '127.0.0.1')
+    .option('--host <address>', 'address to listen on; 0.0.0.0 lets other machines in', some, '127.0.0.1')
     .action(async (flags: ServeFlags) => {
       const { url } = await serve(flags);
       process.stdout.write(`Octavo is at ${url} (stop with Ctrl-C)\n`);

@@ -20,7 +20,7 @@ import {
   sideBySide,
 } from '../study/index.js';
 import { METRICS_FILE, readLog } from '../train/log.js';
-import { buildOptions, commandLine, type EngineFlags, number, openEngine, printJson } from './options.js';
+import { buildOptions, commandLine, type EngineFlags, number, openEngine, printJson, some } from './options.js';
 import { renderStudy } from './report.js';
 import { stopOnSignals } from './signals.js';
 import { type TextSource, textName, textOf } from './study/corpus.js';
@@ -54,9 +54,9 @@ export function studyCommand(): Command {
     .argument('[name]', 'a study that comes with Octavo, or a file of your own ending in .json')
     .option('--list', 'list the studies there are, and what each would take')
     .option('--quick', 'the small size: minutes instead of hours')
-    .option('--out-dir <dir>', 'where runs are kept and reports go', DEFAULT_OUT)
+    .option('--out-dir <dir>', 'where runs are kept and reports go', some, DEFAULT_OUT)
     .option('--jobs <n>', 'runs at once, each on one thread (default: one for each core)', number)
-    .option('--data <file>', "text to train on, instead of the study's own")
+    .option('--data <file>', "text to train on, instead of the study's own", some)
     .option('--seeds <n>', "seeds 1 to n, instead of the study's own", number)
     .option('--json', 'print one JSON line for each event instead of progress')
     .action(study);
@@ -66,7 +66,7 @@ export function studyCommand(): Command {
 async function study(name: string | undefined, flags: StudyFlags): Promise<void> {
   if (flags.list) return list(flags);
   if (name === undefined) throw new RangeError('study: expected a name or a file, got none; --list has the names');
-  const jobs = atLeastOne('jobs', flags.jobs ?? cpus().length);
+  const jobs = atLeastOne('--jobs', flags.jobs ?? cpus().length);
   const size: Size = flags.quick ? 'quick' : 'full';
   const chosen = studyOf(name);
   const experiment = withSeeds(await readExperiment(chosen, size), flags.seeds);
@@ -193,12 +193,12 @@ async function writeAll(folder: Store, files: Readonly<Record<string, string>>):
 }
 
 function withSeeds(experiment: Experiment, seeds: number | undefined): Experiment {
-  return seeds === undefined ? experiment : { ...experiment, seeds: atLeastOne('seeds', seeds) };
+  return seeds === undefined ? experiment : { ...experiment, seeds: atLeastOne('--seeds', seeds) };
 }
 
-function atLeastOne(name: string, value: number): number {
+function atLeastOne(flag: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new RangeError(`${name}: expected an integer of at least 1, got ${value}`);
+  throw new RangeError(`${flag}: expected an integer of at least 1, got ${value}`);
 }
 
 /** The command that reproduces the results, without flags that do not affect them. */

@@ -8,15 +8,25 @@ import type { DoneLine, MetricsLine, Summary } from '../train/events.js';
 import type { AnomalyPolicy } from '../train/guard.js';
 import { RECIPES, type TrainOptions, train, trainSettings } from '../train/index.js';
 import { readLog } from '../train/log.js';
-import { runIntervals, type SettingNames, type TrainSettingsInput } from '../train/options.js';
+import { runIntervals, type TrainSettingsInput } from '../train/options.js';
 import { REPORT_FILE } from '../train/output.js';
 import { INTERVALS, POLICY, type Rule, SETTINGS, SIZES, type Words } from '../train/settings.js';
-import { commandLine, type EngineFlags, engineOptions, number, openEngine, printJson, readText } from './options.js';
+import { FLAG_OF, LOOKS, MODEL, NUMBERS } from './flag-names.js';
+import {
+  commandLine,
+  type EngineFlags,
+  engineOptions,
+  number,
+  openEngine,
+  printJson,
+  readText,
+  some,
+} from './options.js';
 import { createProgress } from './progress.js';
 import { renderReport } from './report.js';
 import { stopOnSignals } from './signals.js';
 
-/** Flags that take a number have their names, types and meanings in the tables below. */
+/** Flags that take a number have their names, types and meanings in the tables of flag-names.ts. */
 interface TrainFlags extends EngineFlags {
   data: string;
   outDir: string;
@@ -28,53 +38,14 @@ interface TrainFlags extends EngineFlags {
   onAnomaly?: AnomalyPolicy;
 }
 
-/** Settings and their flags, by which errors name them. */
-const NUMBERS = {
-  steps: 'max_iters',
-  seed: 'seed',
-  batchSize: 'batch_size',
-  gradientAccumulation: 'gradient_accumulation_steps',
-  blockSize: 'block_size',
-  learningRate: 'learning_rate',
-  minLearningRate: 'min_lr',
-  warmupSteps: 'warmup_iters',
-  weightDecay: 'weight_decay',
-  beta1: 'beta1',
-  beta2: 'beta2',
-  gradClip: 'grad_clip',
-  valFraction: 'val_fraction',
-  lossSpike: 'loss_spike',
-  maxSaturated: 'max_saturated',
-  maxUnderflowed: 'max_underflowed',
-  rewindInterval: 'rewind_interval',
-} as const;
-const MODEL = {
-  layers: 'n_layer',
-  heads: 'n_head',
-  kvHeads: 'n_kv_head',
-  hiddenSize: 'n_embd',
-  intermediateSize: 'n_ff',
-} as const;
-const LOOKS = {
-  stopAt: 'stop_at',
-  evalInterval: 'eval_interval',
-  evalWindows: 'eval_iters',
-  checkpointInterval: 'checkpoint_interval',
-  checkpointMinutes: 'checkpoint_minutes',
-  monitorInterval: 'monitor_interval',
-  sampleInterval: 'sample_interval',
-  sharpnessInterval: 'sharpness_interval',
-} as const;
-const FLAG_OF: SettingNames = { ...NUMBERS, ...MODEL, ...LOOKS, onAnomaly: 'on_anomaly' };
-
 /** The default model: about 1.3 million parameters over bytes. */
 const DEFAULT_MODEL = { vocabSize: 256, hiddenSize: 160, layers: 4, heads: 5, tieWordEmbeddings: true } as const;
 
 export function trainCommand(): Command {
   const command = new Command('train')
     .description('train a Llama-style transformer on the bytes of a text file')
-    .requiredOption('--data <file>', 'text to train on')
-    .option('--out-dir <dir>', 'where the model, checkpoints, log and report go', 'runs/train')
+    .requiredOption('--data <file>', 'text to train on', some)
+    .option('--out-dir <dir>', 'where the model, checkpoints, log and report go', some, 'runs/train')
     .option('--resume', 'continue the run in the output directory, bit for bit')
     .option('--recipe <name>', `one of ${Object.keys(RECIPES).join(', ')} (default: fp8)`);
   numberOptions(command, NUMBERS, SETTINGS);
@@ -84,7 +55,7 @@ export function trainCommand(): Command {
     .option('--on-anomaly <policy>', `${POLICY.about} (default: ${POLICY.fallback})`);
   numberOptions(command, LOOKS, INTERVALS);
   command
-    .option('--prompt <text>', 'what samples begin with')
+    .option('--prompt <text>', 'what samples begin with', some)
     .option('--json', 'print one JSON line for each event instead of progress')
     .action(run);
   return engineOptions(command);
@@ -100,7 +71,7 @@ function numberOptions<Name extends string>(
   for (const [name, flag] of Object.entries(flags) as [Name, string][]) {
     const { about, otherwise, fallback, integer } = table[name];
     const unless = defaults?.[name] ?? otherwise ?? fallback;
-    command.option(`--${flag.replaceAll('_', '-')} <${integer ? 'n' : 'x'}>`, `${about} (default: ${unless})`, number);
+    command.option(`${flag} <${integer ? 'n' : 'x'}>`, `${about} (default: ${unless})`, number);
   }
 }
 
@@ -141,10 +112,7 @@ async function run(flags: TrainFlags): Promise<void> {
 /** The command that resumes the run. The saved state contains the settings, but not how the run is observed or on what it is computed. */
 function commandToResume(flags: TrainFlags): string {
   const { stopAt: _, ...looks } = given(flags, LOOKS);
-  const repeated = Object.entries(looks).map(([name, value]) => [
-    LOOKS[name as keyof typeof LOOKS].replaceAll('_', '-'),
-    value,
-  ]);
+  const repeated = Object.entries(looks).map(([name, value]) => [LOOKS[name as keyof typeof LOOKS].slice(2), value]);
   const { data, outDir, prompt, threads, build, turbo } = flags;
   return commandLine(['train'], {
     resume: true,
@@ -161,7 +129,7 @@ function commandToResume(flags: TrainFlags): string {
 /** The values given by the flags of one table, by setting. */
 function given(flags: TrainFlags, table: Readonly<Record<string, string>>): Record<string, number> {
   const values = flags as unknown as Readonly<Record<string, number | undefined>>;
-  const camel = (flag: string) => flag.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+  const camel = (flag: string) => flag.slice(2).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
   const entries = Object.entries(table).map(([setting, flag]) => [setting, values[camel(flag)]] as const);
   return Object.fromEntries(entries.filter((entry): entry is [string, number] => entry[1] !== undefined));
 }

@@ -239,11 +239,11 @@ function checkIdentity(record: JsonObject, identity: RunIdentity): void {
   const [difference] = settingsThatDiffer(lasting(plainJson(given)), lasting(identity.settings));
   if (difference) {
     const [name, was, is] = difference;
-    throw new RangeError(`resume: expected the settings the run began with, ${name} = ${was}, got ${is}`);
+    throw new RangeError(`${name}: expected ${was}, with which the run to resume began, got ${is}`);
   }
   if (record.get('data') !== identity.data) {
     throw new RangeError(
-      `resume: expected the data the run began with (digest ${String(record.get('data'))}), got digest ${identity.data}`,
+      `data: expected that with which the run to resume began (digest ${String(record.get('data'))}), got digest ${identity.data}`,
     );
   }
 }

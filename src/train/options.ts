@@ -1,5 +1,5 @@
 /** Everything that determines a run, checked and complete. Two runs with equal settings, data and seed are bit-identical. */
-import { checkObject } from '../formats/check.js';
+import { checkObject, describe } from '../formats/check.js';
 import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from '../model/config.js';
 import { parametersOf } from '../model/params.js';
 import { frozen, MX_BLOCK, type Recipe, recipeOf } from '../ops/recipe.js';
@@ -109,7 +109,7 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
   }
   // RECIPES.bf61 is undefined: falling back to fp8 would silently produce results for the wrong recipe.
   const recipe = frozen(recipeOf('recipe' in input ? input.recipe! : 'fp8'));
-  if (recipe.scaling.mode === 'mx') checkBlocks(config, numbers.batchSize * numbers.blockSize);
+  if (recipe.scaling.mode === 'mx') checkBlocks(config, numbers.batchSize * numbers.blockSize, names);
   const alignment = input.alignment && { alignment: alignmentOf(input.alignment, config) };
   return Object.freeze({
     ...numbers,
@@ -121,11 +121,13 @@ export function trainSettings(input: TrainSettingsInput, names: SettingNames = {
 }
 
 /** MX allows whole blocks only, and each dimension of a linear's operands is summed over in one of its three products. */
-function checkBlocks(config: LlamaConfig, tokens: number): void {
+function checkBlocks(config: LlamaConfig, tokens: number, names: SettingNames): void {
+  const { batchSize = 'batchSize', blockSize = 'blockSize' } = names;
   const sides = parametersOf(config).flatMap(({ role, name, shape }) =>
     role === 'linear' ? shape.map((n) => [name, n] as const) : [],
   );
-  const [where, got] = [...sides, ['batchSize x blockSize', tokens] as const].find(([, n]) => n % MX_BLOCK !== 0) ?? [];
+  const [where, got] =
+    [...sides, [`${batchSize} x ${blockSize}`, tokens] as const].find(([, n]) => n % MX_BLOCK !== 0) ?? [];
   if (where) {
     throw new RangeError(
       `recipe.scaling.mode: expected sizes that are multiples of ${MX_BLOCK} for mx, got ${got} in ${where}`,
@@ -137,5 +139,5 @@ function policyOf(given: unknown, names: SettingNames): AnomalyPolicy {
   const policy = POLICY.choices.find((name) => name === given);
   if (policy) return policy;
   const name = names.onAnomaly ?? 'onAnomaly';
-  throw new RangeError(`${name}: expected one of ${POLICY.choices.join(', ')}, got ${String(given)}`);
+  throw new RangeError(`${name}: expected one of ${POLICY.choices.join(', ')}, got ${describe(given)}`);
 }

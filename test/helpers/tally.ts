@@ -12,7 +12,7 @@ const TIME_LIMIT = 1000;
 
 /** A state file that is well but of other settings is no FileError, as `resume` documents. */
 const isOtherRun = (error: unknown): error is RangeError =>
-  error instanceof RangeError && /^resume: expected the (settings|data) the run began with/.test(error.message);
+  error instanceof RangeError && /^[\w.]+: expected .*with which the run to resume began/.test(error.message);
 
 /** Counts of one kind of case. */
 export class Tally {
