@@ -1,5 +1,5 @@
 /** `octavo study` as a program: processes, files, refusals, Ctrl-C. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -101,6 +101,34 @@ describe('octavo study', () => {
     expect(stderr).toContain(
       `cut/runs/${name}/metrics.jsonl: expected the log of a run that ended, got one that breaks off`,
     );
+  });
+
+  it('takes no folder with the results of another study, and says whose they are', async () => {
+    const files = ['one/same.json', 'two/same.json', 'same-quick.json', 'parity.json', 'runs.json'];
+    mkdirSync(at('one'));
+    mkdirSync(at('two'));
+    const [one, two, quick, parity, runs] = files.map((name) => file(name, { seeds: 1, tokens: 320 }));
+    const args = ['--data', 'text.txt', '--out-dir', 'shared'];
+    expect((await study(one, '--quick', ...args)).code).toBe(0);
+    expect(JSON.parse(readFileSync(at('shared', 'same-quick', 'results.json'), 'utf8')).file).toBe(
+      '../../one/same.json',
+    );
+    const refusal = (expected: string, got: string, folder = 'same-quick') =>
+      `octavo: shared/${folder}/results.json: expected results of ${expected}, got those of ${got}; name another --out-dir\n`;
+    const refused = async (name: string, ...rest: string[]) => {
+      const { code, stdout, stderr } = await study(name, ...rest, ...args);
+      expect([code, stdout]).toEqual([2, '']);
+      return stderr;
+    };
+    expect(await refused(two, '--quick')).toBe(refusal('two/same.json ("quick")', 'one/same.json ("quick")'));
+    expect(await refused(quick)).toBe(refusal('same-quick.json ("full")', 'one/same.json ("quick")'));
+    // The same file, however its path is written, and with other seeds.
+    expect((await study(at(one), '--quick', ...args, '--seeds', '2')).code).toBe(0);
+    // A study of one's own with a name of those that come with Octavo.
+    mkdirSync(at('shared', 'parity'));
+    writeFileSync(at('shared', 'parity', 'results.json'), '{"study":"parity","size":"full"}');
+    expect(await refused(parity)).toBe(refusal('parity.json ("full")', '"parity" ("full")', 'parity'));
+    expect(await refused(runs)).toMatch(/^octavo: study: expected another name than runs, .*, got runs\.json\n$/);
   });
 
   it('after Ctrl-C goes on where it was, and comes to the same results', async () => {

@@ -24,6 +24,7 @@ import { buildOptions, commandLine, type EngineFlags, number, openEngine, printJ
 import { renderStudy } from './report.js';
 import { stopOnSignals } from './signals.js';
 import { type TextSource, textName, textOf } from './study/corpus.js';
+import { placeOf, RESULTS_FILE, RUNS } from './study/folder.js';
 import { Jobs } from './study/jobs.js';
 import { readExperiment, type Study, shippedStudies, studyOf } from './study/library.js';
 import { createStudyProgress, type StudyProgress } from './study/progress.js';
@@ -84,6 +85,7 @@ async function study(name: string | undefined, flags: StudyFlags): Promise<void>
   const store = await openDirectory(flags.outDir);
   const unlock = await store.lock();
   try {
+    const { folder, file } = await placeOf(chosen, size, flags.outDir);
     const ended = await runAll(experiment, plan, source, jobs, flags);
     if (!ended) {
       if (!flags.json) process.stdout.write(`Stopped. Go on with: ${commandOf(name, flags)}\n`);
@@ -92,6 +94,7 @@ async function study(name: string | undefined, flags: StudyFlags): Promise<void>
     }
     const about = {
       study: chosen.name,
+      file,
       size,
       text: { name: textName(source), bytes: data.length, digest },
       experiment,
@@ -100,7 +103,6 @@ async function study(name: string | undefined, flags: StudyFlags): Promise<void>
       about,
       ended.map(({ record }) => record),
     );
-    const folder = await openDirectory(join(flags.outDir, flags.quick ? `${chosen.name}-quick` : chosen.name));
     const circumstances = {
       command: commandOf(name, flags),
       machine: `${cpus()[0]?.model ?? 'an unknown processor'}, ${cpus().length} cores, Node ${process.versions.node}`,
@@ -108,7 +110,7 @@ async function study(name: string | undefined, flags: StudyFlags): Promise<void>
       jobs,
     };
     await writeAll(folder, {
-      'results.json': resultsJson(results),
+      [RESULTS_FILE]: resultsJson(results),
       'results.csv': resultsCsv(results),
       'report.html': renderStudy(results),
       [`${chosen.name}.md`]: summaryMarkdown(results, circumstances),
@@ -116,7 +118,7 @@ async function study(name: string | undefined, flags: StudyFlags): Promise<void>
     if (flags.json) printJson({ type: 'done', report: `${folder.path}/report.html`, cells: results.cells });
     else
       process.stdout.write(
-        `Report: ${folder.path}/report.html (results.json, results.csv, ${chosen.name}.md beside it)\n`,
+        `Report: ${folder.path}/report.html (${RESULTS_FILE}, results.csv, ${chosen.name}.md beside it)\n`,
       );
   } finally {
     await unlock();
@@ -160,7 +162,7 @@ async function runAll(
 }
 
 const directoryOf = ({ digest }: PlannedRun, { outDir }: StudyFlags): Promise<Store> =>
-  openDirectory(join(outDir, 'runs', digest));
+  openDirectory(join(outDir, RUNS, digest));
 
 async function endOf(
   experiment: Experiment,

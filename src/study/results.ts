@@ -51,6 +51,8 @@ export interface Text {
 
 export interface Results {
   readonly study: string;
+  /** Of a study that does not come with Octavo: the path to it from the folder of its results. */
+  readonly file?: string;
   readonly size: Size;
   readonly text: Text;
   readonly experiment: Experiment;
@@ -106,7 +108,7 @@ export function divergenceOf(
 
 /** Builds the results; `runs` must be in plan order. */
 export function resultsOf(
-  { study, size, text, experiment }: Omit<Results, 'runs' | 'cells'>,
+  { study, file, size, text, experiment }: Omit<Results, 'runs' | 'cells'>,
   runs: readonly RunRecord[],
 ): Results {
   const cells = cellsOf(experiment).map(({ cell, values }): CellRecord => {
@@ -131,7 +133,7 @@ export function resultsOf(
       measures: Object.fromEntries(measures),
     };
   });
-  return { study, size, text, experiment, runs, cells };
+  return { study, file, size, text, experiment, runs, cells };
 }
 
 /** The runs of a cell. */

@@ -1,7 +1,7 @@
 /** Finds experiments by name, among those shipped with the package, or by path. */
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FileError } from '../../interop/errors.js';
 import { parseJsonObject, plainJson } from '../../interop/json.js';
@@ -13,6 +13,8 @@ const EXTENSION = '.json';
 export interface Study {
   readonly name: string;
   readonly path: string;
+  /** Whether it comes with the package. */
+  readonly shipped: boolean;
 }
 
 /** The shipped experiments, in name order. */
@@ -20,14 +22,14 @@ export const shippedStudies = (): Study[] =>
   readdirSync(FOLDER)
     .filter((file) => file.endsWith(EXTENSION))
     .sort()
-    .map((file) => ({ name: basename(file, EXTENSION), path: `${FOLDER}/${file}` }));
+    .map((file) => ({ name: basename(file, EXTENSION), path: `${FOLDER}/${file}`, shipped: true }));
 
 /** A path ends in .json; anything else is a name. */
 export function studyOf(given: string): Study {
-  if (given.endsWith(EXTENSION)) return { name: basename(given, EXTENSION), path: given };
   const shipped = shippedStudies();
-  const found = shipped.find(({ name }) => name === given);
+  const found = shipped.find(({ name, path }) => name === given || path === resolve(given));
   if (found) return found;
+  if (given.endsWith(EXTENSION)) return { name: basename(given, EXTENSION), path: given, shipped: false };
   const names = shipped.map(({ name }) => name).join(', ');
   throw new RangeError(
     `study: expected one of ${names}, or a file ending in ${EXTENSION}, got ${JSON.stringify(given)}`,
