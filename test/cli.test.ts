@@ -16,6 +16,7 @@ beforeAll(async () => {
   writeFileSync(at('empty.txt'), '');
   writeFileSync(at('seed'), 'a file that has the name of a flag');
   mkdirSync(at('folder'));
+  mkdirSync(at('odd', 'metrics.jsonl'), { recursive: true });
   await succeeds(...halfArgs());
 });
 
@@ -198,6 +199,10 @@ describe('what cannot be', () => {
       /^octavo: --max-saturated: expected a number of at least 0 and at most 1, got 2$/m,
     ],
     [['diff', 'none', 'text.txt'], /none: expected a directory or a safetensors file, got none \(ENOENT\)$/m],
+    [
+      ['diff', 'odd', 'half'],
+      /^octavo: odd: expected a directory with files .*, got a directory with the name metrics.jsonl$/m,
+    ],
     [['diff', 'folder', 'folder'], /folder: expected a training run, a training state or a model, got none$/m],
     [['inspect', 'none'], /none: expected a model directory or safetensors file, got none \(ENOENT\)$/m],
     [['inspect', 'folder'], /folder\/model.safetensors: expected a readable safetensors file, got ENOENT$/m],

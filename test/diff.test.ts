@@ -93,15 +93,34 @@ describe('two checkpoints', () => {
     expect(distance).toBeLessThanOrEqual(amax / 8);
   });
 
-  it('that differ in a delayed scale alone have it named', async () => {
+  /** The state with its record changed, and a digest as if it were not. */
+  const forged = (change: (record: ReturnType<typeof JSON.parse>) => void) => {
     const { tensors, metadata } = parseSafetensors(one.files.get(STATE_FILE)!);
     const record = JSON.parse(metadata.octavo_state);
-    const [name] = record.histories[3];
-    record.histories[3][1][0] *= 2;
+    change(record);
     const text = JSON.stringify(record);
     const digest = digestOfContent(engine(), new TextEncoder().encode(text));
-    const forged = { ...metadata, octavo_state: text, octavo_digest: digest };
-    const found = await compare(one, memoryStore([[STATE_FILE, serializeSafetensors(tensors, forged)]]));
+    const file = serializeSafetensors(tensors, { ...metadata, octavo_state: text, octavo_digest: digest });
+    return memoryStore([[STATE_FILE, file]]);
+  };
+
+  it('that have no scale of a tensor are refused', async () => {
+    const error = await refusalOf(
+      recorded(
+        engine(),
+        forged(({ scale_inv }) => scale_inv.pop()),
+      ),
+    );
+    expect(error.message).toMatch(/: expected a scale of each of 24 tensors, got 23$/);
+  });
+
+  it('that differ in a delayed scale alone have it named', async () => {
+    let name = '';
+    const other = forged(({ histories }) => {
+      name = histories[3][0];
+      histories[3][1][0] *= 2;
+    });
+    const found = await compare(one, other);
     expect(found).toMatchObject({ tensors: [], scales: [`histories ${name}`] });
     expect(isDifferent(found)).toBe(true);
   });

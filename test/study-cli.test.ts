@@ -187,7 +187,7 @@ describe('octavo study', () => {
       [file('recipe.json', { axes: { recipe: ['bf16', 'fp9'] } }), '--data', 'text.txt'],
       /^octavo: fp9: recipe: expected one of fp8, .*, got "fp9"\n$/,
     ],
-    [['tiny.json', '--seeds', '0'], /^octavo: --seeds: expected an integer of at least 1, got 0\n$/],
+    [['tiny.json', '--seeds', '1e12'], /^octavo: --seeds: expected an integer .* at most 10000, got 1000000000000\n$/],
     [['tiny.json', '--jobs', '0.5'], /^octavo: --jobs: expected an integer of at least 1, got 0\.5\n$/],
   ])('refuses %j in one line', async (args, message) => {
     expect(await study(...args)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(message) });

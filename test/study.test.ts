@@ -118,7 +118,9 @@ describe('an experiment', () => {
   it.each([
     [{ colour: 1 }, 'TypeError: colour: expected a field of title, question'],
     [{ title: 3 }, 'TypeError: title: expected text, got 3'],
-    [{ seeds: 0 }, 'RangeError: seeds: expected an integer of at least 1, got 0'],
+    [{ seeds: 0 }, 'RangeError: seeds: expected an integer of at least 1 and at most 10000, got 0'],
+    [{ seeds: 1e12 }, 'RangeError: seeds: expected an integer of at least 1 and at most 10000, got 1000000000000'],
+    [{ axes: { a: [{ name: 'x', set: { 'config.__proto__.x': 1 } }] } }, 'axes.a[0].set: expected a setting of'],
     [{ tokens: 'many' }, 'TypeError: tokens: expected an integer, got "many"'],
     [{ settings: { sped: 1 } }, 'TypeError: settings.sped: expected a setting of'],
     [{ settings: { steps: 9 } }, 'the study itself sets steps, from tokens'],
@@ -132,7 +134,7 @@ describe('an experiment', () => {
     [{ baseline: { seed: 1 } }, 'TypeError: baseline: expected an axis of recipe, learningRate, got "seed"'],
     [{ divergence: { rise: 1 } }, 'RangeError: divergence.rise: expected a number above 1, got 1'],
     [{ quick: { title: 'x' } }, 'TypeError: quick.title: expected a field of settings, axes'],
-    [{ quick: { seeds: -1 } }, 'RangeError: seeds: expected an integer of at least 1, got -1'],
+    [{ quick: { seeds: -1 } }, 'RangeError: seeds: expected an integer of at least 1 and at most 10000, got -1'],
   ])('%j is refused by name', (change, message) => {
     expect(refusal(change)).toContain(message);
   });

@@ -7,6 +7,7 @@ import { FileError } from '../interop/errors.js';
 import { digestOfContent } from '../ops/reduce.js';
 import {
   type Experiment,
+  MAX_SEEDS,
   type PlannedRun,
   planOf,
   type RunRecord,
@@ -18,6 +19,7 @@ import {
   runRecord,
   type Size,
   sideBySide,
+  whole,
 } from '../study/index.js';
 import { METRICS_FILE, readLog } from '../train/log.js';
 import { buildOptions, commandLine, type EngineFlags, number, openEngine, printJson, some } from './options.js';
@@ -67,7 +69,7 @@ export function studyCommand(): Command {
 async function study(name: string | undefined, flags: StudyFlags): Promise<void> {
   if (flags.list) return list(flags);
   if (name === undefined) throw new RangeError('study: expected a name or a file, got none; --list has the names');
-  const jobs = atLeastOne('--jobs', flags.jobs ?? cpus().length);
+  const jobs = whole('--jobs', flags.jobs ?? cpus().length);
   const size: Size = flags.quick ? 'quick' : 'full';
   const chosen = studyOf(name);
   const experiment = withSeeds(await readExperiment(chosen, size), flags.seeds);
@@ -195,12 +197,7 @@ async function writeAll(folder: Store, files: Readonly<Record<string, string>>):
 }
 
 function withSeeds(experiment: Experiment, seeds: number | undefined): Experiment {
-  return seeds === undefined ? experiment : { ...experiment, seeds: atLeastOne('--seeds', seeds) };
-}
-
-function atLeastOne(flag: string, value: number): number {
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new RangeError(`${flag}: expected an integer of at least 1, got ${value}`);
+  return seeds === undefined ? experiment : { ...experiment, seeds: whole('--seeds', seeds, MAX_SEEDS) };
 }
 
 /** The command that reproduces the results, without flags that do not affect them. */

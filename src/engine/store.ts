@@ -59,6 +59,8 @@ export async function openDirectory(path: string): Promise<Store> {
       return new Uint8Array(await fs.readFile(at(name)));
     } catch (error) {
       if (absent(error)) return undefined;
+      // The system does not say which.
+      if (codeOf(error) === 'EISDIR') throw new Error(`a directory with the name ${name}`, { cause: error });
       throw error;
     }
   };

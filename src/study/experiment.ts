@@ -51,6 +51,9 @@ export interface Experiment {
 
 export type Size = 'full' | 'quick';
 
+/** Seeds of a study: each is a run of every cell, and more are a slip of the keyboard. */
+export const MAX_SEEDS = 10_000;
+
 const DEFAULTS = { firstSeed: 1, evaluations: 20, measures: ['val_loss'], divergence: {} } as const;
 /** A rise of a fifth above the lowest loss is more than fluctuation between evaluations; ln 256 is the loss of a uniform guess. */
 const DIVERGENCE: Divergence = { rise: 1.2, maxLoss: 5.55 };
@@ -125,7 +128,7 @@ function checked(file: JsonRecord): Experiment {
     corpus: text('corpus', file.corpus),
     settings,
     axes,
-    seeds: whole('seeds', file.seeds),
+    seeds: whole('seeds', file.seeds, MAX_SEEDS),
     firstSeed: whole('firstSeed', file.firstSeed ?? DEFAULTS.firstSeed),
     tokens: whole('tokens', file.tokens),
     evaluations: whole('evaluations', file.evaluations ?? DEFAULTS.evaluations),
@@ -165,8 +168,9 @@ function axisValue(axis: string, at: string, given: Json): AxisValue {
 }
 
 function settingPath(at: string, path: string): void {
-  const [name] = path.split('.');
-  if (SETTING_NAMES.includes(name)) return;
+  const [name, ...fields] = path.split('.');
+  // A path through it would set what all records have.
+  if (SETTING_NAMES.includes(name) && !fields.includes('__proto__')) return;
   const own = OWN.includes(name) ? `; the study itself sets ${name === 'seed' ? 'seeds' : 'steps, from tokens'}` : '';
   throw new TypeError(`${at}: expected a setting of ${SETTING_NAMES.join(', ')}, got ${JSON.stringify(path)}${own}`);
 }
@@ -215,10 +219,12 @@ function text(name: string, value: unknown): string {
   throw new TypeError(`${name}: expected text, got ${show(value)}`);
 }
 
-function whole(name: string, value: unknown): number {
+/** An integer of at least 1. */
+export function whole(name: string, value: unknown, most = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== 'number') throw new TypeError(`${name}: expected an integer, got ${show(value)}`);
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  throw new RangeError(`${name}: expected an integer of at least 1, got ${value}`);
+  if (Number.isSafeInteger(value) && value >= 1 && value <= most) return value;
+  const bound = most === Number.MAX_SAFE_INTEGER ? '' : ` and at most ${most}`;
+  throw new RangeError(`${name}: expected an integer of at least 1${bound}, got ${value}`);
 }
 
 function above(name: string, value: unknown, least: number): number {
