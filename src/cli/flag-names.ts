@@ -1,8 +1,8 @@
-/** Names of flags: how they may be written, which settings they are of, and how a refusal names them. */
+/** The names of flags: their spelling, the settings they belong to, and their use in error messages. */
 import type { Option } from 'commander';
 import type { SettingNames } from '../train/options.js';
 
-/** Settings of training and their flags, after nanoGPT and Megatron. */
+/** Training settings and their flags. Names follow nanoGPT and Megatron. */
 export const NUMBERS = {
   steps: '--max-iters',
   seed: '--seed',
@@ -47,7 +47,7 @@ export const FLAG_OF: SettingNames = {
   tieWordEmbeddings: '--no-tie',
 };
 
-/** `--batch_size=4` and `--batch-size=4` are one flag. A value stays as it is, also one that begins with dashes. */
+/** Treats `--batch_size=4` and `--batch-size=4` as the same flag. Values are left alone, even those that begin with dashes. */
 export function withDashes(argv: readonly string[], options: readonly Option[]): string[] {
   let [isValue, isOver] = [false, false];
   return argv.map((word) => {
@@ -64,8 +64,8 @@ export function withDashes(argv: readonly string[], options: readonly Option[]):
 }
 
 /**
- * A refusal in the words of the command line. The library's begin with the name of an option, or the path to it, where the reader has typed a
- * flag; those with a cause are the system's, and begin with the path of a file.
+ * The message of an error, with a flag in place of the library option it begins with. Errors with a cause come from the file system and begin
+ * with a path, which may look like an option's name: they are left alone.
  */
 export function inFlags(error: Error, options: readonly Option[]): string {
   const { message, cause } = error;

@@ -55,7 +55,7 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
   else process.stdout.write(table(rows));
 }
 
-/** A training state keeps the scales of its tensors in its record. Formats with the range of float32 have none. */
+/** Scales of a training state, which are in its JSON record. Formats with the range of float32 need none. */
 async function scalesInState(file: string, parsed: Safetensors): Promise<Map<string, number>> {
   const engine = await Engine.create({ threads: 1 });
   try {

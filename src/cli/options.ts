@@ -31,7 +31,7 @@ export function number(text: string): number {
   return value;
 }
 
-/** A path or a text: an empty one is a shell's variable that was not set. */
+/** A path or text. An empty one is most likely an unset shell variable. */
 export function some(text: string): string {
   if (text === '') throw new InvalidArgumentError('expected at least one character, got none.');
   return text;

@@ -59,7 +59,7 @@ export async function openDirectory(path: string): Promise<Store> {
       return new Uint8Array(await fs.readFile(at(name)));
     } catch (error) {
       if (absent(error)) return undefined;
-      // The system does not say which.
+      // The system's message does not name the file.
       if (codeOf(error) === 'EISDIR') throw new Error(`a directory with the name ${name}`, { cause: error });
       throw error;
     }

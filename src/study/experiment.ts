@@ -51,7 +51,7 @@ export interface Experiment {
 
 export type Size = 'full' | 'quick';
 
-/** Seeds of a study: each is a run of every cell, and more are a slip of the keyboard. */
+/** Most seeds of a study. Each trains every cell once, so a larger number is a typing error. */
 export const MAX_SEEDS = 10_000;
 
 const DEFAULTS = { firstSeed: 1, evaluations: 20, measures: ['val_loss'], divergence: {} } as const;
@@ -169,7 +169,7 @@ function axisValue(axis: string, at: string, given: Json): AxisValue {
 
 function settingPath(at: string, path: string): void {
   const [name, ...fields] = path.split('.');
-  // A path through it would set what all records have.
+  // It would change the prototype of all objects.
   if (SETTING_NAMES.includes(name) && !fields.includes('__proto__')) return;
   const own = OWN.includes(name) ? `; the study itself sets ${name === 'seed' ? 'seeds' : 'steps, from tokens'}` : '';
   throw new TypeError(`${at}: expected a setting of ${SETTING_NAMES.join(', ')}, got ${JSON.stringify(path)}${own}`);

@@ -51,7 +51,7 @@ export interface Text {
 
 export interface Results {
   readonly study: string;
-  /** Of a study that does not come with Octavo: the path to it from the folder of its results. */
+  /** Path to the study's file from the folder of its results; undefined for shipped studies. */
   readonly file?: string;
   readonly size: Size;
   readonly text: Text;

@@ -20,7 +20,7 @@ export function scaleBeside(tensors: ReadonlyMap<string, SafetensorsTensor>, nam
   return new DataView(scale.data.buffer, scale.data.byteOffset).getFloat32(0, true);
 }
 
-/** The name of such a tensor of scales, which belong to blocks, rows or groups. */
+/** The name of the tensor that has one scale for each block, row or group of another. */
 export function scalesBeside(tensors: ReadonlyMap<string, SafetensorsTensor>, name: string): string | undefined {
   const others = scaleBeside(tensors, name) === undefined ? [`${name}_scale_inv`, `${name}_scale`] : [];
   return others.find((other) => tensors.has(other));

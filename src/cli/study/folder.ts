@@ -1,4 +1,4 @@
-/** Where the results of a study go: a folder with its name, of one study alone. */
+/** Finds the folder for the results of a study, and makes sure that it belongs to no other study. */
 import { join, relative } from 'node:path';
 import { openDirectory, type Store } from '../../engine/store.js';
 import { FileError } from '../../interop/errors.js';
@@ -7,16 +7,16 @@ import type { Size } from '../../study/index.js';
 import type { Study } from './library.js';
 
 export const RESULTS_FILE = 'results.json';
-/** Beside the folders of studies: a folder for each run, by its digest. */
+/** Contains one folder per run, named by its digest. */
 export const RUNS = 'runs';
 
 export interface Place {
   readonly folder: Store;
-  /** From there to the file of a study of one's own: what tells it from another of its name. */
+  /** Path from the folder to the study's file, which tells apart studies of the same name; undefined for shipped studies. */
   readonly file?: string;
 }
 
-/** Refused where the folder has results of another study: to write over them would be a loss without a word. */
+/** Refuses a folder that has results of another study, which would be overwritten. */
 export async function placeOf({ name, path, shipped }: Study, size: Size, outDir: string): Promise<Place> {
   const title = size === 'quick' ? `${name}-quick` : name;
   if (title === RUNS) {

@@ -13,7 +13,7 @@ const EXTENSION = '.json';
 export interface Study {
   readonly name: string;
   readonly path: string;
-  /** Whether it comes with the package. */
+  /** Whether it is part of the package. */
   readonly shipped: boolean;
 }
 
