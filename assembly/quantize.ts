@@ -5,7 +5,7 @@ import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { F32, facts, format, rounding } from './formats';
 import { fillRandom } from './random';
-import { bf16Cast } from './u16-casts';
+import { bf16Cast } from './bf16-casts';
 
 /** 2^floor(log2(max / amax)), by truncating the quotient to its exponent; 1 where amax is 0 or the quotient is not finite. */
 export function powerOfTwoScale(largest: f32, max: f32): f32 {

@@ -41,16 +41,18 @@ export abstract class bf16Cast {
     return format.bits(dtype) === 8 && format.signBits(dtype) === 1 && format.nanCode(dtype) !== 0x80 && format.manBits(dtype) === manBits;
   }
 
-  /** log2 of a positive normal power of two; a number too large for any format where `scale` is no power of two. */
+  /** log2 of a positive normal power of two; a number too large for any format where `scale` is none. */
   @inline private static log2(scale: f32): i32 {
     const bits = reinterpret<i32>(scale);
-    return bits & 0x7fffff ? 1 << 20 : (bits >> 23) - 127;
+    return bits > 0 && bits < 0x7f800000 && !(bits & 0x7fffff) ? (bits >> 23) - 127 : 1 << 20;
   }
 
-  /** The BF16 exponent field that becomes 0 in a code, for numbers times 2^shift; 0 unless all exponents of the code are finite in BF16. */
-  @inline private static origin(dtype: i32, shift: i32): i32 {
-    const origin = 127 - format.bias(dtype) - shift;
-    return origin > 0 && origin + (format.maxCode(dtype) >> format.manBits(dtype)) < 255 ? origin : 0;
+  /** The BF16 exponent field of x that becomes 0 in a code; 0 unless x and x * factor are normal for every exponent of the code. */
+  private static origin(dtype: i32, factor: f32, scale: f32): i32 {
+    const most = 254 - (format.maxCode(dtype) >> format.manBits(dtype));
+    const value = 127 - format.bias(dtype) - bf16Cast.log2(scale);
+    const origin = value - bf16Cast.log2(factor);
+    return value > 0 && value <= most && origin > 0 && origin <= most ? origin : 0;
   }
 
   /**
@@ -61,9 +63,8 @@ export abstract class bf16Cast {
     src: usize, n: i32, factor: f32, dst1: usize, format1: i32, scale1: f32, mode: i32, dst2: usize, format2: i32, scale2: f32, halves: usize,
     stats: usize, scratch: usize,
   ): bool {
-    const shift = bf16Cast.log2(factor);
-    const origin1 = bf16Cast.origin(format1, shift + bf16Cast.log2(scale1));
-    const origin2 = dst2 ? bf16Cast.origin(format2, shift + bf16Cast.log2(scale2)) : 1;
+    const origin1 = bf16Cast.origin(format1, factor, scale1);
+    const origin2 = dst2 ? bf16Cast.origin(format2, factor, scale2) : 1;
     if (!origin1 || !origin2) return false;
     memory.fill(scratch, 0, NUMBERS);
     store<u64>(scratch + COUNTS, 0);
