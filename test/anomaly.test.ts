@@ -270,5 +270,5 @@ describe('the two checkpoints kept', () => {
 it('an unknown policy is refused with the choices', async () => {
   const error = await refusalOf(events({ ...QUICK, onAnomaly: 'ignore' as AnomalyPolicy, engine: engine() }));
   expect(error).toBeInstanceOf(RangeError);
-  expect(error.message).toBe('onAnomaly: expected one of stop, skip, rewind, got ignore');
+  expect(error.message).toBe("onAnomaly: expected one of stop, skip, rewind, got 'ignore'");
 });

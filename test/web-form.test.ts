@@ -57,7 +57,7 @@ describe('values', () => {
     [{ beta1: '1' }, 'beta1', 'Beta 1: expected a number above 0 and below 1, got 1'],
     [{ evalInterval: '0' }, 'evalInterval', 'Evaluate every: expected an integer of at least 1, got 0'],
     [{ recipe: 'fp9' }, 'recipe', `recipe: expected one of ${Object.keys(RECIPES).join(', ')}, got "fp9"`],
-    [{ onAnomaly: 'pray' }, 'onAnomaly', 'On an anomaly: expected one of stop, skip, rewind, got pray'],
+    [{ onAnomaly: 'pray' }, 'onAnomaly', "On an anomaly: expected one of stop, skip, rewind, got 'pray'"],
   ])('that are wrong are refused by their field: %j', (changed, field, message) => {
     expect(refused(changed)).toEqual({ field, message });
   });
