@@ -1,6 +1,6 @@
 /** What a person touches: the help of `octavo`, and what it refuses before anything is done, with exit codes and lines. */
 
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { withDashes } from '../src/cli/flag-names.js';
@@ -33,6 +33,11 @@ describe('help', () => {
     // Every option is explained.
     for (const line of stdout.split('\n'))
       if (/^ {2}--/.test(line)) expect(line).toMatch(/^ {2}--[a-z0-9-]+( <\w+>)? +\S/);
+  });
+
+  it('--version prints the version of the package', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+    expect((await succeeds('--version')).stdout).toBe(`${version}\n`);
   });
 
   it('of train names every recipe, and defaults as they are', async () => {

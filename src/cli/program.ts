@@ -1,4 +1,5 @@
 /** `octavo <command>`: wires up the commands, and turns every error into one line and an exit code. */
+import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { FileError } from '../interop/errors.js';
 import { TrainingError } from '../train/index.js';
@@ -11,6 +12,8 @@ import { serveCommand } from './serve.js';
 import { studyCommand } from './study.js';
 import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 /** Exit code 1 for a failed run, 2 for errors that the caller can fix. */
 function exitCodeOf(error: unknown): number {
@@ -25,6 +28,7 @@ function exitCodeOf(error: unknown): number {
 function program(): Command {
   const octavo = new Command('octavo')
     .description('FP8 numerics and transformer training, the same bits everywhere')
+    .version(version, '--version')
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'octavo: ')) })
     .showSuggestionAfterError();
