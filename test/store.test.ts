@@ -207,24 +207,37 @@ describe('a lock', () => {
     expect(text(LOCK_FILE)).toBe(`${process.pid} ${hostname()}`);
   });
 
-  it("of a dead process that another takes over at the same moment is that process's", async () => {
+  /** What locking gives where a dead process's lock is there, and that of `other` comes between its removal and the second attempt. */
+  async function lockWhileTaken<T>(other: number, lock: () => Promise<T>): Promise<T> {
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, LOCK_FILE), `999999999 ${hostname()}`);
     const { writeFile } = promises;
     let attempts = 0;
     promises.writeFile = async (...args) => {
-      // Between the removal of the dead process's lock and the second attempt.
-      if (++attempts === 2) writeFileSync(join(path, LOCK_FILE), `${process.ppid} ${hostname()}`);
+      if (++attempts === 2) writeFileSync(join(path, LOCK_FILE), `${other} ${hostname()}`);
       return writeFile(...args);
     };
     syncBuiltinESMExports();
-    const { message } = await refusalOf((await openDirectory(path)).lock()).finally(() => {
+    try {
+      return await lock();
+    } finally {
       promises.writeFile = writeFile;
       syncBuiltinESMExports();
-    });
-    expect(attempts).toBe(2);
+    }
+  }
+
+  it("of a dead process that another takes over at the same moment is that process's", async () => {
+    const store = await openDirectory(path);
+    const { message } = await lockWhileTaken(process.ppid, () => refusalOf(store.lock()));
     expect(message).toMatch(`got process ${process.ppid} at work there`);
     expect(text(LOCK_FILE)).toBe(`${process.ppid} ${hostname()}`);
+  });
+
+  it('of a dead process that another takes over, which dies too, is taken over', async () => {
+    const store = await openDirectory(path);
+    const unlock = await lockWhileTaken(999999998, () => store.lock());
+    expect(text(LOCK_FILE)).toBe(`${process.pid} ${hostname()}`);
+    await unlock();
   });
 
   it.each(['', '123'])('that says %o belongs to nobody', async (content) => {
