@@ -83,9 +83,9 @@ export abstract class coded {
     coded.inOrder(c + NEXT);
   }
 
-  /** Eight sums for each of up to four rows, which share each decoded weight. Rows that do not exist repeat the last one. */
-  static four<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32, scratch: usize): void {
-    let both = coded.shifts<P>();
+  /** Eight sums for each of up to four rows, which share each decoded weight; products are exact. Rows that do not exist repeat the last one. */
+  static four<F>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, depth: i32, rows: i32, scratch: usize): void {
+    let both = true;
     for (let row = 0; row < rows; row++) {
       if (vectorRow.factor(x + <usize>row * xStride, depth) === 0) both = false;
       memory.fill(c + <usize>row * cStride, 0, NEXT);
@@ -96,10 +96,10 @@ export abstract class coded {
       const normal = both && coded.normal(flags, flags, from);
       to = both ? coded.runEnd(flags, flags, from, end) : min(end, from + CHUNK);
       const at = x + (from >> 1);
-      if (normal) coded.addFour<F, P>(c, cStride, at + vectorRow.scaledCopy(depth), xStride, panel + from, panel + to, rows);
+      if (normal) coded.addFour<F>(c, cStride, at + vectorRow.scaledCopy(depth), xStride, panel + from, panel + to, rows);
       else {
         coded.decode<F>(scratch, panel + from, panel + to);
-        coded.addFour<BF16, P>(c, cStride, at, xStride, scratch, scratch + 2 * (to - from), rows);
+        coded.addFour<BF16>(c, cStride, at, xStride, scratch, scratch + 2 * (to - from), rows);
       }
     }
     for (let row = 0; row < rows; row++) coded.inOrder(c + <usize>row * cStride);
@@ -184,7 +184,7 @@ export abstract class coded {
   }
 
   /** Adds the products of a number of k to eight sums of each of up to four rows. */
-  private static addFour<F, P>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, end: usize, rows: i32): void {
+  private static addFour<F>(c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, end: usize, rows: i32): void {
     const mask = words.mask<F>();
     const second: usize = rows > 1 ? 1 : 0;
     const third: usize = rows > 2 ? 2 : second;
@@ -201,17 +201,17 @@ export abstract class coded {
       const even = words.even<F>(w, mask);
       const odd = words.odd<F>(w, mask);
       let value = v128.load32_splat(x);
-      a0 = lanes.madd<P>(value, even, a0);
-      a1 = lanes.madd<P>(value, odd, a1);
+      a0 = lanes.madd<BF16>(value, even, a0);
+      a1 = lanes.madd<BF16>(value, odd, a1);
       value = v128.load32_splat(p1);
-      b0 = lanes.madd<P>(value, even, b0);
-      b1 = lanes.madd<P>(value, odd, b1);
+      b0 = lanes.madd<BF16>(value, even, b0);
+      b1 = lanes.madd<BF16>(value, odd, b1);
       value = v128.load32_splat(p2);
-      c0 = lanes.madd<P>(value, even, c0);
-      c1 = lanes.madd<P>(value, odd, c1);
+      c0 = lanes.madd<BF16>(value, even, c0);
+      c1 = lanes.madd<BF16>(value, odd, c1);
       value = v128.load32_splat(p3);
-      d0 = lanes.madd<P>(value, even, d0);
-      d1 = lanes.madd<P>(value, odd, d1);
+      d0 = lanes.madd<BF16>(value, even, d0);
+      d1 = lanes.madd<BF16>(value, odd, d1);
       x += 4;
       p1 += 4;
       p2 += 4;

@@ -27,9 +27,9 @@ export function gemvScratch(rows: i32, depth: i32, columnBlock: i32): i32 {
 }
 
 /**
- * Units: blocks of columnBlock columns, a multiple of 16. A is rows x K and contiguous. B is N x K in a one-byte format, or where
- * `prepacked` the output of `prepack`; with a single row it may also be BF16, if `exact`, or float32. The rest is as in `gemm`; amax gets
- * one word per unit.
+ * Units: blocks of columnBlock columns, a multiple of 16. A is rows x K and contiguous; of several rows the products must be `exact`. B is
+ * N x K in a one-byte format, or where `prepacked` the output of `prepack`; with a single row it may also be BF16, if `exact`, or float32.
+ * The rest is as in `gemm`; amax gets one word per unit.
  */
 export function gemv(
   begin: i32, end: i32, scratch: usize,
@@ -103,21 +103,15 @@ function product(
   }
 }
 
-/** `product` for up to four rows, where all weights are finite. */
+/** `product` for up to four rows, where all weights are finite. Several rows have exact products. */
 function finite<F>(
   rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, next: usize, both: bool, depth: i32, exact: i32, scratch: usize,
 ): void {
-  if (exact) finiteOf<F, BF16>(rows, c, cStride, x, xStride, panel, next, both, depth, scratch);
-  else finiteOf<F, F32>(rows, c, cStride, x, xStride, panel, next, both, depth, scratch);
-}
-
-function finiteOf<F, P>(
-  rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, next: usize, both: bool, depth: i32, scratch: usize,
-): void {
   if (rows === 1) {
-    coded.one<F, P>(c, x, panel, next, depth, scratch);
+    if (exact) coded.one<F, BF16>(c, x, panel, next, depth, scratch);
+    else coded.one<F, F32>(c, x, panel, next, depth, scratch);
     return;
   }
-  coded.four<F, P>(c, cStride, x, xStride, panel, depth, rows, scratch);
-  if (both) coded.four<F, P>(c + (TILE << 2), cStride, x, xStride, next, depth, rows, scratch);
+  coded.four<F>(c, cStride, x, xStride, panel, depth, rows, scratch);
+  if (both) coded.four<F>(c + (TILE << 2), cStride, x, xStride, next, depth, rows, scratch);
 }

@@ -10,7 +10,7 @@ import { Random } from './helpers/rng.js';
 
 const onEveryBuild = useBuilds();
 const WEIGHTS = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'bfloat16', 'float16', 'float32'] as const;
-/** More rows than the kernel takes, and fewer; edges of panels, of their pairs and of blocks; odd depths. */
+/** More rows than the kernel takes, and fewer; edges of panels, of their pairs and of blocks; odd depths; a product in ranges of columns. */
 const SHAPES = [
   [1, 1, 1],
   [1, 7, 3],
@@ -23,6 +23,7 @@ const SHAPES = [
   [17, 24, 16],
   [5, 70, 333],
   [1, 200, 40],
+  [17, 585, 4099],
 ] as const;
 
 /** K x N of N x K. */

@@ -289,6 +289,25 @@ describe('in Chromium', () => {
     await page.close();
   });
 
+  it('a worker whose last message does not arrive has ended as its log says', async () => {
+    const { page } = await newPage();
+    await page.evaluateOnNewDocument(() => {
+      const { set } = Object.getOwnPropertyDescriptor(Worker.prototype, 'onmessage')!;
+      Object.defineProperty(Worker.prototype, 'onmessage', {
+        set(listener: (event: MessageEvent) => void) {
+          set!.call(this, (event: MessageEvent) => event.data.type !== 'ended' && listener(event));
+        },
+      });
+    });
+    await begin(page, SETTINGS);
+    await press(page, 'Pause');
+    await phase(page, 'Paused');
+    await press(page, 'Resume');
+    await phase(page, 'Finished');
+    expect(await textOf(page, '#digest')).toBe(node.digest);
+    await page.close();
+  });
+
   it('storage that is full is told of, and the run resumes to the same digest', async () => {
     const { page } = await newPage();
     await begin(page, SETTINGS);

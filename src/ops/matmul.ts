@@ -22,13 +22,19 @@ export interface MatmulOptions {
 /** Height of a block of C in tiles: its packed slice of A (384 KiB) stays in L2. */
 const MAX_TILES = 16;
 const MAX_COLUMN_BLOCK = 512;
-/** Maximum bytes of decoded B held at a time; wider products are computed in ranges of columns. */
-const MAX_PANEL_BYTES = 1 << 25;
+/**
+ * Bytes of decoded B per thread: wider products are computed in ranges of about as many columns, whose panels stay in cache, but of no fewer
+ * than MIN_RANGE, because each range packs A again. On an EPYC (1 MiB of L2 per core), one thread, E4M3FN, from one range to several: 2048^3
+ * 58.2 -> 61.6 GFLOP/s, 32 x 2048 x 2048 43.1 -> 49.9, and in BF16 2 x 2048 x 2048 7.2 -> 15.
+ */
+const PANEL_BYTES = 1 << 21;
+const MIN_RANGE = 256;
 
 /**
- * Up to FEW_ROWS rows of C, one-byte weights of B are decoded in registers, once per four rows; beyond that, float32 panels for all rows take
- * less time (times 2048 x 2048, Node 26, 16 rows: 41 against 32 GFLOP/s relaxed, 27 against 28 strict; 32 rows: 43 against 40, and 28 against
- * 37). VECTOR_COLUMNS is the number of columns per unit.
+ * Up to FEW_ROWS rows of C, one-byte weights of B are decoded in registers, once per four rows; beyond that, and from two rows on where
+ * products are rounded, panels take less time. Times 2048 x 2048, GFLOP/s in registers and by panels: relaxed, Node 26, 8 rows 42 and 33, 16
+ * rows 45 and 44, 24 rows 46 and 52; strict, 2 rows 15 and 15, 8 rows 31 and 35; strict, Node 20, 9 and 15, 19 and 35. VECTOR_COLUMNS is the
+ * number of columns per unit.
  */
 const FEW_ROWS = 16;
 const VECTOR_COLUMNS = 64;
@@ -43,11 +49,11 @@ export const OPERANDS: readonly DType[] = [
   'float32',
 ];
 
-/** Whether the kernel for few rows takes weights (N, K) of this format. Wider formats than one byte are taken for one row only. */
-const inRegisters = (dtype: DType, rows: number, exact: number): boolean =>
-  formatSpec(dtype).bytes === 1
-    ? rows <= FEW_ROWS
-    : rows === 1 && (dtype === 'float32' || (dtype === 'bfloat16' && exact === 1));
+/** The most rows of C for which the kernel for few rows takes weights (N, K) of this format. */
+function mostRows(rt: Runtime, dtype: DType, exact: number): number {
+  if (formatSpec(dtype).bytes === 1) return exact && rt.info.fused ? FEW_ROWS : 1;
+  return dtype === 'float32' || (dtype === 'bfloat16' && exact) ? 1 : 0;
+}
 
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple;
 
@@ -167,12 +173,14 @@ type Product = ReturnType<typeof checkedProduct>;
 /** Multiplies and returns the largest |value| of C before its own scale. Every element is summed over k in ascending order. */
 export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions): number {
   const product = checkedProduct(a, b, options);
-  return rt.scoped(() => (isOfFewRows(product) ? multiplyFewRows(rt, product) : multiplyPanels(rt, product)));
+  return rt.scoped(() => (isOfFewRows(rt, product) ? multiplyFewRows(rt, product) : multiplyPanels(rt, product)));
 }
 
 /** Whether B's weights are decoded in registers. A single row has the same layout whether or not A is transposed. */
-const isOfFewRows = ({ b, transposeA, transposeB, m, exact, aBlocks, bBlocks }: Product): boolean =>
-  transposeB && !aBlocks.blocks && !bBlocks.blocks && inRegisters(b.dtype, m, exact) && (m === 1 || !transposeA);
+function isOfFewRows(rt: Runtime, { b, transposeA, transposeB, m, exact, aBlocks, bBlocks }: Product): boolean {
+  if (!transposeB || aBlocks.blocks || bBlocks.blocks || (transposeA && m > 1)) return false;
+  return m <= mostRows(rt, b.dtype, exact);
+}
 
 function multiplyFewRows(rt: Runtime, product: Product): number {
   const { a, b, out, m, n, k, exact, alpha, rowScale, columnScale, addendAt, outScale } = product;
@@ -193,8 +201,8 @@ function multiplyPanels(rt: Runtime, product: Product): number {
   const { alpha, rowScale, columnScale, addendAt, outScale } = product;
   const outBytes = formatSpec(out.dtype).bytes;
   const bBytes = formatSpec(b.dtype).bytes;
-  const range = Math.max(TILE_COLUMNS, Math.floor(MAX_PANEL_BYTES / (32 * k)) * TILE_COLUMNS);
-  const panels = rt.arena.alloc(roundUp(Math.min(n, range), TILE_COLUMNS) * k * 4);
+  const range = rangeFor(n, k, rt.info.threads);
+  const panels = rt.arena.alloc(range * k * 4);
   let largest = 0;
   for (let first = 0; first < n; first += range) {
     const columns = Math.min(range, n - first);
@@ -220,6 +228,13 @@ function multiplyPanels(rt: Runtime, product: Product): number {
     largest = Math.max(largest, largestAmax(new Uint32Array(rt.arena.buffer, amax, units)));
   }
   return largest;
+}
+
+/** Columns per range, all ranges alike; up to one and a half times what was asked for rather than a second range. */
+function rangeFor(n: number, k: number, threads: number): number {
+  const columns = Math.max(MIN_RANGE, (PANEL_BYTES * threads) / (4 * k));
+  const ranges = Math.max(1, Math.ceil(n / columns - 0.5));
+  return roundUp(Math.ceil(n / ranges), TILE_COLUMNS);
 }
 
 /** Block sizes of C: large for reuse, smaller where there would be too few blocks for the threads. Any choice gives the same bits. */

@@ -70,16 +70,22 @@ export const fill = (page: Page, selector: string, text: string): Promise<void> 
 export const textOf = (page: Page, selector: string): Promise<string> =>
   page.$eval(selector, (element) => element.textContent ?? '');
 
-/** Waits until what is at the selector begins with the text. */
-export const says = (page: Page, selector: string, text: string, timeout = 30_000) =>
-  page.waitForFunction(
-    (selector, text) =>
-      [...document.querySelectorAll(selector)].some((each) => each.textContent?.trim().startsWith(text)),
-    // Not with frames, which a hidden page has none of.
-    { timeout, polling: 50 },
-    selector,
-    text,
-  );
+/** Waits until what is at the selector begins with the text; fails with what it says instead. */
+export async function says(page: Page, selector: string, text: string, timeout = 30_000): Promise<void> {
+  try {
+    await page.waitForFunction(
+      (selector, text) =>
+        [...document.querySelectorAll(selector)].some((each) => each.textContent?.trim().startsWith(text)),
+      // Not with frames, which a hidden page has none of.
+      { timeout, polling: 50 },
+      selector,
+      text,
+    );
+  } catch (cause) {
+    const got = await page.$$eval(selector, (all) => all.map((each) => each.textContent?.trim()));
+    throw new Error(`expected ${selector} to say ${JSON.stringify(text)}, got ${JSON.stringify(got)}`, { cause });
+  }
+}
 
 /**
  * What axe finds in the page as it is, everything unfolded: on a desk and on a phone, and of the other colours what depends on colours. And

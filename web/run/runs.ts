@@ -173,19 +173,26 @@ export function resume(threads: number): void {
     else if (data.type === 'failed') end('failed', data.message);
   };
   started.onerror = ({ message }) => end('failed', message || 'the training worker could not be started');
-  // A worker that dies sends no message, but releases its lock.
-  whenGone(mine.record.id, started, () =>
-    end(
-      'failed',
-      'The training worker was ended by the browser, perhaps for want of memory. Resume goes on from the last save.',
-    ),
-  );
+  // A worker that dies sends no message, but releases its lock. So does one whose last message is late: then the log says how it ended.
+  whenGone(mine.record.id, started, async () => {
+    const lines = await linesOf(mine.record.id).catch(() => []);
+    if (worker !== started) return;
+    if (lines.length > 0) replace(mine.record.lines, lines);
+    const phase = standing(mine.record);
+    if (phase === 'done' || (phase === 'paused' && mine.phase === 'pausing')) end(phase);
+    else {
+      end(
+        'failed',
+        'The training worker was ended by the browser, perhaps for want of memory. Resume goes on from the last save.',
+      );
+    }
+  });
   started.postMessage({ type: 'train', id: mine.record.id, threads } satisfies TrainerRequest);
   changed(true);
 }
 
 /** Calls `gone` once the worker's lock on the run is free: waits until the worker holds it, then requests it. */
-function whenGone(id: string, started: Worker, gone: () => void): void {
+function whenGone(id: string, started: Worker, gone: () => Promise<void>): void {
   const name = lockName(id);
   const watch = async () => {
     for (;;) {
@@ -196,7 +203,8 @@ function whenGone(id: string, started: Worker, gone: () => void): void {
     }
     await navigator.locks.request(name, () => undefined);
     // The worker's last messages may still be on their way.
-    setTimeout(() => worker === started && gone(), 500);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    if (worker === started) await gone();
   };
   void watch();
 }
