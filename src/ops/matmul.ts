@@ -32,11 +32,12 @@ const MIN_RANGE = 256;
 
 /**
  * Up to FEW_ROWS rows of C, one-byte weights of B are decoded in registers, once per four rows; beyond that, and from two rows on where
- * products are rounded, panels take less time. Times 2048 x 2048, GFLOP/s in registers and by panels: relaxed, Node 26, 8 rows 42 and 33, 16
- * rows 45 and 44, 24 rows 46 and 52; strict, 2 rows 15 and 15, 8 rows 31 and 35; strict, Node 20, 9 and 15, 19 and 35. VECTOR_COLUMNS is the
- * number of columns per unit.
+ * products are not fused, panels take less time. Times 2048 x 2048, GFLOP/s in registers and by panels: Node 26, 8 rows 42 and 33, 16 rows 45
+ * and 44, 24 rows 46 and 52; turbo, 4 rows 39 and 32, 6 rows 33 and 46; strict, 2 rows 15 and 15, 8 rows 31 and 35; strict on Node 20, 9 and
+ * 15, 19 and 35. VECTOR_COLUMNS is the number of columns per unit.
  */
 const FEW_ROWS = 16;
+const FEW_ROWS_TURBO = 4;
 const VECTOR_COLUMNS = 64;
 
 /** Formats of products and of state stored between steps; the others are for exchange only. */
@@ -51,7 +52,8 @@ export const OPERANDS: readonly DType[] = [
 
 /** The most rows of C for which the kernel for few rows takes weights (N, K) of this format. */
 function mostRows(rt: Runtime, dtype: DType, exact: number): number {
-  if (formatSpec(dtype).bytes === 1) return exact && rt.info.fused ? FEW_ROWS : 1;
+  const few = rt.info.turbo ? FEW_ROWS_TURBO : FEW_ROWS;
+  if (formatSpec(dtype).bytes === 1) return exact && rt.info.fused ? few : 1;
   return dtype === 'float32' || (dtype === 'bfloat16' && exact) ? 1 : 0;
 }
 
