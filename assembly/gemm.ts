@@ -1,9 +1,10 @@
 /**
  * C = alpha * rowScale * columnScale * (A B) + addend, from codes.
  *
- * Two parallel passes: `packB` decodes B into panels that all threads share; `gemm` cuts C into blocks of at most rowBlock x columnBlock. A
- * block packs its rows of A into the thread's scratch, one slice of K at a time, runs the tile, and writes its part of C. Each element is
- * summed over k in ascending order in float32, whatever the blocks and threads; scales enter after the sum.
+ * Two parallel passes for each range of columns (src/ops/matmul.ts): `packB` decodes B into panels that all threads share; `gemm` cuts C
+ * into blocks of at most rowBlock x columnBlock. A block packs its rows of A into the thread's scratch, one slice of K at a time, runs the
+ * tile, and writes its part of C. Each element is summed over k in ascending order in float32, whatever the ranges, blocks and threads;
+ * scales enter after the sum.
  */
 
 import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
@@ -92,7 +93,8 @@ function multiply<F>(
     pair<F>(a, panel, next, kc, c, d);
   } else if (rows <= TILE_ROWS / 2) threeRows<F>(a, panel, kc, c, resume);
   else if (lanes.fuses<F>()) tile<F>(a, panel, kc, c, resume);
-  // Two calls keep it from being inlined: in this function V8 11 spills accumulators, and float32 runs at 27 instead of 57 GFLOP/s.
+  // The two calls do the same and must stay two: asc inlines what is called once, and inlined here V8 11 keeps sums in memory (float32 at 27
+  // instead of 57 GFLOP/s).
   else if (resume) fiveRows<F>(a, panel, kc, c, true);
   else fiveRows<F>(a, panel, kc, c, false);
 }

@@ -78,6 +78,6 @@ export function monitorCast(
 }
 
 /** Bytes of scratch for `monitorCast`: a row and its decoded codes. */
-export function monitorScratch(columns: i32): i32 {
-  return (2 * columns + 64) << 2;
+export function monitorScratch(columns: i32): f64 {
+  return 8 * <f64>columns + 256;
 }

@@ -1,5 +1,5 @@
 /**
- * Matrix codes to float32 panels: each element is decoded once, and the tile reads only float32.
+ * Matrix codes to float32 panels: what the tile reads.
  *
  *   A panel: for each k, TILE_ROWS consecutive floats (one per row of the tile)
  *   B panel: for each k, TILE_COLUMNS consecutive floats (one per column of the tile)

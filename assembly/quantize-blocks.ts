@@ -119,6 +119,6 @@ export function quantizeBlocks(
 }
 
 /** Bytes of scratch for `quantizeBlocks`: a row of a strip, a word for each of its blocks, and random words, filled by 64. */
-export function quantizeBlocksScratch(strip: i32): i32 {
-  return (3 * strip + 16 + 64) << 2;
+export function quantizeBlocksScratch(strip: i32): f64 {
+  return 12 * <f64>strip + 320;
 }

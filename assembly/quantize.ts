@@ -45,7 +45,7 @@ export function quantize(
   dst1: usize, format1: i32, scale1: f32, mode: i32, saturate: i32, dst2: usize, format2: i32, scale2: f32,
   scaleInv: usize, max1: f32, stats: usize, stream: u32, step: u32, seedLow: u32, seedHigh: u32,
 ): void {
-  const words = scratch + <usize>quantizeWords(columns);
+  const words = scratch + quantizeWords(columns);
   const rows = (total + columns - 1) / columns;
   const asIs = srcDtype === facts.about<F32>().id && srcScale === 1 && !rowFactor && !columnFactor;
   for (let unit = begin; unit < end; unit++) {
@@ -81,13 +81,13 @@ export function quantize(
 }
 
 /** Offset of a row's random words in the scratch of `quantize`: after the row as float32. */
-function quantizeWords(columns: i32): i32 {
-  return max((columns + 8) << 2, bf16Cast.scratch + 32);
+function quantizeWords(columns: i32): usize {
+  return max<usize>(<usize>(columns + 8) << 2, bf16Cast.scratch + 32);
 }
 
 /** Bytes of scratch for `quantize`: one float32 row and its random words, filled by 64. */
-export function quantizeScratch(columns: i32): i32 {
-  return quantizeWords(columns) + ((columns + 64) << 2);
+export function quantizeScratch(columns: i32): f64 {
+  return <f64>quantizeWords(columns) + 4 * <f64>columns + 256;
 }
 
 /** Codes to float32, times scaleInv and, where not 0, rowScaleInv[row]. Units of QUANTIZE_ROWS rows. */

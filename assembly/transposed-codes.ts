@@ -1,7 +1,8 @@
 /**
  * Panels of one-byte codes, transposed: the codes that eight rows of an N x K matrix have at one k, then those at the next, K padded to
  * even. After the codes come a word that tells whether infinity or NaN is among them, and a flag for every eight k, set where none of their
- * codes is subnormal. Weights that meet a single row again and again are stored like this (`prepack`); others are transposed on use.
+ * codes is subnormal. `prepack` stores a whole weight like this, for many products with few rows, as in generation; of other weights `gemv`
+ * makes two panels at a time.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -32,7 +33,12 @@ export abstract class weightPanel {
   }
 
   @inline static bytes(depth: i32): i32 {
-    return <i32>weightPanel.codes(depth) + 16 + ((weightPanel.groups(depth) + 15) & ~15);
+    return <i32>weightPanel.codes(depth) + weightPanel.rest(depth);
+  }
+
+  /** Bytes after a panel's codes. */
+  @inline static rest(depth: i32): i32 {
+    return 16 + ((weightPanel.groups(depth) + 15) & ~15);
   }
 
   /** Address of a panel's flags, a byte for each group. */
@@ -124,8 +130,9 @@ export abstract class weightPanel {
 }
 
 /** Bytes of a prepacked matrix of `rows` rows. */
-export function prepackedBytes(rows: i32, depth: i32): i32 {
-  return (rows + TILE_COLUMNS - 1) / TILE_COLUMNS * weightPanel.bytes(depth);
+export function prepackedBytes(rows: i32, depth: i32): f64 {
+  const panels: f64 = (rows + TILE_COLUMNS - 1) / TILE_COLUMNS;
+  return panels * (<f64>TILE_COLUMNS * weightPanel.depth(depth) + weightPanel.rest(depth));
 }
 
 /** Units: panels of 8 rows of a rows x depth matrix in a one-byte format. */

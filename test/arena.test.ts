@@ -28,6 +28,16 @@ describe('the arena', () => {
     expect(() => arena.free(first + 64)).toThrow(/not allocated/);
   });
 
+  it('refuses a size that is none, and keeps what it has', () => {
+    const arena = new Arena(false);
+    const ptr = arena.alloc(100);
+    for (const bad of [-1, -(2 ** 31), Number.NaN]) expect(() => arena.alloc(bad)).toThrow(RangeError);
+    expect(() => arena.alloc(2 ** 32)).toThrow(/^memory: expected at most 4 GiB/);
+    arena.free(ptr);
+    expect(arena.bytesInUse).toBe(0);
+    expect(arena.alloc(100)).toBe(ptr);
+  });
+
   it('release frees what came after the mark, but not what is kept or lasting', () => {
     const arena = new Arena(false);
     const before = arena.alloc(10);

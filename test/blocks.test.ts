@@ -194,6 +194,7 @@ it('what does not fit is refused by name', () => {
   for (const [dtype, scale, size, most] of [
     ['fp8', 'float32', 1, 448],
     ['fp4', 'float8_e4m3fn', 16, 6 * 448],
+    ['fp4', 'power-of-two', 1, 6],
   ] as const) {
     const beyond = [1e300, ...Array(15).fill(1)];
     expect(() => encodeBlocks(beyond, [1, 16], { dtype, block: [1, size], scale })).toThrow(

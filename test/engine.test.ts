@@ -272,6 +272,16 @@ describe('wrong arguments', () => {
     ['read: freed', () => engine.read(freed()), Error, /^read: expected a live tensor/],
     ['matmul: freed', () => engine.matmul(t(), freed()), Error, /^b: expected a live tensor/],
     ['read: more than there is', () => engine.read({ ...t(), shape: [17] }), Error, /^read: expected a live tensor/],
+    [
+      'read: scales of other rows',
+      () =>
+        engine.read({
+          ...engine.quantize([1, 2, 3, 4, 5, 6], [2, 3], { dtype: 'fp8', scaling: 'row' }),
+          shape: [6, 1],
+        }),
+      RangeError,
+      /^read: expected the scales of a tensor of shape \[6,1\]/,
+    ],
     ['matmul: options', () => engine.matmul(t(), t(), null as never), TypeError, /^options: .* got null/],
     [
       'matmul: out of an operand',
@@ -408,6 +418,38 @@ describe('memory', () => {
     for (let i = 0; i < 1000; i++) step();
     expect(engine.arena.bytesInUse).toBe(used);
     expect(engine.arena.buffer.byteLength).toBe(size);
+  });
+
+  it('goes on after scratch was refused, with scratch of its own', async () => {
+    const own = await init({ threads: 1, build: 'simd' });
+    const product = () => {
+      const [x, y] = [own.quantize(a, [M, K], { dtype: 'fp8' }), own.quantize(w, [N, K], { dtype: 'fp8' })];
+      return own.read(own.matmul(x, y, { transposeB: true }));
+    };
+    // First with an engine that has none yet, then with one that loses what it has.
+    for (const _ of [1, 2]) {
+      expect(() => own.parallel('differing', 1, 2 ** 33, 0, 0, 0, 0)).toThrow(/^memory: expected at most 4 GiB/);
+      const taken = own.arena.bytesInUse;
+      expectSame(
+        own.scope(() => [product()])[0],
+        engine.scope(() => [
+          engine.read(
+            engine.matmul(engine.quantize(a, [M, K], { dtype: 'fp8' }), engine.quantize(w, [N, K], { dtype: 'fp8' }), {
+              transposeB: true,
+            }),
+          ),
+        ])[0],
+        'after a refusal',
+      );
+      expect(own.arena.bytesInUse).toBeGreaterThan(taken);
+    }
+    own.dispose();
+  });
+
+  it('knows sizes beyond 2 GiB', () => {
+    expect(engine.kernels.prepackedBytes(2 ** 28, 4)).toBe(2 ** 31);
+    expect(engine.kernels.quantizeScratch(2 ** 29)).toBeGreaterThan(2 ** 32);
+    expect(engine.kernels.attentionScratch(1024, 2 ** 20)).toBeGreaterThan(2 ** 34);
   });
 
   it('a tensor keeps its values while memory grows', () => {

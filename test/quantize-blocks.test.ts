@@ -128,6 +128,21 @@ it('a NaN spoils its block alone, infinity is the largest value', () => {
   });
 });
 
+it('rows longer than a unit', () => {
+  const columns = 2 ** 17 + 96;
+  const values = new Random(17).normals(columns);
+  const expected = encodeBlocks(values, [1, columns], {
+    dtype: 'float8_e4m3fn',
+    block: [1, 32],
+    scale: 'float8_e8m0fnu',
+  });
+  onEveryBuild((engine, name) => {
+    const t = engine.quantize(values, [1, columns], { dtype: 'float8_e4m3fn', scaling: 'mx' });
+    expectSameBytes(engine.codes(t), expected.codes, name);
+    engine.free(t);
+  });
+});
+
 it('what cannot be cut is refused by name', () => {
   onEveryBuild((engine) => {
     const t = engine.tensor(new Float32Array(12), [2, 6], 'float32');

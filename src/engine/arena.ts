@@ -19,7 +19,10 @@ interface Gap {
 
 interface Block {
   readonly ptr: number;
+  /** Bytes taken, with padding. */
   readonly bytes: number;
+  /** Bytes that were asked for. */
+  readonly size: number;
   /** Serial number, unique across the blocks of all arenas. */
   readonly order: number;
 }
@@ -70,10 +73,11 @@ export class Arena {
   }
 
   private take(bytes: number): Block {
-    const size = Math.ceil((bytes + OVERREAD) / ALIGN) * ALIGN;
-    const block = { ptr: this.place(size), bytes: size, order: made++ };
+    if (!(bytes >= 0)) throw new RangeError(`memory: expected a size of 0 or more bytes, got ${bytes}`);
+    const padded = Math.ceil((bytes + OVERREAD) / ALIGN) * ALIGN;
+    const block = { ptr: this.place(padded), bytes: padded, size: bytes, order: made++ };
     this.live.set(block.ptr, block);
-    this.used += size;
+    this.used += padded;
     this.peak = Math.max(this.peak, this.used);
     return block;
   }
@@ -95,6 +99,11 @@ export class Arena {
   holds(ptr: number, number: number, bytes: number): boolean {
     const block = this.live.get(ptr);
     return block?.order === number && bytes + OVERREAD <= block.bytes;
+  }
+
+  /** Bytes that the live block at `ptr` was asked for; undefined if there is none. */
+  sizeAt(ptr: number): number | undefined {
+    return this.live.get(ptr)?.size;
   }
 
   /** A mark that `release` can return to. */

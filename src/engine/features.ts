@@ -8,6 +8,9 @@ const SIMD = bytes('0061736d010000000105016000017b030201000a080106004100fd110b')
 /** (module (func (result v128) (f32x4.relaxed_madd ...three times (i32x4.splat (i32.const 0))))) */
 const RELAXED = bytes('0061736d010000000105016000017b030201000a130111004100fd114100fd114100fd11fd85020b');
 
+/** The most threads of an engine. */
+export const MAX_THREADS = 64;
+
 /** WebAssembly features of this JavaScript engine. */
 export interface Features {
   simd: boolean;

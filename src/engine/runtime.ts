@@ -3,7 +3,7 @@ import { describe } from '../formats/check.js';
 import { Arena } from './arena.js';
 import { compileKernels, type WasmSource } from './bytes.js';
 import type { Kernel } from './command.js';
-import { detectFeatures, type Features, hasNodeModules, runtimeName } from './features.js';
+import { detectFeatures, type Features, hasNodeModules, MAX_THREADS, runtimeName } from './features.js';
 import {
   type Build,
   chooseBuild,
@@ -46,8 +46,6 @@ export interface EngineInfo {
   runtime: string;
 }
 
-const MAX_THREADS = 64;
-
 export class Runtime {
   private scratchBytes = 0;
   private scratchAt = 0;
@@ -84,8 +82,8 @@ export class Runtime {
   }
 
   /**
-   * Runs a kernel over units 0 .. units - 1, split over the threads, giving each thread `scratch` bytes of its own. Units and chunks depend on
-   * the sizes alone, never on the number of threads, so results do not either.
+   * Runs a kernel over units 0 .. units - 1, split over the threads, giving each thread `scratch` bytes of its own. What a unit computes must
+   * not depend on how units are cut: where partial sums are combined, units follow from the sizes alone, never from the number of threads.
    */
   parallel<Name extends ParallelKernel>(
     name: Name,
@@ -126,9 +124,12 @@ export class Runtime {
   }
 
   private growScratch(bytes: number): void {
+    const size = Math.ceil(bytes / 4096) * 4096;
+    // If the allocation fails there is no scratch, and the next call allocates again.
     if (this.scratchAt) this.arena.free(this.scratchAt);
-    this.scratchBytes = Math.ceil(bytes / 4096) * 4096;
-    this.scratchAt = this.arena.allocLasting(this.scratchBytes * this.info.threads);
+    this.scratchAt = this.scratchBytes = 0;
+    this.scratchAt = this.arena.allocLasting(size * this.info.threads);
+    this.scratchBytes = size;
     const slots = new Uint32Array(this.arena.buffer, this.scratchSlots, this.info.threads);
     for (let i = 0; i < slots.length; i++) slots[i] = this.scratchAt + i * this.scratchBytes;
   }

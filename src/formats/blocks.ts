@@ -138,7 +138,9 @@ export function encodeBlocks(
     if (scale === 'float8_e4m3fn') return amax / spec.max / tensorScale;
     return blockScale(amax, spec, mode);
   });
-  if (scale !== 'float8_e8m0fnu' && !(tensorScale < Infinity && chosen.every((s) => s < Infinity))) {
+  // A power of two is clamped, and so never infinite.
+  const isReached = scale !== 'power-of-two' || tensorLargest <= powerOfTwo(127) * spec.max;
+  if (scale !== 'float8_e8m0fnu' && !(isReached && tensorScale < Infinity && chosen.every((s) => s < Infinity))) {
     const most = spec.max * (scaleSpec?.max ?? 1);
     throw new RangeError(`values: expected magnitudes that a float32 times ${most} reaches, got ${tensorLargest}`);
   }

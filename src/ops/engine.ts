@@ -16,6 +16,7 @@ import {
   empty,
   floats,
   freeTensor,
+  hasItsScales,
   matrixShape,
   scalesAt,
   sizeOf,
@@ -51,7 +52,8 @@ const MATMUL_OPTIONS = namesOf<ProductOptions>({ transposeA: true, transposeB: t
 const INIT_OPTIONS = namesOf<InitOptions>({ threads: true, build: true, turbo: true, wasm: true });
 
 /**
- * Kernels, threads and memory in one. Methods throw TypeError or RangeError for arguments of the wrong kind or value, and Error if the engine
+ * Kernels, threads and memory in one; docs/library.md describes its use. `arena`, `kernels`, `parallel` and `scoped` are internal: they check
+ * nothing and may change. Methods throw TypeError or RangeError for arguments of the wrong kind or value, and Error if the engine
  * was disposed or a tensor freed.
  */
 export class Engine extends Runtime {
@@ -90,7 +92,13 @@ export class Engine extends Runtime {
     return this.fromFloats(values, shape, { dtype: type, scale: 1 });
   }
 
-  /** Quantizes values, read as float32, with a scale chosen from their amax; bfloat16 and float32 need none. */
+  /**
+   * Quantizes values, read as float32, in C order of `shape`. Scales are powers of two, chosen so that the largest value they apply to is near
+   * the format's maximum; bfloat16 and float32 have none. A row is one index of all dimensions but the last.
+   *
+   * @throws RangeError also for 'mx' with rows that are no multiple of 32, blocks of a format of other than 8 bits, and stochastic rounding
+   *   by row with rows that are no multiple of 4.
+   */
   quantize(values: ArrayLike<number>, shape: readonly number[], options: QuantizeTensorOptions): Tensor {
     checkLength(values, shape);
     checkOptions(options, QUANTIZE_OPTIONS);
@@ -121,8 +129,8 @@ export class Engine extends Runtime {
   }
 
   /**
-   * Returns a copy of an FP8 weight (N, K) with one scale, laid out for products with one row or a few:
-   *   `matmul(x, prepacked, { transposeB: true })` gives the same bits sooner. It cannot be used for anything else.
+   * Returns a copy of an FP8 weight (N, K) with one scale, laid out for products with one row or a few: `matmul(x, prepacked, { transposeB:
+   * true })` gives the same bits sooner. It cannot be used for anything else.
    */
   prepack(w: Tensor): Tensor {
     this.checkTensor('w', w);
@@ -130,7 +138,13 @@ export class Engine extends Runtime {
     return prepack(this, w);
   }
 
-  /** out = A B, with float32 sums over ascending k. Allocates a float32 result unless `out` is given. */
+  /**
+   * Returns C = A B, shape (M, N), with float32 sums over ascending k. A is stored (M, K), or (K, M) with `transposeA`; B (K, N), or (N, K) with
+   * `transposeB`; leading dimensions are taken together as rows. C is a new float32 tensor unless `out` is given.
+   *
+   * @throws RangeError for sizes that do not fit, formats that are not multiplied, `out` in the memory of an operand, and scales per row that run
+   *   along the summed dimension: those of A need `transposeA` false, those of B `transposeB` true.
+   */
   matmul(a: Tensor, b: Tensor, options: ProductOptions = {}): Tensor {
     checkOptions(options, MATMUL_OPTIONS);
     const { transposeA, transposeB, out } = options;
@@ -221,6 +235,9 @@ export class Engine extends Runtime {
     this.checkOpen();
     checkShape(t.shape);
     this.checkLive(name, t, bytesOf(t));
+    if (!hasItsScales(this, t)) {
+      throw new RangeError(`${name}: expected the scales of a tensor of shape [${t.shape}], got those of another`);
+    }
   }
 
   private checkLive(name: string, { ptr, block }: Tensor, size: number): void {

@@ -14,7 +14,7 @@ export interface MatmulOptions {
   readonly out: Tensor;
   /** Added to the product before it is stored. Same shape and dtype as `out`, without a scale; may be `out` itself. */
   readonly addend?: Tensor;
-  /** Addresses of float32 factors per row and per column of C, in addition to the operands' own scales. */
+  /** Addresses of float32 factors per row and per column of C, in addition to operands' scales per tensor. Operands with scales per row take none. */
   readonly rowFactor?: number;
   readonly columnFactor?: number;
 }
@@ -31,13 +31,20 @@ const PANEL_BYTES = 1 << 21;
 const MIN_RANGE = 256;
 
 /**
- * Up to FEW_ROWS rows of C, one-byte weights of B are decoded in registers, once per four rows; beyond that, and from two rows on where
- * products are not fused, panels take less time. Times 2048 x 2048, GFLOP/s in registers and by panels: Node 26, 8 rows 42 and 33, 16 rows 45
- * and 44, 24 rows 46 and 52; turbo, 4 rows 39 and 32, 6 rows 33 and 46; strict, 2 rows 15 and 15, 8 rows 31 and 35; strict on Node 20, 9 and
- * 15, 19 and 35. VECTOR_COLUMNS is the number of columns per unit.
+ * There are two ways to multiply by one-byte weights: in registers (gemv), where each weight is decoded once per four rows of C, and by panels
+ * (gemm), where it is decoded to float32 in memory once. The fewer the rows, the better are registers: up to FEW_ROWS, with turbo up to
+ * FEW_ROWS_TURBO, and for one row only where products are not fused. GFLOP/s times 2048 x 2048, in registers and by panels:
+ *
+ *   Node 26, relaxed   8 rows 42, 33   16 rows 45, 44   24 rows 46, 52
+ *   Node 26, turbo     4 rows 39, 32    6 rows 33, 46
+ *   Node 26, strict    2 rows 15, 15    8 rows 31, 35
+ *   Node 20, strict    2 rows  9, 15    8 rows 19, 35
  */
 const FEW_ROWS = 16;
 const FEW_ROWS_TURBO = 4;
+/** The deepest sum in registers: there, scratch grows with depth times rows. */
+const FEW_ROWS_DEPTH = 1 << 17;
+/** Columns per unit in registers. */
 const VECTOR_COLUMNS = 64;
 
 /** Formats of products and of state stored between steps; the others are for exchange only. */
@@ -179,8 +186,8 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
 }
 
 /** Whether B's weights are decoded in registers. A single row has the same layout whether or not A is transposed. */
-function isOfFewRows(rt: Runtime, { b, transposeA, transposeB, m, exact, aBlocks, bBlocks }: Product): boolean {
-  if (!transposeB || aBlocks.blocks || bBlocks.blocks || (transposeA && m > 1)) return false;
+function isOfFewRows(rt: Runtime, { b, transposeA, transposeB, m, k, exact, aBlocks, bBlocks }: Product): boolean {
+  if (!transposeB || aBlocks.blocks || bBlocks.blocks || (transposeA && m > 1) || k > FEW_ROWS_DEPTH) return false;
   return m <= mostRows(rt, b.dtype, exact);
 }
 
@@ -232,7 +239,10 @@ function multiplyPanels(rt: Runtime, product: Product): number {
   return largest;
 }
 
-/** Columns per range, all ranges alike; up to one and a half times what was asked for rather than a second range. */
+/**
+ * Columns per range, the same for all ranges. PANEL_BYTES per thread decide how many are wanted; N is split in two only from one and a half
+ * times as many on, because each range packs A again.
+ */
 function rangeFor(n: number, k: number, threads: number): number {
   const columns = Math.max(MIN_RANGE, (PANEL_BYTES * threads) / (4 * k));
   const ranges = Math.max(1, Math.ceil(n / columns - 0.5));

@@ -16,6 +16,18 @@ export type ScaleInv = number | { readonly rows: number } | BlockScales;
 export const scalesAt = ({ scaleInv }: Tensor): number =>
   typeof scaleInv === 'number' ? 0 : 'rows' in scaleInv ? scaleInv.rows : scaleInv.blocks;
 
+/** Number of a tensor's scales in memory; 0 if it has only one. */
+function scaleCount(t: Tensor): number {
+  const { scaleInv } = t;
+  if (typeof scaleInv === 'number') return 0;
+  const [rows, columns] = matrixShape(t);
+  return 'rows' in scaleInv ? rows : Math.ceil(rows / scaleInv.block[0]) * Math.ceil(columns / scaleInv.block[1]);
+}
+
+/** Whether a tensor's scales are in live memory, as many as its shape has. */
+export const hasItsScales = (rt: Runtime, t: Tensor): boolean =>
+  scalesAt(t) === 0 || rt.arena.sizeAt(scalesAt(t)) === 4 * scaleCount(t);
+
 /** A tensor, described by its format, shape, address and scales. */
 export interface Tensor {
   readonly dtype: DType;
