@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -160,6 +161,8 @@ describe('a write', () => {
 });
 
 describe('a lock', () => {
+  const own = new RegExp(`^${process.pid} ${hostname()} \\S+$`);
+
   /** What a process of its own makes of the directory. */
   const elsewhere = (more: string) => {
     const script = `
@@ -204,7 +207,28 @@ describe('a lock', () => {
     expect(filesThere()).toEqual([]);
     expect(text(LOCK_FILE)).toMatch(/^\d+ /);
     await (await openDirectory(path)).lock();
-    expect(text(LOCK_FILE)).toBe(`${process.pid} ${hostname()}`);
+    expect(text(LOCK_FILE)).toMatch(own);
+  });
+
+  it("of an earlier process with this one's number is taken over; that of another thread is not", async () => {
+    mkdirSync(path, { recursive: true });
+    const file = join(path, LOCK_FILE);
+    writeFileSync(file, `${process.pid} ${hostname()} 5`);
+    const { message } = await refusalOf((await openDirectory(path)).lock());
+    expect(message).toMatch('got this process at work there');
+    const before = Date.now() / 1000 - process.uptime() - 60;
+    utimesSync(file, before, before);
+    await (await (await openDirectory(path)).lock())();
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it('of a dead process, taken over twice at once, is one', async () => {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(join(path, LOCK_FILE), `999999999 ${hostname()}`);
+    const stores = await Promise.all([openDirectory(path), openDirectory(path), openDirectory(path)]);
+    const results = await Promise.allSettled(stores.map((store) => store.lock()));
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected']);
+    expect(text(LOCK_FILE)).toMatch(own);
   });
 
   /** What locking gives where a dead process's lock is there, and that of `other` comes between its removal and the second attempt. */
@@ -236,7 +260,7 @@ describe('a lock', () => {
   it('of a dead process that another takes over, which dies too, is taken over', async () => {
     const store = await openDirectory(path);
     const unlock = await lockWhileTaken(999999998, () => store.lock());
-    expect(text(LOCK_FILE)).toBe(`${process.pid} ${hostname()}`);
+    expect(text(LOCK_FILE)).toMatch(own);
     await unlock();
   });
 
@@ -244,7 +268,7 @@ describe('a lock', () => {
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, LOCK_FILE), content);
     const unlock = await (await openDirectory(path)).lock();
-    expect(text(LOCK_FILE)).toBe(`${process.pid} ${hostname()}`);
+    expect(text(LOCK_FILE)).toMatch(own);
     await unlock();
   });
 

@@ -4,7 +4,7 @@ type FileSystem = typeof import('node:fs/promises');
 
 export const LOCK_FILE = '.octavo-lock';
 
-/** Lock files held by this process, to tell them from one left by an earlier process with the same id. */
+/** Lock files held by this thread. */
 const held = new Set<string>();
 
 const PAUSE_MS = 50;
@@ -23,13 +23,14 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
   const made = await makeDirectory(fs, dirname, path);
   // The real path, so that a directory has one name however it was spelt.
   const file = join(await fs.realpath(path), LOCK_FILE);
-  const mine = `${process.pid} ${hostname()}`;
+  const mine = `${process.pid} ${hostname()} ${crypto.randomUUID()}`;
   // Removes a directory that was created here, unless something has been put into it (rmdir then fails).
   const leave = () => (made ? fs.rmdir(path).catch(() => undefined) : undefined);
-  /** Whether there was no lock file, which now is this process's. */
+  /** Whether there was no lock file, which now is ours. */
   const take = async () => {
     try {
       await fs.writeFile(file, mine, { flag: 'wx' });
+      held.add(file);
       return true;
     } catch (error) {
       if (codeOf(error) === 'EEXIST') return false;
@@ -42,11 +43,14 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
   if (!(await take())) {
     do await free(fs, file, hostname());
     while (!(await take()));
-    // If two processes take over a lock at once, the later one gets it.
+    // If two writers take over a lock at once, the later one gets it.
     await pause();
-    await free(fs, file, hostname(), process.pid);
+    if ((await contentOf(fs, file)) !== mine) {
+      held.delete(file);
+      await free(fs, file, hostname());
+      throw new Error(`another writer at work there (${LOCK_FILE})`);
+    }
   }
-  held.add(file);
   return async () => {
     held.delete(file);
     // By now the directory may be gone, or replaced by another that someone else has locked.
@@ -59,24 +63,32 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
 const contentOf = (fs: FileSystem, file: string): Promise<string> => fs.readFile(file, 'utf8').catch(() => '');
 
 /** Removes a lock file whose process has ended; throws if another process holds it. */
-async function free(fs: FileSystem, file: string, here: string, mine?: number): Promise<void> {
+async function free(fs: FileSystem, file: string, here: string): Promise<void> {
   let [pid, host] = (await contentOf(fs, file)).split(' ');
   if (!host) {
     // It is still being written, or its writing was interrupted.
     await pause();
     [pid, host] = (await contentOf(fs, file)).split(' ');
   }
-  if (host === here && Number(pid) === mine) return;
-  const holder = host && holderOf(file, Number(pid), host === here ? undefined : host);
+  const holder = host && (await holderOf(fs, file, Number(pid), host === here ? undefined : host));
   const hint = host === here ? '' : '; remove it if that is gone';
   if (holder) throw new Error(`${holder} at work there (${LOCK_FILE}${hint})`);
   await fs.rm(file, { force: true });
 }
 
 /** Describes the process that holds a lock; undefined if it has ended. A process on another machine cannot be checked and counts as running. */
-function holderOf(file: string, pid: number, host: string | undefined): string | undefined {
+async function holderOf(
+  fs: FileSystem,
+  file: string,
+  pid: number,
+  host: string | undefined,
+): Promise<string | undefined> {
   if (host !== undefined) return `process ${pid} of ${host}`;
-  if (pid === process.pid) return held.has(file) ? 'this process' : undefined;
+  if (pid === process.pid) {
+    // Another thread's, unless it is older than this process: then an earlier process with the same id left it.
+    const { mtimeMs } = await fs.stat(file).catch(() => ({ mtimeMs: 0 }));
+    return held.has(file) || mtimeMs > Date.now() - 1000 * process.uptime() ? 'this process' : undefined;
+  }
   try {
     process.kill(pid, 0);
   } catch (error) {
