@@ -42,4 +42,5 @@ if (unfinished && !elsewhere) args.push('--resume');
 // Ctrl-C also reaches the training run, which saves before it ends; wait for it.
 process.on('SIGINT', () => {});
 const run = spawn(process.execPath, [...args, ...extra], { stdio: 'inherit' });
+process.on('SIGTERM', () => run.kill('SIGTERM'));
 run.on('close', (code) => process.exit(code ?? 1));

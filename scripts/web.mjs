@@ -9,4 +9,5 @@ process.on('SIGINT', () => {});
 const server = spawn(process.execPath, [join(ROOT, 'dist/cli/main.js'), 'serve', ...process.argv.slice(2)], {
   stdio: 'inherit',
 });
+process.on('SIGTERM', () => server.kill('SIGTERM'));
 server.on('close', (code) => process.exit(code ?? 0));

@@ -1,6 +1,7 @@
 /** `octavo train` on a directory that has a run: resumed as it was, refused as another, stopped by Ctrl-C, failed. */
 import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { LOCK_FILE } from '../src/engine/lock.js';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
 import { METRICS_FILE } from '../src/train/log.js';
 import { MODEL_FILE } from '../src/train/model-files.js';
@@ -192,6 +193,19 @@ describe('Ctrl-C', () => {
     expect(logOf(readFileSync(at('piped', METRICS_FILE))).at(-1)?.type).toBe('checkpoint');
     await succeeds('train', '--resume', '--data', 'text.txt', '--out_dir', 'piped', '--threads', '1');
     expect(story('piped')).toEqual(story('whole'));
+  });
+
+  it('that also ends who reads the output, as in a pipe to tee, saves too', async () => {
+    const { child, outcome } = start(trainArgs('teed', ...steps));
+    const log = at('teed', METRICS_FILE);
+    while (!existsSync(log) || readFileSync(log, 'utf8').split('\n').length < 5)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    child.stdout!.destroy();
+    child.stderr!.destroy();
+    child.kill('SIGINT');
+    expect((await outcome).code).toBe(130);
+    expect(logOf(readFileSync(log)).at(-1)?.type).toBe('checkpoint');
+    expect(existsSync(at('teed', LOCK_FILE))).toBe(false);
   });
 
   it('with --json ends with the line of the checkpoint', async () => {
