@@ -34,3 +34,13 @@ it.each(
   expect(ratio).toBeGreaterThan(0.8);
   expect(ratio).toBeLessThan(1.2);
 });
+
+it('of a run of long sequences holds for its evaluations too', async () => {
+  const config = { vocabSize: 256, hiddenSize: 64, layers: 6, heads: 2, tieWordEmbeddings: true };
+  const input = { config, recipe: 'bf16', batchSize: 1, blockSize: 1024, steps: 1 };
+  const engine = await init({ threads: 1 });
+  for await (const _ of train({ ...input, data: text(100_000), engine }));
+  const peak = engine.arena.peakBytes;
+  engine.dispose();
+  expect(peak).toBeLessThan(1.2 * trainingBytes(trainSettings(input)));
+});

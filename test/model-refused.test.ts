@@ -184,7 +184,7 @@ describe('a directory that is not such a model', () => {
     const foreign = altered(directory(), () => undefined);
     await expectRefused(
       config('"max_position_embeddings": 32', '"max_position_embeddings": 16777216', foreign),
-      /^memory\/config\.json: max_position_embeddings: expected rotary tables of at most 16777216 bytes \(for a small model\), got 536870912 \(16777216 positions\)$/,
+      /^memory\/config\.json: max_position_embeddings: expected rotary tables of at most 16777216 bytes for a model of this size, got 536870912 \(16777216 positions x head size 8 x 4\)$/,
     );
     expect(engine().arena.buffer.byteLength).toBeLessThan(256 << 20);
   });

@@ -7,6 +7,7 @@ import { newKvCache } from '../src/model/transformer.js';
 import { align } from '../src/train/alignment.js';
 import { splitTokens } from '../src/train/data.js';
 import type { SharpnessLine } from '../src/train/events.js';
+import { readLog } from '../src/train/log.js';
 import { trainSettings } from '../src/train/options.js';
 import { logitSharpness, lossOfLogits } from '../src/train/sharpness.js';
 import { withModel } from './helpers/model-directory.js';
@@ -62,6 +63,17 @@ describe('measured in a run', () => {
     const without = await events({ ...QUICK, engine: engine() });
     expect(without.some((line) => line.type === 'sharpness')).toBe(false);
     expect(digestOf(run)).toBe(digestOf(without));
+  });
+
+  it('at the end stays in the log of a run that is resumed there', async () => {
+    const store = memoryStore();
+    const options = { ...QUICK, engine: engine(), outDir: store, sharpnessInterval: 3 };
+    await events(options);
+    const measured = async () => (await readLog(store)).filter(({ type }) => type === 'sharpness');
+    const before = await measured();
+    expect(before.map(({ step }) => step)).toEqual([3, 6, 8]);
+    await events({ ...options, resume: true });
+    expect(await measured()).toEqual(before);
   });
 });
 

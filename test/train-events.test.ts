@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Tensor } from '../src/ops/tensor.js';
 import { DataOrder } from '../src/train/data.js';
-import { METRICS_FILE } from '../src/train/log.js';
+import { METRICS_FILE, readLog } from '../src/train/log.js';
 import { train } from '../src/train/loop.js';
 import { trainSettings } from '../src/train/options.js';
 import { SUMMARY_FILE } from '../src/train/output.js';
@@ -116,6 +116,18 @@ describe('events', () => {
       });
     }
     expect(inputs.some((key) => first.get(key)!.amax > second.get(key)!.amax)).toBe(true);
+  });
+
+  it('are read from a log that is longer than a string can be', async () => {
+    const lines = new Uint8Array(540 << 20).fill(32);
+    for (let at = (1 << 20) - 1; at < lines.length; at += 1 << 20) lines[at] = 10;
+    lines.set(new TextEncoder().encode('{"type":"step","step":1}\n'), 0);
+    lines.set(new TextEncoder().encode('{"type":"step","step":2}\n'), lines.length - 25);
+    const store = memoryStore([[METRICS_FILE, lines]]);
+    expect(await readLog({ ...store, read: async () => lines })).toEqual([
+      { type: 'step', step: 1 },
+      { type: 'step', step: 2 },
+    ]);
   });
 
   it('done is the summary', async () => {

@@ -13,17 +13,19 @@ import { read } from '../ops/quantize.js';
 import { sizeOf, upload } from '../ops/tensor.js';
 import type { Casts, Operand } from './casts.js';
 import { SAMPLE_STREAM } from './init.js';
-import { forward, type KvCache, type Model, newKvCache } from './transformer.js';
+import { infer, type KvCache, type Model, newKvCache } from './transformer.js';
 
 /** Options of sampling. */
 export interface SampleOptions {
+  /** 0 or more. */
   readonly maxNewTokens: number;
-  /** 0 always takes the likeliest token; 1 samples from the model's own distribution. */
+  /** 0 always takes the likeliest token; 1 (default) samples from the model's own distribution. */
   readonly temperature?: number;
-  /** Sample only from the k likeliest tokens. */
+  /** Sample only from the k likeliest tokens, 1 or more; default: all. */
   readonly topK?: number;
-  /** Sample only from the likeliest tokens that together reach this probability. */
+  /** Sample only from the likeliest tokens that together reach this probability, above 0 to 1 (default). */
   readonly topP?: number;
+  /** A non-negative safe integer; default 0. */
   readonly seed?: number;
 }
 
@@ -126,7 +128,7 @@ export function lastLogits(model: Model, casts: Casts, tokens: readonly number[]
   const { rt } = model;
   return rt.scoped(() => {
     const ids = upload(rt, Int32Array.from(tokens));
-    const { logits } = forward(model, casts, { ids, batch: 1, time: tokens.length }, cache);
+    const logits = infer(model, casts, { ids, batch: 1, time: tokens.length }, cache);
     const all = read(rt, logits);
     return all.slice(sizeOf(logits.shape) - model.config.vocabSize);
   });

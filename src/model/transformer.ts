@@ -106,26 +106,45 @@ function append({ rt, config, storage }: Model, qkv: Tensor, { batch, time }: Ba
   }
 }
 
-/** Computes logits (rows, V) in the storage format, and what the backward pass needs. With a cache, the tokens follow those already in it. */
-export function forward(
-  model: Model,
-  casts: Casts,
-  input: Batch,
-  cache?: KvCache,
-): { logits: Tensor; kept: Activations } {
-  const { rt, config, storage } = model;
-  const rows = input.batch * input.time;
-  let h = embeddingForward(rt, gain(model, 'embed'), input.ids, rows, storage);
+/** Computes logits (rows, V) in the storage format, and what the backward pass needs. */
+export function forward(model: Model, casts: Casts, input: Batch): { logits: Tensor; kept: Activations } {
+  let h = embedded(model, input);
   const layers: LayerActivations[] = [];
-  for (let i = 0; i < config.layers; i++) {
-    const { out, kept } = layerForward(model, casts, `layers.${i}`, h, input, cache && pastOf(cache, i));
+  for (let i = 0; i < model.config.layers; i++) {
+    const { out, kept } = layerForward(model, casts, `layers.${i}`, h, input);
     layers.push(kept);
     h = out;
   }
-  if (cache) cache.length += input.time;
-  const final = normForward(rt, h, gain(model, 'norm'), config.rmsNormEps);
-  const logits = linearForward(rt, final.y, gain(model, headName(config)), { dtype: storage });
+  const { logits, final } = headForward(model, h);
   return { logits, kept: { layers, last: h, lastRstd: final.rstd, headInput: final.y } };
+}
+
+/**
+ * Computes the same logits without a backward pass to follow: what a layer computes is freed when the next begins. With a cache, the tokens
+ * follow those already in it.
+ */
+export function infer(model: Model, casts: Casts, input: Batch, cache?: KvCache): Tensor {
+  const { rt, config } = model;
+  let h = embedded(model, input);
+  for (let i = 0; i < config.layers; i++) {
+    const x = h;
+    h = rt.scoped(
+      () => layerForward(model, casts, `layers.${i}`, x, input, cache && pastOf(cache, i)).out,
+      ({ ptr }) => [ptr],
+    );
+    rt.arena.free(x.ptr);
+  }
+  if (cache) cache.length += input.time;
+  return headForward(model, h).logits;
+}
+
+const embedded = (model: Model, { ids, batch, time }: Batch): Tensor =>
+  embeddingForward(model.rt, gain(model, 'embed'), ids, batch * time, model.storage);
+
+function headForward(model: Model, h: Tensor) {
+  const { rt, config, storage } = model;
+  const final = normForward(rt, h, gain(model, 'norm'), config.rmsNormEps);
+  return { final, logits: linearForward(rt, final.y, gain(model, headName(config)), { dtype: storage }) };
 }
 
 function layerForward(

@@ -17,7 +17,8 @@ import type { ParameterState } from '../ops/adamw.js';
 import { digestOf, digestOfContent } from '../ops/reduce.js';
 import { bytes, empty, type Tensor } from '../ops/tensor.js';
 import type { ScaledTensor } from './file-tensors.js';
-import { checkRope, fileDtype, inFile, MODEL_FILE, tensorEntry, wholeOrNothing } from './model-files.js';
+import { ropeExcess } from './memory.js';
+import { fileDtype, inFile, MODEL_FILE, tensorEntry, wholeOrNothing } from './model-files.js';
 import { GUARD_SETTINGS, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { STATE_KEYS, scaleEntries, stateDigest, stateLayout, stateOf, type TrainingState } from './state.js';
 
@@ -157,7 +158,8 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored
   const { tensors, metadata } = parseSafetensors(file);
   const record = stateRecord(rt, { metadata });
   checkIdentity(record, identity);
-  checkRope('settings', identity.settings.config, file.length);
+  const excess = ropeExcess(identity.settings.config);
+  if (excess) throw new FileError(`settings: max_position_embeddings: ${excess}`);
   const digests = arrayOf('tensor_digests', record.get('tensor_digests'));
   const parameters = readParameters(rt, identity.settings, tensors, numbersIn(record, 'scale_inv'), digests);
   const state = stateOf(rt, identity.settings, parameters);

@@ -20,7 +20,11 @@ export async function loadModel(source: string | Store, options: { engine: Runti
   return loadModelFrom(engine, store);
 }
 
-/** Yields the text after the prompt as it is drawn, in pieces of whole characters. The same seed gives the same text everywhere. */
+/**
+ * Yields the text after the prompt as it is drawn, in pieces of whole characters. The same seed gives the same text everywhere.
+ *
+ * @throws TypeError for a model that was disposed, RangeError for an empty prompt or an option outside its range.
+ */
 export function* generate(loaded: LoadedModel, prompt: string, options: SampleOptions): Generator<string> {
   checkObject('model', loaded);
   if (typeof prompt !== 'string') throw new TypeError(`prompt: expected text, got ${describe(prompt)}`);

@@ -1,10 +1,26 @@
 /** Estimates the memory that a training run needs in the engine, from its settings alone. */
 import { formatSpec } from '../formats/index.js';
-import { parametersOf } from '../model/params.js';
+import type { LlamaConfig } from '../model/config.js';
+import { parameterCount, parametersOf } from '../model/params.js';
 import { usesFloat8 } from '../ops/recipe.js';
 import { sizeOf } from '../ops/tensor.js';
 import type { TrainSettings } from './options.js';
 import { storedBytes } from './state.js';
+
+/** Bytes of rotary tables allowed for every model, whatever its size: 65,536 positions of 64 channels, computed in a quarter of a second. */
+const ROPE_BYTES = 16 << 20;
+
+/**
+ * What is wrong with the size of a model's rotary tables, or undefined. It follows from two numbers, which in a file could demand any amount of
+ * memory: beyond ROPE_BYTES, the tables may have a byte for each parameter.
+ */
+export function ropeExcess(config: LlamaConfig): string | undefined {
+  const { maxPositions, headDim } = config;
+  const size = 4 * maxPositions * headDim;
+  const limit = Math.max(ROPE_BYTES, parameterCount(config));
+  if (size <= limit) return undefined;
+  return `expected rotary tables of at most ${limit} bytes for a model of this size, got ${size} (${maxPositions} positions x head size ${headDim} x 4)`;
+}
 
 /** The range of 32-bit addresses. */
 export const MEMORY_BYTES = 0x100000000;

@@ -20,6 +20,7 @@ import { isFloat8 } from '../ops/recipe.js';
 import { digestOfContent } from '../ops/reduce.js';
 import { ropeTable } from '../ops/rope.js';
 import { bytes, empty, floatsAt, freeTensor, sizeOf, type Tensor } from '../ops/tensor.js';
+import { ropeExcess } from './memory.js';
 
 export const CONFIG_FILE = 'config.json';
 export const MODEL_FILE = 'model.safetensors';
@@ -27,9 +28,6 @@ export const TOKENIZER_FILE = 'tokenizer.json';
 
 /** Metadata key of the digest in {@link MODEL_FILE}. If it is absent, as in files from other programs, no digest is checked. */
 const DIGEST = 'octavo_model_digest';
-
-/** Size of rotary tables allowed for every model, whatever its size: 65,536 positions of 64 channels, computed in a quarter of a second. */
-const ROPE_BYTES = 16 << 20;
 
 /** A model with everything needed to use it. */
 export interface LoadedModel {
@@ -165,8 +163,10 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   }
   const table = parametersOf(config);
   checkNames(where, table, tensors);
-  checkRope(`${store.path}/${CONFIG_FILE}`, config, modelFile.length);
   const checked = table.map((parameter) => ({ parameter, parts: partsOf(where, parameter, tensors) }));
+  // By now the file is known to have this many parameters.
+  const excess = ropeExcess(config);
+  if (excess) throw new FileError(`${store.path}/${CONFIG_FILE}: max_position_embeddings: ${excess}`);
   const expected = metadata[DIGEST];
   if (expected !== undefined) {
     const digest = digestOfModel(
@@ -197,20 +197,6 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
     };
     return { model, casts, tokenizer, dispose };
   });
-}
-
-/**
- * Refuses rotary tables out of proportion to the file: their size follows from two numbers of config.json, which could demand any amount of
- * memory.
- */
-export function checkRope(where: string, { maxPositions, headDim }: LlamaConfig, fileLength: number): void {
-  const size = 4 * maxPositions * headDim;
-  const limit = Math.max(ROPE_BYTES, fileLength);
-  if (size <= limit) return;
-  throw new FileError(
-    `${where}: max_position_embeddings: expected rotary tables of at most ${limit} bytes ` +
-      `(${limit === fileLength ? 'as the weights' : 'for a small model'}), got ${size} (${maxPositions} positions)`,
-  );
 }
 
 /** Throws unless the file has every tensor of the table, a scale beside each in FP8, and nothing else. */

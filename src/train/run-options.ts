@@ -3,7 +3,7 @@ import type { Store } from '../engine/store.js';
 import { checkOptions, describe, namesOf } from '../formats/check.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
-import { MEMORY_BYTES, trainingBytes } from './memory.js';
+import { MEMORY_BYTES, ropeExcess, trainingBytes } from './memory.js';
 import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { INTERVALS, type NumberName, SETTINGS } from './settings.js';
 
@@ -37,6 +37,8 @@ export function checkedOptions(options: TrainOptions): {
   const settings = trainSettings(options);
   checkByteVocabulary(settings);
   checkMemory(settings);
+  const excess = ropeExcess(settings.config);
+  if (excess) throw new RangeError(`blockSize: ${excess}`);
   return { settings, intervals: runIntervals(options), tokens: tokensOf(options.data) };
 }
 

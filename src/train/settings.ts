@@ -99,7 +99,7 @@ export const SETTINGS: Readonly<Record<NumberName, Rule & Words>> = {
   },
   beta1: {
     label: 'Beta 1',
-    about: 'memory of the mean gradient, the first moment',
+    about: 'decay rate of the first moment, the mean gradient',
     fallback: 0.9,
     min: 0,
     max: 1,
@@ -107,7 +107,7 @@ export const SETTINGS: Readonly<Record<NumberName, Rule & Words>> = {
   },
   beta2: {
     label: 'Beta 2',
-    about: 'memory of the squared gradient, the second moment',
+    about: 'decay rate of the second moment, the mean squared gradient',
     fallback: 0.95,
     min: 0,
     max: 1,
@@ -122,13 +122,13 @@ export const SETTINGS: Readonly<Record<NumberName, Rule & Words>> = {
   },
   gradClip: {
     label: 'Gradient clip',
-    about: 'largest norm of the whole gradient, 0 for any',
+    about: 'largest norm of the gradient of all parameters; a larger gradient is scaled down to it; 0 for any',
     fallback: 1,
     min: 0,
   },
   valFraction: {
     label: 'Held out',
-    about: 'share of the text, at its end, that only measures',
+    about: 'share of the text, at its end, held out for validation',
     fallback: 0.1,
     min: 0,
     max: 1,
@@ -136,7 +136,7 @@ export const SETTINGS: Readonly<Record<NumberName, Rule & Words>> = {
   },
   lossSpike: {
     label: 'Largest loss',
-    about: 'largest loss of a step, in means of the last 50, 0 for any',
+    about: 'largest loss of a step, as a multiple of the mean of the last 50 losses; 0 for any',
     // Off by default: in 26 minutes of Moby-Dick one batch of a single sequence had 3.3 times the mean of the last 50 losses.
     fallback: 0,
     min: 0,
@@ -169,10 +169,14 @@ export const SIZES: Readonly<Record<SizeName, Words & { readonly integer: true }
   layers: { label: 'Layers', about: 'blocks of attention and feed-forward, one after the other', integer: true },
   hiddenSize: {
     label: 'Width',
-    about: 'numbers that stand for one byte inside, a multiple of the heads',
+    about: 'width of the model: numbers that stand for a byte between layers; a multiple of the heads',
     integer: true,
   },
-  heads: { label: 'Heads', about: 'places in the text that a layer can attend to at once', integer: true },
+  heads: {
+    label: 'Heads',
+    about: 'attention heads of a layer; each looks at the earlier bytes in its own way',
+    integer: true,
+  },
   kvHeads: {
     label: 'Key and value heads',
     about: 'fewer than heads share keys and values',
@@ -181,7 +185,7 @@ export const SIZES: Readonly<Record<SizeName, Words & { readonly integer: true }
   },
   intermediateSize: {
     label: 'Feed-forward width',
-    about: 'numbers inside a feed-forward layer',
+    about: 'width of the feed-forward layers',
     otherwise: '8/3 of the width, rounded up to 32',
     integer: true,
   },
@@ -227,13 +231,13 @@ export const INTERVALS: Readonly<Record<keyof Intervals, Rule & Words>> = {
   },
   checkpointMinutes: {
     label: 'Minutes to a checkpoint',
-    about: 'minutes after which there is one in any case, 0 for never',
+    about: 'save at least every so many minutes, whatever the interval; 0 for never',
     fallback: 10,
     min: 0,
   },
   healthInterval: {
     label: 'FP8 health every',
-    about: 'steps between records of FP8 health in the log',
+    about: 'steps between records in the log of how many FP8 values saturate or underflow',
     fallback: 10,
     integer: true,
     min: 1,

@@ -8,7 +8,7 @@
  * maximum lies in the corner of the box where the target's logit is lowest and the others are highest.
  */
 import type { Runtime } from '../engine/runtime.js';
-import { forward } from '../model/transformer.js';
+import { infer } from '../model/transformer.js';
 import { exp, log } from '../ops/math.js';
 import { dequantize } from '../ops/quantize.js';
 import { floats, upload } from '../ops/tensor.js';
@@ -45,7 +45,7 @@ export function sharpness(rt: Runtime, settings: TrainSettings, state: TrainingS
     for (let end = blockSize; end <= windows * blockSize; end += blockSize) {
       const last = rt.scoped(() => {
         const ids = upload(rt, Int32Array.from(tokens.subarray(end - blockSize, end)));
-        const { logits } = forward(model, casts, { ids, batch: 1, time: blockSize });
+        const logits = infer(model, casts, { ids, batch: 1, time: blockSize });
         const width = logits.shape[1];
         return floats(rt, dequantize(rt, logits)).slice((blockSize - 1) * width, blockSize * width);
       });

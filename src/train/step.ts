@@ -4,7 +4,7 @@ import { describe } from '../formats/check.js';
 import { type Casts, type RoleHealth, TrainingCasts } from '../model/casts.js';
 import { OPTIMIZER_STREAM } from '../model/init.js';
 import { Monitor } from '../model/monitor.js';
-import { backward, forward, type Gradients, type Model } from '../model/transformer.js';
+import { backward, forward, type Gradients, infer, type Model } from '../model/transformer.js';
 import { ADAMW_STREAMS, adamw } from '../ops/adamw.js';
 import { crossEntropy } from '../ops/loss.js';
 import { integerPower } from '../ops/math.js';
@@ -168,8 +168,9 @@ export function evaluateTraining(
   );
 }
 
-/** Sequences per pass of an evaluation. Sequences are independent, so any number gives the same losses. */
+/** Most sequences, and tokens unless one sequence has more, of a pass of an evaluation. Sequences are independent, so any number gives the same losses. */
 const EVAL_BATCH = 8;
+const EVAL_TOKENS = 8192;
 /**
  * A window shares this part of its tokens with the previous one and is measured on the rest. Each token outside the first window is thus
  * predicted from at least this much context, as in an n-gram model. Windows placed end to end would also measure how text begins: 0.03 bits per
@@ -194,8 +195,8 @@ function checkMeasured(model: Model, tokens: Uint8Array, blockSize: number, limi
 }
 
 /**
- * Mean loss in nats per token over all windows, or the first `limit`, and the number of tokens measured. Tokens after the last whole window, less
- * than three quarters of a block, are left out.
+ * Mean loss in nats per token over all windows, or the first `limit`, and the number of tokens measured. `model` and `casts` are those of a
+ * model that `loadModel` returned. Tokens after the last whole window, less than three quarters of a block, are left out.
  *
  * @throws TypeError or RangeError for tokens that are not a Uint8Array or no more than one block, or a block longer than the model's positions.
  */
@@ -211,12 +212,13 @@ export function meanLoss(
   const context = Math.floor(blockSize * CONTEXT_SHARE);
   const stride = blockSize - context;
   const windows = Math.min(limit, 1 + Math.floor((tokens.length - 1 - blockSize) / stride));
+  const batch = Math.max(1, Math.min(EVAL_BATCH, Math.floor(EVAL_TOKENS / blockSize)));
   let sum = 0;
-  for (let first = 0; first < windows; first += EVAL_BATCH) {
-    const starts = Array.from({ length: Math.min(EVAL_BATCH, windows - first) }, (_, i) => (first + i) * stride);
+  for (let first = 0; first < windows; first += batch) {
+    const starts = Array.from({ length: Math.min(batch, windows - first) }, (_, i) => (first + i) * stride);
     rt.scoped(() => {
       const ids = Int32Array.from(starts.flatMap((at) => [...tokens.subarray(at, at + blockSize)]));
-      const { logits } = forward(model, casts, { ids: upload(rt, ids), batch: starts.length, time: blockSize });
+      const logits = infer(model, casts, { ids: upload(rt, ids), batch: starts.length, time: blockSize });
       const rowBytes = bytesOf(logits) / ids.length;
       for (const [i, at] of starts.entries()) {
         const skipped = at === 0 ? 0 : context;
