@@ -19,6 +19,8 @@ export interface RunFile {
   readonly created: number;
   /** Human-readable name of the text; its bytes are in the file `text`. */
   readonly text: string;
+  /** SHA-256 of the text's bytes, in hex; absent from runs of older versions. */
+  readonly digest?: string;
   readonly settings?: TrainSettingsInput;
   readonly intervals?: Partial<Intervals>;
 }

@@ -65,8 +65,13 @@ export function useRuns(): Runs {
 }
 
 // Other tabs may create and delete runs too.
-document.addEventListener('visibilitychange', () => {
-  if (!document.hidden && entries) void refresh();
+document.addEventListener('visibilitychange', async () => {
+  if (document.hidden || !entries) return;
+  void refresh();
+  const shown = session;
+  if (!shown) return;
+  await renew(shown.record);
+  await settle(shown);
 });
 
 export async function refresh(): Promise<readonly RunEntry[]> {
@@ -82,14 +87,25 @@ export async function refresh(): Promise<readonly RunEntry[]> {
   return found;
 }
 
-/** Returns the record of a listed run, which is read only once. */
+/** Returns the record of a listed run, with its log as it is now: another tab may have trained it. */
 export async function open(entry: RunFile): Promise<RunRecord> {
   const known = opened.get(entry.id);
-  if (known) return known;
+  if (known) {
+    await renew(known);
+    return known;
+  }
   const settings = entry.settings && trainSettings(entry.settings);
   const record = { id: entry.id, name: entry.name, settings, lines: await linesOf(entry.id) };
   opened.set(entry.id, record);
   return record;
+}
+
+/** Reads the log of a run again, unless this tab trains it. */
+async function renew(record: RunRecord): Promise<void> {
+  const isOwn = () => session?.record === record && isActive(session);
+  if (isOwn()) return;
+  const lines = await linesOf(record.id);
+  if (!isOwn()) replace(record.lines, lines);
 }
 
 /** The step of the last save; 0 where there is none. */
@@ -106,18 +122,26 @@ function standing(record: RunRecord): Phase {
 /** Shows a run that does not train in this tab. */
 export async function show(entry: RunEntry): Promise<void> {
   const record = await open(entry);
-  if (session?.record.id === entry.id) return;
+  if (session?.record === record) return settle(session);
   await leave();
   left = undefined;
   const mine: Session = { record, phase: standing(record) };
   session = mine;
   void desk('setCurrent', [entry.id]).catch(() => undefined);
-  const name = lockName(entry.id);
+  await settle(mine);
+}
+
+/** Sets the phase of a run that does not train in this tab, after its log was read: as the log says, or that another tab trains it. */
+async function settle(mine: Session): Promise<void> {
+  const { record } = mine;
+  const name = lockName(record.id);
   const { held } = await navigator.locks.query();
+  if (isActive(mine) || mine.phase === 'elsewhere' || mine.phase === 'failed') return;
+  mine.phase = standing(record);
   if (held?.some((lock) => lock.name === name)) {
     mine.phase = 'elsewhere';
     void navigator.locks.request(name, async () => {
-      replace(record.lines, await linesOf(entry.id));
+      await renew(record);
       if (mine.phase === 'elsewhere') mine.phase = standing(record);
       changed(true);
     });
@@ -135,7 +159,9 @@ export async function restore(): Promise<void> {
 
 export async function begin(file: RunFile, text: Uint8Array, threads: number): Promise<void> {
   await leave();
-  await desk('create', [file, text]);
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', text as Uint8Array<ArrayBuffer>));
+  const digest = Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  await desk('create', [{ ...file, digest }, text]);
   const record: RunRecord = { id: file.id, name: file.name, settings: trainSettings(file.settings!), lines: [] };
   opened.set(file.id, record);
   await desk('setCurrent', [file.id]);
@@ -151,6 +177,7 @@ export function resume(threads: number): void {
   mine.phase = 'starting';
   mine.message = undefined;
   const started = new Worker(new URL('../worker/trainer.ts', import.meta.url), { type: 'module' });
+  const alive = `octavo-alive-${crypto.randomUUID()}`;
   worker = started;
   const end = (phase: Phase, message?: string) => {
     if (worker !== started) return;
@@ -160,9 +187,16 @@ export function resume(threads: number): void {
     changed(true);
     void refresh();
   };
+  /** Called once the worker has ended although it was not told to. */
+  const gone = () =>
+    end(
+      'failed',
+      'The training worker was ended by the browser, perhaps for want of memory. Resume goes on from the last save.',
+    );
   started.onmessage = ({ data }: MessageEvent<TrainerEvent>) => {
     if (worker !== started) return;
-    if (data.type === 'engine') mine.threads = data.info.threads;
+    if (data.type === 'alive') void navigator.locks.request(alive, gone);
+    else if (data.type === 'engine') mine.threads = data.info.threads;
     else if (data.type === 'anew') mine.record.lines.length = 0;
     else if (data.type === 'earlier') mine.record.lines.push(...data.lines);
     else if (data.type === 'line') {
@@ -173,40 +207,8 @@ export function resume(threads: number): void {
     else if (data.type === 'failed') end('failed', data.message);
   };
   started.onerror = ({ message }) => end('failed', message || 'the training worker could not be started');
-  // A worker that dies sends no message, but releases its lock. So does one whose last message is late: then the log says how it ended.
-  whenGone(mine.record.id, started, async () => {
-    const lines = await linesOf(mine.record.id).catch(() => []);
-    if (worker !== started) return;
-    if (lines.length > 0) replace(mine.record.lines, lines);
-    const phase = standing(mine.record);
-    if (phase === 'done' || (phase === 'paused' && mine.phase === 'pausing')) end(phase);
-    else {
-      end(
-        'failed',
-        'The training worker was ended by the browser, perhaps for want of memory. Resume goes on from the last save.',
-      );
-    }
-  });
-  started.postMessage({ type: 'train', id: mine.record.id, threads } satisfies TrainerRequest);
+  started.postMessage({ type: 'train', id: mine.record.id, threads, alive } satisfies TrainerRequest);
   changed(true);
-}
-
-/** Calls `gone` once the worker's lock on the run is free: waits until the worker holds it, then requests it. */
-function whenGone(id: string, started: Worker, gone: () => Promise<void>): void {
-  const name = lockName(id);
-  const watch = async () => {
-    for (;;) {
-      if (worker !== started) return;
-      const { held } = await navigator.locks.query();
-      if (held?.some((lock) => lock.name === name)) break;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
-    await navigator.locks.request(name, () => undefined);
-    // The worker's last messages may still be on their way.
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    if (worker === started) await gone();
-  };
-  void watch();
 }
 
 function replace(lines: MetricsLine[], others: readonly MetricsLine[]): void {

@@ -88,7 +88,7 @@ const seriesOf = (columns: Columns, other: RunRecord | undefined): ChartSeries[]
 /** The latest other run with the same text and settings, apart from the recipe. */
 function twinOf(id: string, entries: readonly RunEntry[]): RunEntry | undefined {
   const own = entries.find((entry) => entry.id === id);
-  const alike = ({ text, settings }: RunEntry) => JSON.stringify([text, { ...settings, recipe: '' }]);
+  const alike = ({ text, digest, settings }: RunEntry) => JSON.stringify([text, digest, { ...settings, recipe: '' }]);
   return own?.settings && entries.find((entry) => entry.id !== id && alike(entry) === alike(own));
 }
 

@@ -1,9 +1,10 @@
 /** Shows how many threads the page may use, and how to get more. */
 import { useEffect, useState } from 'preact/hooks';
+import { MAX_THREADS } from '../../src/engine/features.js';
 
-/** Threads for training: all cores if the page may share memory between them, otherwise one. */
+/** Threads for training: all cores, as far as the engine takes them, if the page may share memory between them; otherwise one. */
 export const availableThreads = (): number =>
-  globalThis.crossOriginIsolated ? Math.max(1, navigator.hardwareConcurrency || 1) : 1;
+  globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, Math.max(1, navigator.hardwareConcurrency || 1)) : 1;
 
 const RELOADED = 'octavo-isolation';
 

@@ -1,8 +1,9 @@
 /**
- * A run's files in the origin's private file system (OPFS), as a Store. At every moment either a file or its successor is complete: the
- * successor is written, flushed and read back under a temporary name, then renamed to `NAME.octavo-new`, a name that only complete files have;
- * only then is the old file removed (or kept as `previous`) and the new one renamed. Whoever next takes the lock finishes an interrupted
- * replacement. For workers only, because synchronous file access is limited to workers.
+ * A run's files in the origin's private file system (OPFS), as a Store. At every moment either a file, its successor or the file kept as
+ * `previous` is complete: the successor is written, flushed and read back under a temporary name; the old file is renamed to `previous` if it
+ * is to be kept; then the successor is renamed to `NAME.octavo-new`, a name that only complete files have; only then is the old file removed
+ * and the new one renamed. Whoever next takes the lock finishes an interrupted replacement. For workers only, because synchronous file access
+ * is limited to workers.
  */
 import type { Store } from '../../src/engine/store.js';
 import { lockName } from './protocol.js';
@@ -94,7 +95,8 @@ export async function openRun(id: string): Promise<Store> {
     log = undefined;
   };
 
-  const writeWhole = async (name: string, content: Uint8Array) => {
+  /** Writes the temporary file, and checks it. */
+  const writeTemporary = async (name: string, content: Uint8Array): Promise<Movable> => {
     const handle = (await folder.getFileHandle(name + TEMPORARY, { create: true })) as Movable;
     const access = await accessTo(handle);
     try {
@@ -115,13 +117,11 @@ export async function openRun(id: string): Promise<Store> {
     } finally {
       access.close();
     }
-    await handle.move(name + WHOLE);
+    return handle;
   };
-  const finish = async (name: string, previous?: string) => {
-    if (previous && (await handleOf(name))) {
-      await remove(previous);
-      await (await handleOf(name))!.move(previous);
-    } else await remove(name);
+  /** Puts a complete successor in the place of the file. */
+  const finish = async (name: string) => {
+    await remove(name);
     await (await handleOf(name + WHOLE))!.move(name);
   };
 
@@ -131,13 +131,20 @@ export async function openRun(id: string): Promise<Store> {
     async write(name, text, previous) {
       closeLog();
       const content = typeof text === 'string' ? new TextEncoder().encode(text) : text;
+      let written: Movable;
       try {
-        await writeWhole(name, content);
+        written = await writeTemporary(name, content);
       } catch (error) {
         await remove(name + TEMPORARY).catch(() => undefined);
         throw explained(error, name, content.length);
       }
-      await finish(name, previous);
+      const old = previous ? await handleOf(name) : undefined;
+      if (previous && old) {
+        await remove(previous);
+        await old.move(previous);
+      }
+      await written.move(name + WHOLE);
+      await finish(name);
     },
     async append(name, text) {
       const content = new TextEncoder().encode(text);

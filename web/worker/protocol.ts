@@ -9,13 +9,15 @@ import type { RunEntry, RunFile } from '../run/record.js';
 /** Name of the lock (Web Locks) held by the writer of a run, in any tab. */
 export const lockName = (id: string): string => `octavo-run-${id}`;
 
-/** Messages to the worker of one training session or probe. */
+/** Messages to the worker of one training session or probe. While it lives, the worker of a session holds the lock `alive`, a name of its own. */
 export type TrainerRequest =
-  | { readonly type: 'train'; readonly id: string; readonly threads: number }
+  | { readonly type: 'train'; readonly id: string; readonly threads: number; readonly alive: string }
   | { readonly type: 'probe'; readonly settings: TrainSettingsInput; readonly threads: number }
   | { readonly type: 'pause' };
 
 export type TrainerEvent =
+  /** Holds its lock `alive`. */
+  | { readonly type: 'alive' }
   | { readonly type: 'engine'; readonly info: EngineInfo }
   /** Log lines from before this session of a resumed run, in batches. */
   | { readonly type: 'earlier'; readonly lines: MetricsLine[] }

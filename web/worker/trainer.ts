@@ -56,8 +56,19 @@ async function probe(settings: TrainSettingsInput, threads: number): Promise<voi
 const failed = (error: unknown) =>
   post({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
 
+/** Takes a lock that the worker's end releases, whatever ends it. */
+function hold(alive: string): void {
+  const forever = () => {
+    post({ type: 'alive' });
+    return new Promise(() => {});
+  };
+  navigator.locks.request(alive, forever).catch(failed);
+}
+
 addEventListener('message', ({ data }: MessageEvent<TrainerRequest>) => {
   if (data.type === 'pause') stop.abort();
-  else if (data.type === 'train') run(data.id, data.threads).catch(failed);
-  else probe(data.settings, data.threads).catch(failed);
+  else if (data.type === 'train') {
+    hold(data.alive);
+    run(data.id, data.threads).catch(failed);
+  } else probe(data.settings, data.threads).catch(failed);
 });
