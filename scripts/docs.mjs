@@ -180,6 +180,28 @@ const flagsOf = (command) => async () => {
   return flags(module[`${command}Command`]);
 };
 
+/** The numeric settings of a run, from the tables that check them. */
+async function options() {
+  const { INTERVALS, SETTINGS, SIZES } = await import('../dist/train/settings.js');
+  const { FLAG_OF } = await import('../dist/cli/flag-names.js');
+  const range = ({ integer, min = 1, max, open }) => {
+    const bounds =
+      max === undefined ? `${open ? 'above' : 'at least'} ${min}` : `${min} to ${max}${open ? ', exclusive' : ''}`;
+    return `${integer ? 'integer' : 'number'}, ${max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : bounds}`;
+  };
+  const fallback = ({ otherwise, fallback }) => otherwise ?? (fallback === undefined ? 'required' : String(fallback));
+  const rowsOf = (table, prefix) =>
+    Object.entries(table).map(([name, row]) => [
+      code(prefix + name),
+      FLAG_OF[name] ? code(FLAG_OF[name]) : '',
+      fallback(row),
+      range(row),
+      plain(row.about),
+    ]);
+  const rows = [...rowsOf(SIZES, 'config.'), ...rowsOf(SETTINGS, ''), ...rowsOf(INTERVALS, '')];
+  return table([['option', 'flag', 'default', 'range', 'meaning'], ...rows]);
+}
+
 const FOLDERS = [
   ['assembly', /\.ts$/],
   ['src', /^src\/index\.ts$/],
@@ -223,6 +245,7 @@ const pictures = () => [...CHARTS].map(([path, { title }]) => `![${title}](${pat
 const PARTS = {
   'docs/architecture.md': { files },
   'docs/benchmarks.md': { charts: pictures, results: tables },
+  'docs/library.md': { options },
   'docs/numerics.md': { formats, overflow, recipes },
   'docs/recipes.md': { named, costs },
   'docs/training.md': {
@@ -231,6 +254,8 @@ const PARTS = {
     'eval-flags': flagsOf('eval'),
     'inspect-flags': flagsOf('inspect'),
     'verify-flags': flagsOf('verify'),
+    'diff-flags': flagsOf('diff'),
+    'serve-flags': flagsOf('serve'),
   },
   'docs/studies.md': {
     'study-flags': flagsOf('study'),

@@ -2,10 +2,13 @@
 import type { InitOptions } from './engine/runtime.js';
 import { Engine } from './ops/engine.js';
 
+export type { WasmSource } from './engine/bytes.js';
 export type { Features } from './engine/features.js';
+export type { Build } from './engine/load.js';
 export type { EngineInfo, InitOptions } from './engine/runtime.js';
-export type { CastOptions, Engine, QuantizeTensorOptions } from './ops/engine.js';
-export type { Tensor } from './ops/tensor.js';
+export type { CastOptions, Engine, ProductOptions, QuantizeTensorOptions } from './ops/engine.js';
+export type { BlockScaling } from './ops/quantize-blocks.js';
+export type { ScaleInv, Tensor } from './ops/tensor.js';
 
 /**
  * Loads the kernels, starts the threads and returns the engine; `engine.info` describes what was selected. Throws if a requested build, thread

@@ -263,6 +263,7 @@ describe('docs/training.md, against the run the README makes', () => {
 describe.each([
   ['README.md', ['octavo', 'octavo/formats', 'octavo/train']],
   ['docs/formats.md', ['octavo/formats']],
+  ['docs/library.md', ['octavo', 'octavo/train', 'octavo/safetensors', 'octavo/verify']],
 ] as const)('the examples of %s', (document, entries) => {
   const examples = fences(read(document), 'ts');
   const entryOf = (specifier: string) => PACKAGE.exports[`.${specifier.slice('octavo'.length)}`];
@@ -290,7 +291,7 @@ describe.each([
 });
 
 it('the examples have the types they use', () => {
-  const files = ['README.md', 'docs/formats.md'].flatMap((document) =>
+  const files = ['README.md', 'docs/formats.md', 'docs/library.md'].flatMap((document) =>
     fences(read(document), 'ts').map((code, i) => {
       const file = join(folder, `${basename(document)}-${i}.ts`);
       writeFileSync(file, code);

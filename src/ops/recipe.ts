@@ -80,11 +80,14 @@ export interface Recipe {
   readonly swiglu: SwigluMode;
   /** Format that parameter gradients are rounded to after each micro-batch; sums are computed and kept in float32. */
   readonly gradient: 'float32' | 'bfloat16';
-  /** Formats of the stored optimizer state of matrices. Norm gains keep float32. Formats narrower than float32 have one scale per tensor. */
+  /**
+   * Formats of the stored optimizer state of matrices. Norm gains keep float32. float16 and
+   * one-byte formats have one scale per tensor, unless `momentScaling` says otherwise.
+   */
   readonly masterWeight: DType;
   readonly firstMoment: DType;
   readonly secondMoment: DType;
-  /** Scaling of moments narrower than BF16. */
+  /** Scaling of moments in float16 and one-byte formats. */
   readonly momentScaling: MomentScaling;
   /** Rounding of new moments, and of new master weights, to these formats. */
   readonly momentRounding: 'tiesToEven' | 'stochastic';

@@ -14,6 +14,7 @@ import type { Finding, Row } from './rows.js';
 const WORD = 0x55550000;
 /** Inputs compared at a time, few enough that codes and expected codes stay in a core's cache. */
 export const CHUNK = 1 << 20;
+/** Number of chunks of a row, and of calls of `progress`. */
 export const CHUNKS = TWO_32 / CHUNK;
 
 const bits = new Uint32Array(1);
@@ -68,9 +69,9 @@ export function runsOf({ dtype, rounding, saturate }: Row): Runs {
 }
 
 /**
- * Checks a row over all float32 inputs.
+ * Checks a row over all 2^32 float32 inputs, in some seconds.
  *
- * @param progress called after every chunk of {@link CHUNK} inputs.
+ * @param progress called after every chunk of inputs, {@link CHUNKS} times.
  */
 export function exhaustive(engine: Engine, row: Row, progress: () => void = () => {}): Finding {
   const { dtype, rounding, saturate } = row;

@@ -23,6 +23,7 @@ export interface Finding extends Row {
 /** Formats narrower than float32; float32 itself has nothing to round. */
 export const FORMATS: readonly DType[] = DTYPES.filter((dtype) => dtype !== 'float32');
 
+/** Every combination of format, rounding and saturation. */
 export const ROWS: readonly Row[] = FORMATS.flatMap((dtype) =>
   (Object.keys(ROUNDING_IDS) as Rounding[]).flatMap((rounding) =>
     [true, false].map((saturate) => ({ dtype, rounding, saturate })),
