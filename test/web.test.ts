@@ -255,6 +255,28 @@ describe('in Chromium', () => {
     }
   });
 
+  it('a save that was interrupted between two names is finished, and the run comes to the same digest', async () => {
+    const { page } = await newPage();
+    await begin(page, SETTINGS);
+    await press(page, 'Pause');
+    await phase(page, 'Paused');
+    await page.evaluate(async () => {
+      const root = await navigator.storage.getDirectory();
+      const id = await (await (await root.getFileHandle('current')).getFile()).text();
+      const folder = await (await root.getDirectoryHandle('runs')).getDirectoryHandle(id);
+      for (const name of ['training_state.safetensors', 'model.safetensors']) {
+        const file = (await folder.getFileHandle(name)) as FileSystemFileHandle & { move(name: string): Promise<void> };
+        await file.move(`${name}.octavo-new`);
+      }
+    });
+    await page.reload();
+    await phase(page, 'Paused');
+    await press(page, 'Resume');
+    await phase(page, 'Finished');
+    expect(await textOf(page, '#digest')).toBe(node.digest);
+    await page.close();
+  });
+
   it('two tabs: the other one says so, and goes on when the first has stopped', async () => {
     const context = await browsers.chromium.createBrowserContext();
     const [one, two] = [await context.newPage(), await context.newPage()];

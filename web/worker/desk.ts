@@ -32,7 +32,16 @@ async function entryOf(id: string): Promise<RunEntry> {
   const store = await openRun(id);
   const [file, lines, names] = await Promise.all([fileOf(id), readLog(store), store.list()]);
   const folder = await openFolder(id);
-  const sizes = names.map(async (name) => (await (await folder.getFileHandle(name)).getFile()).size);
+  const stored: string[] = [];
+  for await (const name of folder.keys()) stored.push(name);
+  // A file may be renamed meanwhile, by the worker that saves; or may wait for its name since a save was interrupted.
+  const sizes = stored.map(async (name) => {
+    const file = await folder
+      .getFileHandle(name)
+      .then((handle) => handle.getFile())
+      .catch(() => undefined);
+    return file?.size ?? 0;
+  });
   const steps = lines.filter((line) => line.type === 'step');
   return {
     ...file,
