@@ -200,8 +200,11 @@ describe('Ctrl-C', () => {
     const log = at('teed', METRICS_FILE);
     while (!existsSync(log) || readFileSync(log, 'utf8').split('\n').length < 5)
       await new Promise((resolve) => setTimeout(resolve, 5));
-    child.stdout!.destroy();
-    child.stderr!.destroy();
+    child.stderr!.on('data', (chunk: string) => {
+      if (!chunk.includes('Stopping')) return;
+      child.stdout!.destroy();
+      child.stderr!.destroy();
+    });
     child.kill('SIGINT');
     expect((await outcome).code).toBe(130);
     expect(logOf(readFileSync(log)).at(-1)?.type).toBe('checkpoint');

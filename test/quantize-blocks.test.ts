@@ -128,19 +128,22 @@ it('a NaN spoils its block alone, infinity is the largest value', () => {
   });
 });
 
-it('rows longer than a unit', () => {
+it('rows longer than a unit, in blocks and as one block', () => {
   const columns = 2 ** 17 + 96;
   const values = new Random(17).normals(columns);
-  const expected = encodeBlocks(values, [1, columns], {
-    dtype: 'float8_e4m3fn',
-    block: [1, 32],
-    scale: 'float8_e8m0fnu',
-  });
-  onEveryBuild((engine, name) => {
-    const t = engine.quantize(values, [1, columns], { dtype: 'float8_e4m3fn', scaling: 'mx' });
-    expectSameBytes(engine.codes(t), expected.codes, name);
-    engine.free(t);
-  });
+  // Each end of the row alone would have another scale.
+  values[columns - 1] = 1000;
+  for (const size of [32, columns]) {
+    const block = [1, size] as const;
+    const expected = encodeBlocks(values, [1, columns], { dtype: 'float8_e4m3fn', block, scale: 'power-of-two' });
+    onEveryBuild((engine, name) => {
+      const source = engine.tensor(values, [1, columns], 'float32');
+      const { codes } = quantizeBlocks(engine, source, { dtype: 'float8_e4m3fn', block });
+      expectSameBytes(engine.codes(codes), expected.codes, `${name}, blocks of ${size}`);
+      engine.free(source);
+      engine.free(codes);
+    });
+  }
 });
 
 it('what cannot be cut is refused by name', () => {

@@ -4,8 +4,11 @@ type FileSystem = typeof import('node:fs/promises');
 
 export const LOCK_FILE = '.octavo-lock';
 
-/** Lock files held by this thread. */
+/** Contents of the lock files that this thread has made. */
 const held = new Set<string>();
+
+/** When the process began, in milliseconds since 1970. Taken now, as its uptime leaves out the time that a machine is suspended. */
+const BEGAN = Date.now() - 1000 * process.uptime();
 
 const PAUSE_MS = 50;
 const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
@@ -30,7 +33,7 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
   const take = async () => {
     try {
       await fs.writeFile(file, mine, { flag: 'wx' });
-      held.add(file);
+      held.add(mine);
       return true;
     } catch (error) {
       if (codeOf(error) === 'EEXIST') return false;
@@ -46,13 +49,13 @@ export async function lockDirectory(path: string): Promise<() => Promise<void>> 
     // If two writers take over a lock at once, the later one gets it.
     await pause();
     if ((await contentOf(fs, file)) !== mine) {
-      held.delete(file);
+      held.delete(mine);
       await free(fs, file, hostname());
       throw new Error(`another writer at work there (${LOCK_FILE})`);
     }
   }
   return async () => {
-    held.delete(file);
+    held.delete(mine);
     // By now the directory may be gone, or replaced by another that someone else has locked.
     if ((await contentOf(fs, file)) === mine) await fs.rm(file, { force: true }).catch(() => undefined);
     await leave();
@@ -64,13 +67,15 @@ const contentOf = (fs: FileSystem, file: string): Promise<string> => fs.readFile
 
 /** Removes a lock file whose process has ended; throws if another process holds it. */
 async function free(fs: FileSystem, file: string, here: string): Promise<void> {
-  let [pid, host] = (await contentOf(fs, file)).split(' ');
-  if (!host) {
+  let content = await contentOf(fs, file);
+  if (!content.includes(' ')) {
     // It is still being written, or its writing was interrupted.
     await pause();
-    [pid, host] = (await contentOf(fs, file)).split(' ');
+    content = await contentOf(fs, file);
   }
-  const holder = host && (await holderOf(fs, file, Number(pid), host === here ? undefined : host));
+  const [pid, host] = content.split(' ');
+  const isOurs = held.has(content) ? 'this process' : undefined;
+  const holder = isOurs ?? (host && (await holderOf(fs, file, Number(pid), host === here ? undefined : host)));
   const hint = host === here ? '' : '; remove it if that is gone';
   if (holder) throw new Error(`${holder} at work there (${LOCK_FILE}${hint})`);
   await fs.rm(file, { force: true });
@@ -87,7 +92,7 @@ async function holderOf(
   if (pid === process.pid) {
     // Another thread's, unless it is older than this process: then an earlier process with the same id left it.
     const { mtimeMs } = await fs.stat(file).catch(() => ({ mtimeMs: 0 }));
-    return held.has(file) || mtimeMs > Date.now() - 1000 * process.uptime() ? 'this process' : undefined;
+    return mtimeMs > BEGAN ? 'this process' : undefined;
   }
   try {
     process.kill(pid, 0);

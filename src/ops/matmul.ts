@@ -29,6 +29,8 @@ const MAX_COLUMN_BLOCK = 512;
  */
 const PANEL_BYTES = 1 << 21;
 const MIN_RANGE = 256;
+/** Where MIN_RANGE columns would be more bytes than this, ranges are narrower. */
+const MAX_PANEL_BYTES = 1 << 25;
 
 /**
  * There are two ways to multiply by one-byte weights: in registers (gemv), where each weight is decoded once per four rows of C, and by panels
@@ -244,7 +246,8 @@ function multiplyPanels(rt: Runtime, product: Product): number {
  * times as many on, because each range packs A again.
  */
 function rangeFor(n: number, k: number, threads: number): number {
-  const columns = Math.max(MIN_RANGE, (PANEL_BYTES * threads) / (4 * k));
+  const least = Math.min(MIN_RANGE, MAX_PANEL_BYTES / (4 * k));
+  const columns = Math.max(TILE_COLUMNS, least, (PANEL_BYTES * threads) / (4 * k));
   const ranges = Math.max(1, Math.ceil(n / columns - 0.5));
   return roundUp(Math.ceil(n / ranges), TILE_COLUMNS);
 }

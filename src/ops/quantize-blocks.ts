@@ -36,7 +36,7 @@ export interface QuantizeBlocksOptions extends Factors {
 
 /** Columns per unit when blocks span several rows: many cache lines, and still enough units for the threads. */
 const STRIP = 128;
-/** The same when they do not: a bound on scratch, a multiple of every block's columns. */
+/** The same when they do not, to bound scratch, unless a block is a whole row. */
 const LONG_STRIP = 1 << 16;
 
 /** Quantizes a tensor with one scale by blocks. Values should be finite: a block with a NaN becomes all NaN, and infinity saturates. */
@@ -51,7 +51,8 @@ export function quantizeBlocks(rt: Runtime, src: Tensor, options: QuantizeBlocks
   const [rows, columns] = matrixShape(src);
   const position = randomArgs(rounding, random, columns);
   const [blockRows, blockColumns] = block;
-  const strip = Math.min(columns, blockRows === 1 ? LONG_STRIP : Math.max(blockColumns, STRIP));
+  const long = LONG_STRIP % blockColumns === 0 ? LONG_STRIP : columns;
+  const strip = Math.min(columns, blockRows === 1 ? long : Math.max(blockColumns, STRIP));
   const units = Math.ceil(rows / (blockRows === 1 ? QUANTIZE_ROWS : blockRows)) * Math.ceil(columns / strip);
   const codes = empty(rt, src.shape, dtype);
   const scales = rt.arena.alloc(4 * Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns));

@@ -7,25 +7,24 @@ import { sizeOf } from '../ops/tensor.js';
 import type { TrainSettings } from './options.js';
 import { storedBytes } from './state.js';
 
+const FLOAT32 = 4;
 /** Bytes of rotary tables allowed for every model, whatever its size: 65,536 positions of 64 channels, computed in a quarter of a second. */
 const ROPE_BYTES = 16 << 20;
 
 /**
  * What is wrong with the size of a model's rotary tables, or undefined. It follows from two numbers, which in a file could demand any amount of
- * memory: beyond ROPE_BYTES, the tables may have a byte for each parameter.
+ * memory: beyond ROPE_BYTES, the tables may have as many floats as the model has parameters.
  */
 export function ropeExcess(config: LlamaConfig): string | undefined {
   const { maxPositions, headDim } = config;
-  const size = 4 * maxPositions * headDim;
-  const limit = Math.max(ROPE_BYTES, parameterCount(config));
+  const size = FLOAT32 * maxPositions * headDim;
+  const limit = Math.max(ROPE_BYTES, FLOAT32 * parameterCount(config));
   if (size <= limit) return undefined;
   return `expected rotary tables of at most ${limit} bytes for a model of this size, got ${size} (${maxPositions} positions x head size ${headDim} x 4)`;
 }
 
 /** The range of 32-bit addresses. */
 export const MEMORY_BYTES = 0x100000000;
-
-const FLOAT32 = 4;
 
 /**
  * Bytes of tensors at the peak of a step: stored state, gradients, operands of the products, and what a forward pass keeps for its backward pass.

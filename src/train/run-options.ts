@@ -38,7 +38,9 @@ export function checkedOptions(options: TrainOptions): {
   checkByteVocabulary(settings);
   checkMemory(settings);
   const excess = ropeExcess(settings.config);
-  if (excess) throw new RangeError(`blockSize: ${excess}`);
+  const { blockSize, config } = settings;
+  if (excess)
+    throw new RangeError(`${config.maxPositions > blockSize ? 'config.maxPositions' : 'blockSize'}: ${excess}`);
   return { settings, intervals: runIntervals(options), tokens: tokensOf(options.data) };
 }
 

@@ -168,7 +168,10 @@ export function evaluateTraining(
   );
 }
 
-/** Most sequences, and tokens unless one sequence has more, of a pass of an evaluation. Sequences are independent, so any number gives the same losses. */
+/**
+ * Most sequences, and tokens unless one sequence has more, of a pass of an evaluation. In inference sequences are independent, so any number
+ * gives the same losses; in the precision of training, a tensor's own scale is that of its pass.
+ */
 const EVAL_BATCH = 8;
 const EVAL_TOKENS = 8192;
 /**

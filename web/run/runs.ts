@@ -67,11 +67,18 @@ export function useRuns(): Runs {
 // Other tabs may create and delete runs too.
 document.addEventListener('visibilitychange', async () => {
   if (document.hidden || !entries) return;
-  void refresh();
+  const list = await refresh();
   const shown = session;
-  if (!shown) return;
-  await renew(shown.record);
-  await settle(shown);
+  if (!shown || isActive(shown) || listError) return;
+  const { id } = shown.record;
+  if (list.some((entry) => entry.id === id)) {
+    await renew(shown.record);
+    await settle(shown);
+  } else {
+    opened.delete(id);
+    await leave();
+    left = undefined;
+  }
 });
 
 export async function refresh(): Promise<readonly RunEntry[]> {
@@ -96,8 +103,10 @@ export async function open(entry: RunFile): Promise<RunRecord> {
   }
   const settings = entry.settings && trainSettings(entry.settings);
   const record = { id: entry.id, name: entry.name, settings, lines: await linesOf(entry.id) };
-  opened.set(entry.id, record);
-  return record;
+  // Another call may have been sooner; a run has one record.
+  const first = opened.get(entry.id);
+  if (!first) opened.set(entry.id, record);
+  return first ?? record;
 }
 
 /** Reads the log of a run again, unless this tab trains it. */
