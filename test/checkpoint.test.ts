@@ -110,6 +110,14 @@ describe('a whole file', () => {
     expect(error.message).toMatch(/expected the settings of a run, got others \(.*\)$/);
   });
 
+  it('with a setting that no version has is refused, and its name quoted', async () => {
+    for (const name of ['', 'a\nb']) {
+      const odd = changed((record) => (record.settings = { ...saved.identity.settings, [name]: 1.5 }));
+      const error = await refusalOf(resumeState(engine(), saved.identity, memoryStore([[STATE_FILE, odd]])));
+      expect(error.message).toMatch(`expected the settings of a run, got one named ${JSON.stringify(name)}`);
+    }
+  });
+
   it('that asks for more than it holds is refused before memory is taken for it', async () => {
     const wide = {
       ...saved.identity.settings,

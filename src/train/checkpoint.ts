@@ -4,7 +4,7 @@
  */
 import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
-import { FileError } from '../interop/errors.js';
+import { FileError, quote } from '../interop/errors.js';
 import { describeJson, type JsonObject, type JsonValue, parseJsonObject, plainJson } from '../interop/json.js';
 import {
   parseSafetensors,
@@ -241,6 +241,7 @@ function checkIdentity(record: JsonObject, identity: RunIdentity): void {
   const [difference] = settingsThatDiffer(lasting(plainJson(given)), lasting(identity.settings));
   if (difference) {
     const [name, was, is] = difference;
+    if (!/^[\w.]+$/.test(name)) throw new FileError(`expected the settings of a run, got one named ${quote(name)}`);
     throw new RangeError(`${name}: expected ${was}, with which the run to resume began, got ${is}`);
   }
   if (record.get('data') !== identity.data) {
