@@ -422,23 +422,17 @@ describe('memory', () => {
 
   it('goes on after scratch was refused, with scratch of its own', async () => {
     const own = await init({ threads: 1, build: 'simd' });
-    const product = () => {
-      const [x, y] = [own.quantize(a, [M, K], { dtype: 'fp8' }), own.quantize(w, [N, K], { dtype: 'fp8' })];
-      return own.read(own.matmul(x, y, { transposeB: true }));
+    const product = (of: Engine) => {
+      const [x, y] = [of.quantize(a, [M, K], { dtype: 'fp8' }), of.quantize(w, [N, K], { dtype: 'fp8' })];
+      return of.scope(() => of.read(of.matmul(x, y, { transposeB: true })));
     };
     // First with an engine that has none yet, then with one that loses what it has.
     for (const _ of [1, 2]) {
       expect(() => own.parallel('differing', 1, 2 ** 33, 0, 0, 0, 0)).toThrow(/^memory: expected at most 4 GiB/);
       const taken = own.arena.bytesInUse;
       expectSame(
-        own.scope(() => [product()])[0],
-        engine.scope(() => [
-          engine.read(
-            engine.matmul(engine.quantize(a, [M, K], { dtype: 'fp8' }), engine.quantize(w, [N, K], { dtype: 'fp8' }), {
-              transposeB: true,
-            }),
-          ),
-        ])[0],
+        own.scope(() => product(own)),
+        engine.scope(() => product(engine)),
         'after a refusal',
       );
       expect(own.arena.bytesInUse).toBeGreaterThan(taken);

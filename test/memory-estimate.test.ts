@@ -36,11 +36,22 @@ it.each(
 });
 
 it('of a run of long sequences holds for its evaluations too', async () => {
-  const config = { vocabSize: 256, hiddenSize: 64, layers: 6, heads: 2, tieWordEmbeddings: true };
-  const input = { config, recipe: 'bf16', batchSize: 1, blockSize: 1024, steps: 1 };
+  const config = { vocabSize: 256, hiddenSize: 64, layers: 4, heads: 2, tieWordEmbeddings: true };
+  // Eight sequences at once, or all layers of two, would need more.
+  const input = { config, recipe: 'bf16', batchSize: 1, blockSize: 4096, steps: 1 };
   const engine = await init({ threads: 1 });
-  for await (const _ of train({ ...input, data: text(100_000), engine }));
+  for await (const _ of train({ ...input, data: text(300_000), engine }));
   const peak = engine.arena.peakBytes;
   engine.dispose();
   expect(peak).toBeLessThan(1.2 * trainingBytes(trainSettings(input)));
+});
+
+it('of rotary tables too large for the model is refused before the run, which could not be loaded', async () => {
+  const config = { vocabSize: 256, hiddenSize: 64, layers: 1, heads: 1 };
+  const start = (more: object) => train({ config, data: text(100_000), blockSize: 32, ...more }).next();
+  const excess = /: expected rotary tables of at most 16777216 bytes for a model of this size, got 33554432/;
+  await expect(start({ config: { ...config, maxPositions: 131_072 } })).rejects.toThrow(
+    new RegExp(`^config.maxPositions${excess.source}`),
+  );
+  await expect(start({ blockSize: 131_072, batchSize: 1 })).rejects.toThrow(new RegExp(`^blockSize${excess.source}`));
 });

@@ -231,14 +231,16 @@ describe('a lock', () => {
     expect(text(LOCK_FILE)).toMatch(own);
   });
 
-  /** What locking gives where a dead process's lock is there, and that of `other` comes between its removal and the second attempt. */
-  async function lockWhileTaken<T>(other: number, lock: () => Promise<T>): Promise<T> {
+  /** What locking gives where a dead process's lock is there, and that of `other` comes before the second attempt, or soon after it. */
+  async function lockWhileTaken<T>(other: number, lock: () => Promise<T>, after = false): Promise<T> {
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, LOCK_FILE), `999999999 ${hostname()}`);
     const { writeFile } = promises;
     let attempts = 0;
     promises.writeFile = async (...args) => {
-      if (++attempts === 2) writeFileSync(join(path, LOCK_FILE), `${other} ${hostname()}`);
+      const take = () => writeFileSync(join(path, LOCK_FILE), `${other} ${hostname()}`);
+      if (++attempts === 2 && after) setTimeout(take, 10);
+      else if (attempts === 2) take();
       return writeFile(...args);
     };
     syncBuiltinESMExports();
@@ -253,6 +255,13 @@ describe('a lock', () => {
   it("of a dead process that another takes over at the same moment is that process's", async () => {
     const store = await openDirectory(path);
     const { message } = await lockWhileTaken(process.ppid, () => refusalOf(store.lock()));
+    expect(message).toMatch(`got process ${process.ppid} at work there`);
+    expect(text(LOCK_FILE)).toBe(`${process.ppid} ${hostname()}`);
+  });
+
+  it("of a dead process that another has taken over too is the later one's", async () => {
+    const store = await openDirectory(path);
+    const { message } = await lockWhileTaken(process.ppid, () => refusalOf(store.lock()), true);
     expect(message).toMatch(`got process ${process.ppid} at work there`);
     expect(text(LOCK_FILE)).toBe(`${process.ppid} ${hostname()}`);
   });

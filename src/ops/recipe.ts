@@ -81,8 +81,8 @@ export interface Recipe {
   /** Format that parameter gradients are rounded to after each micro-batch; sums are computed and kept in float32. */
   readonly gradient: 'float32' | 'bfloat16';
   /**
-   * Formats of the stored optimizer state of matrices. Norm gains keep float32. float16 and
-   * one-byte formats have one scale per tensor, unless `momentScaling` says otherwise.
+   * Formats of the stored optimizer state of matrices. Norm gains keep float32. float16 and one-byte formats have one scale per
+   * tensor, unless `momentScaling` says otherwise.
    */
   readonly masterWeight: DType;
   readonly firstMoment: DType;

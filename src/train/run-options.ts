@@ -37,10 +37,7 @@ export function checkedOptions(options: TrainOptions): {
   const settings = trainSettings(options);
   checkByteVocabulary(settings);
   checkMemory(settings);
-  const excess = ropeExcess(settings.config);
-  const { blockSize, config } = settings;
-  if (excess)
-    throw new RangeError(`${config.maxPositions > blockSize ? 'config.maxPositions' : 'blockSize'}: ${excess}`);
+  checkRope(settings);
   return { settings, intervals: runIntervals(options), tokens: tokensOf(options.data) };
 }
 
@@ -94,6 +91,13 @@ function checkMemory(settings: TrainSettings): void {
   throw new RangeError(
     `memory: expected a run that fits into ${gibibytes(MEMORY_BYTES)} GiB, got settings that need about ${gibibytes(bytes)} GiB`,
   );
+}
+
+/** Refuses now what could not be loaded when it is saved. */
+function checkRope({ config, blockSize }: TrainSettings): void {
+  const excess = ropeExcess(config);
+  if (!excess) return;
+  throw new RangeError(`${config.maxPositions > blockSize ? 'config.maxPositions' : 'blockSize'}: ${excess}`);
 }
 
 function tokensOf(data: string | Uint8Array): Uint8Array {
