@@ -56,9 +56,9 @@ export function packB(
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
     const valid = min(TILE_COLUMNS, columns - first);
-    const at = src + (prepacked ? <usize>panel * weightPanel.bytes(depth) : <usize>(across ? first : first * ld) * bytes);
+    const at = src + (prepacked ? <usize>panel * weightPanel.stride(dtype, depth) : <usize>(across ? first : first * ld) * bytes);
     const to = dst + <usize>panel * depth * 32;
-    const stride = prepacked ? TILE_COLUMNS : <usize>ld * bytes;
+    const stride = <usize>(prepacked ? TILE_COLUMNS : ld) * bytes;
     if (dtype === facts.about<F32>().id) pack.b<F32>(to, at, stride, across !== 0, valid, depth);
     else if (dtype === facts.about<BF16>().id) pack.b<BF16>(to, at, stride, across !== 0, valid, depth);
     else if (dtype === facts.about<F16>().id) pack.b<F16>(to, at, stride, across !== 0, valid, depth);

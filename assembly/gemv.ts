@@ -2,8 +2,8 @@
  * A few rows times one-byte weights stored N x K, or one row times wider ones (gemv-wide.ts): generation reads each weight once and needs
  * no float32 panel. Sums, scales and encoding are those of `gemm`, in the same order, so a generated token equals a recomputed one.
  *
- * One-byte weights are prepacked as panels of codes, or packed on use (transposed-codes.ts), and decoded in registers (gemv-codes.ts). Up
- * to four rows share each decoded weight.
+ * Prepacked weights are panels of codes (transposed-codes.ts), as which other one-byte weights are packed on use, and are decoded in
+ * registers (gemv-codes.ts). Up to four rows share each decoded weight.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
@@ -28,7 +28,7 @@ export function gemvScratch(rows: i32, depth: i32, columnBlock: i32): i32 {
 
 /**
  * Units: blocks of columnBlock columns, a multiple of 16. A is rows x K and contiguous; of several rows the products must be `exact`. B is
- * N x K in a one-byte format, or where `prepacked` the output of `prepack`; with a single row it may also be BF16, if `exact`, or float32.
+ * N x K in a one-byte format; with a single row it may also be BF16, if `exact`, or float32. Where `prepacked`, it is what `prepack` wrote.
  * The rest is as in `gemm`; amax gets one word per unit.
  */
 export function gemv(
@@ -53,9 +53,11 @@ export function gemv(
     for (let j = 0; j < n; j += PANELS * TILE_COLUMNS) {
       const c = sums + <usize>(j / TILE_COLUMNS) * (TILE << 2);
       const row = b + <usize>((first + j) * depth * format.bytes(bDtype));
-      const from = prepacked ? b + <usize>((first + j) / TILE_COLUMNS) * weightPanel.bytes(depth) : row;
+      const stride = weightPanel.stride(bDtype, depth);
+      const from = prepacked ? b + <usize>((first + j) / TILE_COLUMNS) * stride : row;
       const to = prepacked ? 0 : panels;
-      if (bDtype === facts.about<BF16>().id) wide.product<BF16>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
+      if (bDtype === facts.about<BF16>().id && prepacked) coded.oneWide(c, x, from, n - j > TILE_COLUMNS ? from + stride : from, depth);
+      else if (bDtype === facts.about<BF16>().id) wide.product<BF16>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
       else if (bDtype === facts.about<F32>().id) wide.product<F32>(c, x, from, depth, min(n - j, PANELS * TILE_COLUMNS));
       else product(bDtype, rows, c, sumsBytes, x, xBytes, from, to, depth, n - j, exact, words);
     }

@@ -8,7 +8,7 @@ export { monitorCast, monitorScratch } from './monitor';
 export { restrict, magnitudes } from './restrict';
 export { packB, gemm, gemmScratch, tileRows } from './gemm';
 export { gemv, gemvScratch } from './gemv';
-export { prepack, prepackedBytes } from './transposed-codes';
+export { prepack, prepackedBytes, prepackScratch } from './transposed-codes';
 export { embeddingForward, embeddingBackward } from './embedding';
 export { normForward, normBackward } from './norm';
 export { rope } from './rope';

@@ -83,6 +83,10 @@ export abstract class quad {
   @inline static highPairs(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
   }
+  // The upper halves of 32-bit lanes.
+  @inline static upperHalves(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+  }
   // The two steps of a 4 x 4 transpose: 32-bit lanes interleaved, then 64-bit halves combined into the columns.
   @inline static lo(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);

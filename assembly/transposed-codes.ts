@@ -1,14 +1,15 @@
 /**
- * Panels of one-byte codes, transposed: the codes that eight rows of an N x K matrix have at one k, then those at the next, K padded to
- * even. After the codes come a word that tells whether infinity or NaN is among them, and a flag for every eight k, set where none of their
- * codes is subnormal. `prepack` stores a whole weight like this, for many products with few rows, as in generation; of other weights `gemv`
- * makes two panels at a time.
+ * Panels of codes, transposed: the codes that eight rows of an N x K matrix have at one k, then those at the next, K padded to even. After
+ * one-byte codes come a word that tells whether infinity or NaN is among them, and a flag for every eight k, set where none of their codes
+ * is subnormal. `prepack` stores a whole weight like this, for many products with few rows, as in generation; of other one-byte weights
+ * `gemv` makes two panels at a time.
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';
 import { decodeBytes } from './decode-bytes';
-import { E4M3FN, E5M2, facts, format } from './formats';
+import { BF16, E4M3FN, E5M2, facts, format } from './formats';
 import { quad, splat } from './lanes';
+import { pack } from './pack';
 
 /** Number of k that one flag stands for. */
 export const GROUP = 8;
@@ -16,6 +17,9 @@ export const GROUP = 8;
  * A panel where more than one group in this many has a subnormal is treated as having no normal group, as switching decoders costs time.
  */
 const GROUPS_TO_ONE = 8;
+
+/** Number of k that are converted to BF16 panels at a time, even. */
+const SLICE = 64;
 
 export abstract class weightPanel {
   /** K padded to even: codes are decoded in pairs of k. */
@@ -34,6 +38,11 @@ export abstract class weightPanel {
 
   @inline static bytes(depth: i32): i32 {
     return <i32>weightPanel.codes(depth) + weightPanel.rest(depth);
+  }
+
+  /** Bytes from one prepacked panel to the next. Panels of BF16 are nothing but codes. */
+  @inline static stride(dtype: i32, depth: i32): i32 {
+    return dtype === facts.about<BF16>().id ? <i32>weightPanel.codes(depth) << 1 : weightPanel.bytes(depth);
   }
 
   /** Bytes after a panel's codes. */
@@ -121,6 +130,20 @@ export abstract class weightPanel {
     if ((groups - normal) * GROUPS_TO_ONE > groups) memory.fill(flags, 0, groups);
   }
 
+  /** Packs eight rows of BF16, of which `valid` exist: the upper halves of float32 panels, in which small numbers are zero already. */
+  static packWide(dst: usize, src: usize, depth: i32, valid: i32, scratch: usize): void {
+    for (let k = 0; k < depth; k += SLICE) {
+      const kc = min(SLICE, depth - k);
+      pack.b<BF16>(scratch, src + (<usize>k << 1), <usize>depth << 1, false, valid, kc);
+      memory.fill(scratch + (<usize>kc << 5), 0, 32);
+      const end = dst + (weightPanel.codes(kc) << 1);
+      for (let from = scratch; dst < end; from += 32) {
+        v128.store(dst, quad.upperHalves(v128.load(from), v128.load(from, 16)));
+        dst += 16;
+      }
+    }
+  }
+
   /** `packAs` for any one-byte operand: E4M3 has the bit layout of E4M3FN, and fewer finite values. */
   static pack(dtype: i32, dst: usize, src: usize, depth: i32, valid: i32): void {
     const maxCode = format.maxCode(dtype);
@@ -130,17 +153,25 @@ export abstract class weightPanel {
 }
 
 /** Bytes of a prepacked matrix of `rows` rows. */
-export function prepackedBytes(rows: i32, depth: i32): f64 {
+export function prepackedBytes(dtype: i32, rows: i32, depth: i32): f64 {
   const panels: f64 = (rows + TILE_COLUMNS - 1) / TILE_COLUMNS;
-  return panels * (<f64>TILE_COLUMNS * weightPanel.depth(depth) + weightPanel.rest(depth));
+  const codes = <f64>TILE_COLUMNS * weightPanel.depth(depth);
+  return panels * (dtype === facts.about<BF16>().id ? 2 * codes : codes + weightPanel.rest(depth));
 }
 
-/** Units: panels of 8 rows of a rows x depth matrix in a one-byte format. */
-export function prepack(begin: i32, end: i32, _scratch: usize, dtype: i32, src: usize, rows: i32, depth: i32, dst: usize): void {
+/** Bytes of scratch for `prepack`: a slice of a float32 panel, and a row to pad it with. */
+export function prepackScratch(): i32 {
+  return (SLICE + 1) * TILE_COLUMNS * 4;
+}
+
+/** Units: panels of 8 rows of a rows x depth matrix in a one-byte format or BF16. */
+export function prepack(begin: i32, end: i32, scratch: usize, dtype: i32, src: usize, rows: i32, depth: i32, dst: usize): void {
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
-    const from = src + <usize>(first * depth);
-    const to = dst + <usize>panel * weightPanel.bytes(depth);
-    weightPanel.pack(dtype, to, from, depth, min(TILE_COLUMNS, rows - first));
+    const from = src + <usize>(first * depth) * format.bytes(dtype);
+    const to = dst + <usize>panel * weightPanel.stride(dtype, depth);
+    const valid = min(TILE_COLUMNS, rows - first);
+    if (dtype === facts.about<BF16>().id) weightPanel.packWide(to, from, depth, valid, scratch);
+    else weightPanel.pack(dtype, to, from, depth, valid);
   }
 }

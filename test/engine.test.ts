@@ -1,6 +1,6 @@
 /** The library's front, as the README shows it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { decode, encode } from '../src/formats/index.js';
+import { decode, encode, formatSpec } from '../src/formats/index.js';
 import { type Engine, init } from '../src/index.js';
 import type { Tensor } from '../src/ops/tensor.js';
 import { useBuilds } from './helpers/builds.js';
@@ -441,7 +441,8 @@ describe('memory', () => {
   });
 
   it('knows sizes beyond 2 GiB', () => {
-    expect(engine.kernels.prepackedBytes(2 ** 28, 4)).toBe(2 ** 31);
+    expect(engine.kernels.prepackedBytes(formatSpec('float8_e4m3fn').id, 2 ** 28, 4)).toBe(2 ** 31);
+    expect(engine.kernels.prepackedBytes(formatSpec('bfloat16').id, 2 ** 28, 4)).toBe(2 ** 31);
     expect(engine.kernels.quantizeScratch(2 ** 29)).toBeGreaterThan(2 ** 32);
     expect(engine.kernels.attentionScratch(1024, 2 ** 20)).toBeGreaterThan(2 ** 34);
   });

@@ -1,5 +1,6 @@
 /** Generation: a cache that changes no bit, draws that follow the seed, and text beyond the model's positions. */
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { formatSpec } from '../src/formats/index.js';
 import type { Casts } from '../src/model/casts.js';
 import { checkSampleOptions, lastLogits, type SampleOptions, sample } from '../src/model/sample.js';
 import { forward, type Model, newKvCache } from '../src/model/transformer.js';
@@ -126,45 +127,60 @@ describe('the cache', () => {
     for (const _ of sample(model, casts, prompt, { maxNewTokens: 9 })) break;
     expect(engine().arena.bytesInUse).toBe(before);
   });
+
+  it('a weight that there is no memory to prepack is used as it is', () => {
+    const { arena, kernels } = engine();
+    const expected = draw({ temperature: 0 });
+    const { dtype, shape } = loaded().model.weights.get('layers.0.down')!.forward;
+    const size = kernels.prepackedBytes(formatSpec(dtype).id, ...(shape as [number, number]));
+    const alloc = arena.alloc.bind(arena);
+    const full = vi.spyOn(arena, 'alloc').mockImplementation((bytes) => alloc(bytes === size ? 2 ** 33 : bytes));
+    try {
+      expect(draw({ temperature: 0 })).toEqual(expected);
+      expect(full).toHaveBeenCalledWith(size);
+    } finally {
+      full.mockRestore();
+    }
+  });
 });
 
+/** A model of 256 given logits for whatever text: the draw alone. */
+function drawFrom(logits: (id: number) => number, options: Partial<SampleOptions>, count = 2000): number[] {
+  const { model, casts } = tableModel(logits);
+  const counts = new Array<number>(256).fill(0);
+  for (const id of sample(model, casts, [0], { maxNewTokens: count, ...options })) counts[id]++;
+  return counts;
+}
+
+/** No layers of text: the head times a constant row. Its logits are powers of two and sums of them, so BF16 keeps them. */
+function tableModel(logits: (id: number) => number): { model: Model; casts: Casts } {
+  const rt = engine();
+  const { model, casts } = loaded('f32');
+  // head (256, 32): the first column times the first channel of the normed state, the rest zero.
+  const embed = rt.tensor(
+    Float32Array.from({ length: 256 * 32 }, (_, i) => (i % 32 === 0 ? 1 : 0)),
+    [256, 32],
+    'float32',
+  );
+  const gains = rt.tensor(new Float32Array(32).fill(1), [32], 'float32');
+  const zeros = (shape: readonly number[]) =>
+    rt.tensor(new Float32Array(shape.reduce((a, b) => a * b)), shape, 'float32');
+  const head = rt.tensor(
+    Float32Array.from({ length: 256 * 32 }, (_, i) => (i % 32 === 0 ? logits(i / 32) / Math.sqrt(32) : 0)),
+    [256, 32],
+    'float32',
+  );
+  const weights = new Map(
+    [...model.weights].map(([name, { forward: t }]) => {
+      const own = name === 'embed' ? embed : name.endsWith('norm') ? gains : zeros(t.shape);
+      return [name, { forward: own, backward: own }] as const;
+    }),
+  );
+  weights.set('head', { forward: head, backward: head });
+  return { model: { ...model, config: { ...model.config, tieWordEmbeddings: false }, weights }, casts };
+}
+
 describe('the draw', () => {
-  /** A model of 256 given logits for whatever text: the draw alone. */
-  function drawFrom(logits: (id: number) => number, options: Partial<SampleOptions>, count = 2000): number[] {
-    const { model, casts } = tableModel(logits);
-    const counts = new Array<number>(256).fill(0);
-    for (const id of sample(model, casts, [0], { maxNewTokens: count, ...options })) counts[id]++;
-    return counts;
-  }
-
-  /** No layers of text: the head times a constant row. Its logits are powers of two and sums of them, so BF16 keeps them. */
-  function tableModel(logits: (id: number) => number): { model: Model; casts: Casts } {
-    const rt = engine();
-    const { model, casts } = loaded('f32');
-    // head (256, 32): the first column times the first channel of the normed state, the rest zero.
-    const embed = rt.tensor(
-      Float32Array.from({ length: 256 * 32 }, (_, i) => (i % 32 === 0 ? 1 : 0)),
-      [256, 32],
-      'float32',
-    );
-    const gains = rt.tensor(new Float32Array(32).fill(1), [32], 'float32');
-    const zeros = (shape: readonly number[]) =>
-      rt.tensor(new Float32Array(shape.reduce((a, b) => a * b)), shape, 'float32');
-    const head = rt.tensor(
-      Float32Array.from({ length: 256 * 32 }, (_, i) => (i % 32 === 0 ? logits(i / 32) / Math.sqrt(32) : 0)),
-      [256, 32],
-      'float32',
-    );
-    const weights = new Map(
-      [...model.weights].map(([name, { forward: t }]) => {
-        const own = name === 'embed' ? embed : name.endsWith('norm') ? gains : zeros(t.shape);
-        return [name, { forward: own, backward: own }] as const;
-      }),
-    );
-    weights.set('head', { forward: head, backward: head });
-    return { model: { ...model, config: { ...model.config, tieWordEmbeddings: false }, weights }, casts };
-  }
-
   it('temperature 0 takes the likeliest, and of equals the first', () => {
     expect(drawFrom((id) => (id === 9 || id === 200 ? 2 : 0), { temperature: 0 }, 10)[9]).toBe(10);
     expect(draw({ temperature: 0, seed: 1 })).toEqual(draw({ temperature: 0, seed: 2 }));
@@ -264,6 +280,12 @@ describe('what cannot be', () => {
     expect(() => draw({}, 'fp8', [1, 256])).toThrow(/^prompt: expected token ids below 256, got 256$/);
     expect(() => draw({}, 'fp8', [-1])).toThrow(/^prompt: /);
     expect(() => draw({}, 'fp8', [0.5])).toThrow(/^prompt: /);
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])('a model whose logits include %d', (value) => {
+    const message = `model: expected one with finite logits, got ${value}`;
+    expect(() => drawFrom((id) => (id === 9 ? value : 0), { temperature: 0 }, 1)).toThrow(message);
+    expect(() => drawFrom((id) => (id === 9 ? value : 0), { topK: 3 }, 1)).toThrow(message);
   });
 
   it('a place without a model', async () => {

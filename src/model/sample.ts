@@ -116,10 +116,19 @@ export function* draws(
   }
 }
 
-/** Prepacks weights, because generation multiplies each by one row per token. Takes about as long as one token, and as much memory again. */
+/**
+ * Prepacks weights, because generation multiplies each by one row per token. Takes about as long as one token, and as much memory again:
+ * those for which there is none stay as they are, with the same bits.
+ */
 function prepackWeights(rt: Runtime, weights: Map<string, Operand>): void {
   for (const [name, { forward, backward }] of weights) {
-    if (canPrepack(forward)) weights.set(name, { forward: prepack(rt, forward), backward });
+    // Rows of the embedding are looked up.
+    if (name === 'embed' || !canPrepack(forward)) continue;
+    try {
+      weights.set(name, { forward: prepack(rt, forward), backward });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+    }
   }
 }
 
@@ -134,16 +143,21 @@ export function lastLogits(model: Model, casts: Casts, tokens: readonly number[]
   });
 }
 
-/** Draws token number `index` of the run. Equal logits are ordered by token id, so the result is the same everywhere. */
+/** Draws token number `index` of the run. Of equal logits the smaller id counts as likelier, so the result is the same everywhere. */
 function choose(
   logits: Float32Array,
-  { temperature = 1, topK, topP = 1, seed = 0 }: SampleOptions,
+  { temperature = 1, topK = logits.length, topP = 1, seed = 0 }: SampleOptions,
   index: number,
 ): number {
-  const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
-  if (temperature === 0) return order[0];
-  const kept = order.slice(0, topK ?? order.length);
-  const weights = kept.map((id) => exp((logits[id] - logits[order[0]]) / temperature));
+  const top = logits.reduce((a, b) => Math.max(a, b));
+  if (!Number.isFinite(top)) throw new RangeError(`model: expected one with finite logits, got ${top}`);
+  if (temperature === 0) return logits.indexOf(top);
+  let kept = Array.from(logits.keys());
+  // Sorting is most of the work here, and only these two need it.
+  if (topK < logits.length || topP < 1) {
+    kept = kept.sort((a, b) => logits[b] - logits[a] || a - b).slice(0, topK);
+  }
+  const weights = kept.map((id) => exp((logits[id] - top) / temperature));
   const nucleus = weights.reduce((a, b) => a + b, 0) * topP;
   let count = 0;
   let total = 0;

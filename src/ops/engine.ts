@@ -129,8 +129,8 @@ export class Engine extends Runtime {
   }
 
   /**
-   * Returns a copy of an FP8 weight (N, K) with one scale, laid out for products with one row or a few: `matmul(x, prepacked, { transposeB:
-   * true })` gives the same bits sooner. It cannot be used for anything else.
+   * Returns a copy of an FP8 or BF16 weight (N, K) with one scale, laid out for products with one row (FP8 also a few): `matmul(x, prepacked,
+   * { transposeB: true })` gives the same bits sooner. It cannot be used for anything else.
    */
   prepack(w: Tensor): Tensor {
     this.checkTensor('w', w);

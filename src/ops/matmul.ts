@@ -104,14 +104,16 @@ function checkAddend(addend: Tensor, dtype: DType, m: number, n: number): void {
 }
 
 /** The operand formats that `prepack` accepts. */
-const PREPACKED: readonly DType[] = /* @__PURE__ */ OPERANDS.filter((dtype) => formatSpec(dtype).bytes === 1);
+const PREPACKED: readonly DType[] = /* @__PURE__ */ OPERANDS.filter(
+  (dtype) => formatSpec(dtype).bytes === 1 || dtype === 'bfloat16',
+);
 
 export const canPrepack = ({ dtype, scaleInv }: Tensor): boolean =>
   PREPACKED.includes(dtype) && typeof scaleInv === 'number';
 
 /**
- * Returns a copy of a one-byte weight (N, K) without block scales, laid out for products with one row or a few: as the transposed second operand
- * of `matmul` it gives the same bits sooner. Eight columns of C lie side by side, k by k.
+ * Returns a copy of a weight (N, K) of a one-byte format or BF16, without block scales, laid out for products with one row (of a one-byte
+ * format also a few): as the transposed second operand of `matmul` it gives the same bits sooner. Eight columns of C lie side by side, k by k.
  */
 export function prepack(rt: Runtime, w: Tensor): Tensor {
   const { dtype, shape, scaleInv } = w;
@@ -120,8 +122,9 @@ export function prepack(rt: Runtime, w: Tensor): Tensor {
   if (typeof scaleInv !== 'number')
     throw new RangeError('prepack: expected a weight with one scale, got one with several');
   const [rows, depth] = matrixShape(w);
-  const ptr = rt.arena.alloc(rt.kernels.prepackedBytes(rows, depth));
-  rt.parallel('prepack', Math.ceil(rows / TILE_COLUMNS), 0, idOf(dtype), w.ptr, rows, depth, ptr);
+  const ptr = rt.arena.alloc(rt.kernels.prepackedBytes(idOf(dtype), rows, depth));
+  const units = Math.ceil(rows / TILE_COLUMNS);
+  rt.parallel('prepack', units, rt.kernels.prepackScratch(), idOf(dtype), w.ptr, rows, depth, ptr);
   return { dtype, shape, ptr, block: rt.arena.blockAt(ptr), scaleInv, prepacked: true };
 }
 
@@ -218,7 +221,8 @@ function multiplyPanels(rt: Runtime, product: Product): number {
   for (let first = 0; first < n; first += range) {
     const columns = Math.min(range, n - first);
     const from =
-      b.ptr + (b.prepacked ? rt.kernels.prepackedBytes(first, k) : first * (transposeB ? bColumns : 1) * bBytes);
+      b.ptr +
+      (b.prepacked ? rt.kernels.prepackedBytes(idOf(b.dtype), first, k) : first * (transposeB ? bColumns : 1) * bBytes);
     // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
       'packB', Math.ceil(columns / TILE_COLUMNS), 0,
