@@ -49,6 +49,13 @@ describe('init', () => {
     );
   });
 
+  it('refuses turbo for kernels of the caller, which it would replace in part', async () => {
+    const wasm = readFileSync(new URL('../build/simd.wasm', import.meta.url));
+    await expect(init({ turbo: true, wasm })).rejects.toThrow(
+      'turbo: expected the packaged kernels, got others as wasm',
+    );
+  });
+
   it('finds a kernel that is wrong in its last bit, as the start of turbo does', async () => {
     const bytes = readFileSync(new URL('../build/simd.wasm', import.meta.url));
     // A coefficient of exp, four lanes of it.

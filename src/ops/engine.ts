@@ -61,9 +61,15 @@ export class Engine extends Runtime {
     checkOptions(options, INIT_OPTIONS);
     if (!options.turbo) return new Engine(...(await Runtime.open(options)));
     if (options.build === 'simd') throw new RangeError("turbo: expected build 'auto' or 'relaxed', got 'simd'");
+    if (options.wasm !== undefined) throw new RangeError('turbo: expected the packaged kernels, got others as wasm');
     const refusal = await prepareTurbo();
     if (refusal) return Engine.withoutTurbo(options, refusal);
-    const engine = new Engine(...(await Runtime.open({ ...options, build: 'relaxed' }, true)));
+    let engine: Engine;
+    try {
+      engine = new Engine(...(await Runtime.open({ ...options, build: 'relaxed' }, true)));
+    } catch (error) {
+      return Engine.withoutTurbo(options, error instanceof Error ? error.message : String(error));
+    }
     let difference: string | undefined = 'the comparison, which failed';
     try {
       const strict = new Engine(...(await Runtime.open({ build: 'simd', threads: 1 })));

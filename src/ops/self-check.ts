@@ -1,6 +1,7 @@
 /**
- * Runs every operation of a training step on generated numbers, in shapes that exercise edges. Two engines agree if all resulting bytes do. A
- * turbo engine starts only if it agrees with the strict build.
+ * Runs the operations of a training step on generated numbers, in shapes that exercise edges, and products and attention, which turbo has
+ * kernels of its own for, with every kind of scale and with a past. Two engines agree if all resulting bytes do. A turbo engine starts only if
+ * it agrees with the strict build.
  */
 import type { Runtime } from '../engine/runtime.js';
 import { type DType, philox4x32 } from '../formats/index.js';
@@ -10,6 +11,7 @@ import { crossEntropy } from './loss.js';
 import { matmul } from './matmul.js';
 import { normBackward, normForward } from './norm.js';
 import { dequantize, quantize } from './quantize.js';
+import { quantizeBlocks } from './quantize-blocks.js';
 import { rope, ropeTable } from './rope.js';
 import { swigluBackward, swigluForward } from './swiglu.js';
 import { bytes, empty, floats, type Tensor, upload, zeros } from './tensor.js';
@@ -62,6 +64,7 @@ export function results(rt: Runtime): Map<string, Uint8Array> {
         }
       }
     }
+    scaledProducts(rt, see);
     for (const dtype of ['bfloat16', 'float32'] as const) block(rt, dtype, see);
     optimizer(rt, see);
   });
@@ -69,6 +72,25 @@ export function results(rt: Runtime): Map<string, Uint8Array> {
 }
 
 type See = (name: string, ...tensors: readonly (Tensor | undefined)[]) => void;
+
+/** Products with scales per row, per column, per block and of the output. */
+function scaledProducts(rt: Runtime, see: See): void {
+  const [a, b] = [numbers(rt, [M, K], 3), numbers(rt, [N, K], 4)];
+  const byBlock = (t: Tensor, block: readonly [number, number]) =>
+    quantizeBlocks(rt, t, { dtype: 'float8_e4m3fn', block }).codes;
+  const factors = { rowFactor: numbers(rt, [M], 15).ptr, columnFactor: numbers(rt, [N], 16).ptr };
+  for (const dtype of ['float8_e4m3fn', 'float32'] as const) {
+    const [x, w] = [a, b].map((t) => quantize(rt, t, { dtype }).codes);
+    for (const outType of ['float32', 'bfloat16', 'float8_e5m2'] as const) {
+      const out = { ...zeros(rt, [M, N], outType), scaleInv: outType === 'float8_e5m2' ? 4 : 1 };
+      matmul(rt, x, w, { transposeB: true, out, ...factors });
+      see(`matmul of ${dtype} with factors, to ${outType}`, out);
+    }
+  }
+  const out = empty(rt, [M, N], 'float32');
+  matmul(rt, byBlock(a, [1, 32]), byBlock(b, [128, 128]), { transposeB: true, out });
+  see('matmul of blocks', out);
+}
 
 /**
  * The operations of a transformer block, on activations stored in `dtype`: attention over more than one block of queries, with odd numbers of
@@ -92,6 +114,8 @@ function block(rt: Runtime, dtype: 'bfloat16' | 'float32', see: See): void {
   rope(rt, qkv, turned, ropeTable(rt, shape.time, shape.headDim, 10000), 'forward');
   const { out, lse } = attentionForward(rt, qkv, shape);
   see(`attention in ${dtype}`, qkv, out, lse, attentionBackward(rt, qkv, out, lse, stored(width, 9), shape));
+  const past = { tensor: stored(width, 17), positions: shape.time, offset: shape.time - 1 };
+  see(`attention to the past in ${dtype}`, attentionForward(rt, qkv, { ...shape, time: 1 }, past).out);
 
   const gateUp = stored(2 * width, 10);
   const first = { dtype: 'float8_e4m3fn', scale: 8 } as const;
