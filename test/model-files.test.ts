@@ -111,7 +111,7 @@ describe('the loaded model', () => {
 
   const prompt = [...QUICK.data.subarray(0, 20)];
   const logitsOf = (files: Files) =>
-    withModel(engine(), files, ({ model, casts }) => lastLogits(model, casts, prompt, newKvCache(model, 1, 32)));
+    withModel(engine(), files, ({ model, casts }) => lastLogits(model, casts, prompt, newKvCache(model, 32)));
 
   it('a mean loss counts every token once, each from its window so far', async () => {
     const text = QUICK.data.subarray(100, 122);
@@ -125,7 +125,7 @@ describe('the loaded model', () => {
       let sum = 0;
       for (const { at, from, to } of windows) {
         for (let i = from; i <= to; i++) {
-          const logits = lastLogits(model, casts, [...text.subarray(at, i)], newKvCache(model, 1, 32));
+          const logits = lastLogits(model, casts, [...text.subarray(at, i)], newKvCache(model, 32));
           sum -= logits[text[i]] - Math.log(logits.reduce((total, x) => total + Math.exp(x), 0));
         }
       }

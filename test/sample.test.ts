@@ -49,7 +49,7 @@ function cachedLogits(
 ): Float32Array[] {
   const rt = engine();
   return rt.scoped(() => {
-    const cache = newKvCache(model, 1, POSITIONS);
+    const cache = newKvCache(model, POSITIONS);
     let at = 0;
     return pieces.map((length) => {
       at += length;

@@ -86,7 +86,7 @@ it('is the mean over windows of the held-out text, of the last token of each', a
   const windows = Array.from({ length: 32 }, (_, i) => 32 * i);
   await withModel(engine(), store.files, ({ model, casts }) => {
     const each = windows.map((at) => {
-      const logits = lastLogits(model, casts, [...validation.subarray(at, at + 32)], newKvCache(model, 1, 32));
+      const logits = lastLogits(model, casts, [...validation.subarray(at, at + 32)], newKvCache(model, 32));
       return logitSharpness(logits, validation[at + 32]);
     });
     const line = run.find(({ type }) => type === 'sharpness') as SharpnessLine;

@@ -1,6 +1,8 @@
 /** Where a training run ends before its end: numbers that are not finite, files that cannot be written, settings that cannot be. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { Arena } from '../src/engine/arena.js';
 import { init } from '../src/index.js';
+import { Engine } from '../src/ops/engine.js';
 import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
 import { DataOrder } from '../src/train/data.js';
 import { AnomalyError } from '../src/train/guard.js';
@@ -10,7 +12,7 @@ import { MODEL_FILE } from '../src/train/model-files.js';
 import { trainSettings } from '../src/train/options.js';
 import { SUMMARY_FILE, TrainingError } from '../src/train/output.js';
 import type { TrainOptions } from '../src/train/run-options.js';
-import { initialState, stateDigest } from '../src/train/state.js';
+import { freeState, initialState, stateDigest } from '../src/train/state.js';
 import { trainStep } from '../src/train/step.js';
 import { withModel } from './helpers/model-directory.js';
 import {
@@ -129,6 +131,44 @@ describe('numbers that end', () => {
   });
 });
 
+describe('memory that is refused', () => {
+  /** Refuses allocations in every engine, chosen by their number and size. */
+  function refusing(chosen: (number: number, bytes: number) => boolean) {
+    const alloc = Arena.prototype.alloc;
+    let number = 0;
+    return vi.spyOn(Arena.prototype, 'alloc').mockImplementation(function (this: Arena, bytes) {
+      return alloc.call(this, chosen(++number, bytes) ? 2 ** 33 : bytes);
+    });
+  }
+
+  it('half-way through the first state, leaves nothing behind', () => {
+    const { arena } = engine();
+    const settings = trainSettings(QUICK);
+    // Once as it should be, for the scratch that stays.
+    freeState(engine(), initialState(engine(), settings));
+    const before = arena.bytesInUse;
+    const refused = refusing((number) => number === 20);
+    try {
+      expect(() => initialState(engine(), settings)).toThrow(/^memory: expected at most 4 GiB/);
+    } finally {
+      refused.mockRestore();
+    }
+    expect(arena.bytesInUse).toBe(before);
+  });
+
+  it('before the run, ends the engine that the run opened', async () => {
+    const refused = refusing((_, bytes) => bytes >= QUICK.data.length);
+    const dispose = vi.spyOn(Engine.prototype, 'dispose');
+    try {
+      await expect(events({ ...QUICK, engine: undefined })).rejects.toThrow(/^memory: expected at most 4 GiB/);
+      expect(dispose).toHaveBeenCalledOnce();
+    } finally {
+      refused.mockRestore();
+      dispose.mockRestore();
+    }
+  });
+});
+
 describe('files that cannot be written', () => {
   it('end the run as a failure, with the checkpoint before named', async () => {
     const store = memoryStore();
@@ -197,7 +237,6 @@ describe('what cannot be', () => {
     [{ outDir: '' }, /^directory: expected a path, got an empty text$/],
     [{ engine: {} }, /^engine: expected one that init\(\) gave, got Object$/],
     [{ signal: 5 }, /^signal: expected an AbortSignal, got 5$/],
-    [{ monitorNext: 5 }, /^monitorNext: expected a function, got 5$/],
     [{ samplePrompt: 5 }, /^samplePrompt: expected text, got 5$/],
     [
       { config: { ...TINY, hiddenSize: 1 << 16 } },

@@ -100,7 +100,7 @@ const generator = (newTokens) => (context, settings, text) => {
     const model = inferenceModel(engine, settings, state);
     const casts = inferenceCasts(engine, recipe);
     const run = () => Int32Array.from(sample(model, casts, PROMPT, options));
-    return { state, run, logits: (ids) => lastLogits(model, casts, ids, newKvCache(model, 1, ids.length)) };
+    return { state, run, logits: (ids) => lastLogits(model, casts, ids, newKvCache(model, ids.length)) };
   };
   const { state, run, logits } = prepared(context.engine);
   const weights = weightsOf(context.engine, state);

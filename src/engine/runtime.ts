@@ -112,6 +112,17 @@ export class Runtime {
     }
   }
 
+  /** Calls `run`; if it throws, frees everything it allocated. */
+  wholeOrNothing<T>(run: () => T): T {
+    const mark = this.arena.mark();
+    try {
+      return run();
+    } catch (error) {
+      this.arena.release(mark);
+      throw error;
+    }
+  }
+
   /** Ends the threads; the engine cannot be used afterwards. May be called more than once. */
   dispose(): void {
     if (this.disposed) return;

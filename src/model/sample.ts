@@ -93,7 +93,7 @@ export function* draws(
   if (text.length === 0) throw new RangeError('prompt: expected at least one token, got none');
   const bad = text.find((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocabSize));
   if (bad !== undefined) throw new RangeError(`prompt: expected token ids below ${config.vocabSize}, got ${bad}`);
-  const cache = newKvCache(model, 1, config.maxPositions);
+  const cache = newKvCache(model, Math.min(config.maxPositions, text.length + options.maxNewTokens));
   const weights = new Map(model.weights);
   const packed = { ...model, weights };
   try {

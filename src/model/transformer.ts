@@ -38,7 +38,7 @@ export interface Batch {
   readonly time: number;
 }
 
-/** Keys and values of each layer, (batch, positions, 2 * kvHeads * D), filled up to `length`. */
+/** Keys and values of one text in each layer, (positions, 2 * kvHeads * D), filled up to `length`. */
 export interface KvCache {
   readonly layers: readonly Tensor[];
   readonly positions: number;
@@ -80,11 +80,10 @@ function attentionShape({ config }: Model, { batch, time }: Batch): AttentionSha
   return { batch, time, heads, kvHeads, headDim };
 }
 
-export function newKvCache(model: Model, batch: number, positions: number): KvCache {
-  const { layers, kvHeads, headDim } = model.config;
-  const shape = [batch, positions, 2 * kvHeads * headDim];
-  const tensors = Array.from({ length: layers }, () => empty(model.rt, shape, model.storage));
-  return { layers: tensors, positions, length: 0 };
+export function newKvCache({ rt, config, storage }: Model, positions: number): KvCache {
+  const shape = [positions, 2 * config.kvHeads * config.headDim];
+  const layers = rt.wholeOrNothing(() => Array.from({ length: config.layers }, () => empty(rt, shape, storage)));
+  return { layers, positions, length: 0 };
 }
 
 function pastOf(cache: KvCache, layer: number): KeysAndValues {
@@ -92,17 +91,15 @@ function pastOf(cache: KvCache, layer: number): KeysAndValues {
 }
 
 /** Appends the keys and values of new tokens to the cache. */
-function append({ rt, config, storage }: Model, qkv: Tensor, { batch, time }: Batch, past: KeysAndValues): void {
+function append({ rt, config, storage }: Model, qkv: Tensor, { time }: Batch, past: KeysAndValues): void {
   const element = formatSpec(storage).bytes;
   const kept = 2 * config.kvHeads * config.headDim * element;
   const width = config.heads * config.headDim * element + kept;
   const from = bytes(rt, qkv);
   const to = bytes(rt, past.tensor);
-  for (let b = 0; b < batch; b++) {
-    for (let t = 0; t < time; t++) {
-      const row = (b * time + t + 1) * width;
-      to.set(from.subarray(row - kept, row), (b * past.positions + past.offset + t) * kept);
-    }
+  for (let t = 0; t < time; t++) {
+    const row = (t + 1) * width;
+    to.set(from.subarray(row - kept, row), (past.offset + t) * kept);
   }
 }
 
@@ -120,8 +117,8 @@ export function forward(model: Model, casts: Casts, input: Batch): { logits: Ten
 }
 
 /**
- * Computes the same logits without a backward pass to follow: what a layer computes is freed when the next begins. With a cache, the tokens
- * follow those already in it.
+ * Computes the same logits without a backward pass to follow: what a layer computes is freed when the next begins. With a cache, the tokens,
+ * of one text, follow those already in it.
  */
 export function infer(model: Model, casts: Casts, input: Batch, cache?: KvCache): Tensor {
   const { rt, config } = model;

@@ -18,7 +18,7 @@ import { digestOf, digestOfContent } from '../ops/reduce.js';
 import { bytes, empty, type Tensor } from '../ops/tensor.js';
 import type { ScaledTensor } from './file-tensors.js';
 import { ropeExcess } from './memory.js';
-import { fileDtype, inFile, MODEL_FILE, tensorEntry, wholeOrNothing } from './model-files.js';
+import { fileDtype, inFile, MODEL_FILE, tensorEntry } from './model-files.js';
 import { GUARD_SETTINGS, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { STATE_KEYS, scaleEntries, stateDigest, stateLayout, stateOf, type TrainingState } from './state.js';
 
@@ -152,7 +152,7 @@ export const stepOfState = (rt: Runtime, file: Uint8Array): number =>
 
 /** Restores the state in a file; if that throws, everything it allocated is freed. */
 export const restoreState = (rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored =>
-  wholeOrNothing(rt, () => restore(rt, identity, file));
+  rt.wholeOrNothing(() => restore(rt, identity, file));
 
 function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored {
   const { tensors, metadata } = parseSafetensors(file);

@@ -11,7 +11,7 @@ import type { AnomalyLine, DoneLine, EvalLine, MetricsLine, SharpnessLine } from
 import { type Anomaly, AnomalyError, LOSS_WINDOW, MAX_FAILURES } from './guard.js';
 import { evalLine, sampleLine, stepLine, summaryOf } from './lines.js';
 import { METRICS_FILE, rewindLog } from './log.js';
-import { fileDtype, modelFiles, storeOf } from './model-files.js';
+import { modelFiles, storeOf } from './model-files.js';
 import { type Intervals, type TrainSettings, tokensPerStep } from './options.js';
 import { fileInTheWay, RunOutput, TrainingError } from './output.js';
 import { isRewindPoint, rewindPointOf, rewound } from './rewind.js';
@@ -48,13 +48,16 @@ export async function* train(options: TrainOptions): AsyncGenerator<MetricsLine,
   try {
     if (store && !options.resume) await checkFree(store);
     const engine = options.engine ?? (await Engine.create());
-    const identity = { settings, data: digestOfContent(engine, tokens) };
-    const run = new Run(engine, settings, identity, { ...options, ...intervals }, store);
     try {
-      await run.begin();
-      yield* run.steps(new DataOrder(trainTokens, settings.blockSize, settings.seed), validation);
+      const identity = { settings, data: digestOfContent(engine, tokens) };
+      const run = new Run(engine, settings, identity, { ...options, ...intervals }, store);
+      try {
+        await run.begin();
+        yield* run.steps(new DataOrder(trainTokens, settings.blockSize, settings.seed), validation);
+      } finally {
+        run.end();
+      }
     } finally {
-      run.end();
       if (!options.engine) engine.dispose();
     }
   } finally {
@@ -98,11 +101,7 @@ class Run {
     const { engine, settings, options, store } = this;
     if (options.resume && store) return this.resume(store);
     this.state = initialState(engine, settings);
-    if (!store) return;
-    // Fail now rather than at the first checkpoint.
-    const { forward, masterWeight, firstMoment, secondMoment } = settings.recipe;
-    for (const dtype of [forward.weight, masterWeight, firstMoment, secondMoment]) fileDtype(dtype);
-    await store.write(METRICS_FILE, '');
+    await store?.write(METRICS_FILE, '');
   }
 
   private async resume(store: Store): Promise<void> {
@@ -233,8 +232,8 @@ class Run {
   }
 
   private isMonitored(step: number): boolean {
-    const { monitorInterval, monitorNext } = this.options;
-    return (monitorInterval > 0 && step % monitorInterval === 0) || monitorNext?.() === true;
+    const { monitorInterval } = this.options;
+    return monitorInterval > 0 && step % monitorInterval === 0;
   }
 
   private async *evaluation(validation: Uint8Array, windows?: number): AsyncGenerator<MetricsLine, EvalLine> {

@@ -133,17 +133,6 @@ export function inFile<T>(path: string, use: () => T): T {
   }
 }
 
-/** Calls `use`; if it throws, the tensors it allocated are freed. */
-export function wholeOrNothing<T>(rt: Runtime, use: () => T): T {
-  const mark = rt.arena.mark();
-  try {
-    return use();
-  } catch (error) {
-    rt.arena.release(mark);
-    throw error;
-  }
-}
-
 /** Reads and checks a model directory; the tensors stay in the engine's memory. */
 export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedModel> {
   const required = async (name: string) => {
@@ -179,7 +168,7 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
       throw new FileError(`${where}: expected a model with digest ${quote(expected)}, ${got}`);
     }
   }
-  return wholeOrNothing(rt, () => {
+  return rt.wholeOrNothing(() => {
     const weights = new Map<string, Operand>();
     for (const { parameter, parts } of checked) {
       const t = stack(rt, parameter, parts);

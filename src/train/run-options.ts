@@ -20,8 +20,6 @@ export interface TrainOptions extends TrainSettingsInput, Partial<Intervals> {
   readonly signal?: AbortSignal;
   /** Whether evaluations also report the loss in the precision of training. */
   readonly evaluateTraining?: boolean;
-  /** Called before each step: whether to monitor it, whatever the interval. */
-  readonly monitorNext?: () => boolean;
   /** Text that samples begin with; default a newline. */
   readonly samplePrompt?: string;
 }
@@ -53,7 +51,6 @@ const TRAIN_OPTIONS = [
     onAnomaly: true,
     alignment: true,
     evaluateTraining: true,
-    monitorNext: true,
     samplePrompt: true,
   }),
   ...Object.keys(SETTINGS),
@@ -62,7 +59,7 @@ const TRAIN_OPTIONS = [
 
 /** Checks the options that are not settings. */
 function checkOwn(options: TrainOptions): void {
-  const { engine, signal, monitorNext, samplePrompt = '\n' } = options;
+  const { engine, signal, samplePrompt = '\n' } = options;
   if (typeof samplePrompt !== 'string') {
     throw new TypeError(`samplePrompt: expected text, got ${describe(samplePrompt)}`);
   }
@@ -72,9 +69,6 @@ function checkOwn(options: TrainOptions): void {
   }
   if (signal !== undefined && typeof signal?.aborted !== 'boolean') {
     throw new TypeError(`signal: expected an AbortSignal, got ${describe(signal)}`);
-  }
-  if (monitorNext !== undefined && typeof monitorNext !== 'function') {
-    throw new TypeError(`monitorNext: expected a function, got ${describe(monitorNext)}`);
   }
 }
 

@@ -67,24 +67,20 @@ export function storedBytes(parameter: Pick<Parameter, 'role' | 'shape'>, recipe
 /** The state before the first step, with initial values drawn from the seed. */
 export function initialState(rt: Runtime, settings: TrainSettings): TrainingState {
   const { config, recipe, seed } = settings;
-  const parameters = new Map<string, ParameterState>();
-  parametersOf(config).forEach((parameter, index) => {
-    const layout = Object.entries(stateLayout(parameter, recipe)) as [keyof ParameterState, Layout][];
-    const values = initialValues(parameter, index, seed);
-    if (settings.alignment) align(parameter, values, settings.alignment);
-    const tensors = layout.map(([key, { dtype, shape }]) => {
-      return [
-        key,
-        key === 'master'
-          ? stored(rt, values, shape, dtype)
-          : key.endsWith('Scales')
-            ? ones(rt, shape)
-            : zeros(rt, shape, dtype),
-      ];
+  return rt.wholeOrNothing(() => {
+    const parameters = new Map<string, ParameterState>();
+    parametersOf(config).forEach((parameter, index) => {
+      const values = initialValues(parameter, index, seed);
+      if (settings.alignment) align(parameter, values, settings.alignment);
+      const layout = Object.entries(stateLayout(parameter, recipe)) as [keyof ParameterState, Layout][];
+      const tensors = layout.map(([key, { dtype, shape }]) => {
+        if (key === 'master') return [key, stored(rt, values, shape, dtype)];
+        return [key, key.endsWith('Scales') ? ones(rt, shape) : zeros(rt, shape, dtype)];
+      });
+      parameters.set(parameter.name, Object.fromEntries(tensors) as ParameterState);
     });
-    parameters.set(parameter.name, Object.fromEntries(tensors) as ParameterState);
+    return stateOf(rt, settings, parameters);
   });
-  return stateOf(rt, settings, parameters);
 }
 
 /** Scales of moments that are all zero. */
