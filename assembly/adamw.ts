@@ -11,7 +11,7 @@
  *   w  = w decay - rate * m / (sqrt(v) + eps)      rate = lr sqrt(1 - beta2^t) / (1 - beta1^t), decay = 1 - lr * weight_decay
  */
 
-import { ADAMW_ELEMENTS } from '../src/engine/units';
+import { ADAMW_AMAX_WORDS, ADAMW_ELEMENTS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { format, rounding } from './formats';
@@ -85,7 +85,7 @@ export function adamwAmax(
   for (let unit = begin; unit < end; unit++) {
     const first = unit * ADAMW_ELEMENTS;
     const n = min(ADAMW_ELEMENTS, total - first);
-    const slot = out + (unit << 4);
+    const slot = out + unit * ADAMW_AMAX_WORDS * 4;
     store<u32>(slot, 0, 12);
     update.run(
       scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay,

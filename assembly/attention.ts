@@ -21,7 +21,7 @@ import { pack } from './pack';
 
 const LOG2E: f64 = 1.4426950408889634;
 
-/** Bytes of scratch a thread needs for either pass. An f64, like all such sizes, as the sum may be beyond 32 bits and is then refused. */
+/** Bytes of scratch a thread needs for either pass. An f64, as the sum may be beyond 32 bits and is then refused. */
 export function attentionScratch(headDim: i32, keys: i32): f64 {
   const d: f64 = block.ceil(headDim, 24);
   const t: f64 = block.ceil(keys, TILE_ROWS);

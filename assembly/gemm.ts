@@ -107,7 +107,7 @@ export function tileRows(exact: i32): i32 {
 /** Floats of padding between two parts of the scratch: packing one-byte codes writes past the end of an A panel. */
 const GAP = 16;
 
-/** Bytes of scratch a thread needs for one block. */
+/** Bytes of scratch a thread needs for one block: below 2^31 for the blocks that src/ops/matmul.ts makes. */
 export function gemmScratch(rowBlock: i32, columnBlock: i32, exact: i32): i32 {
   const packed = rowBlock / tileRows(exact) * TILE_ROWS;
   return (packed * blocking.slice + packed * columnBlock + 2 * columnBlock + 2 * GAP) * 4;

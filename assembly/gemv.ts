@@ -20,7 +20,10 @@ import { vectorRow } from './vector-row';
  */
 const PANELS = 2;
 
-/** Bytes of scratch a thread needs: the prepared rows of A, two panels, the rows' sums, and a line. */
+/**
+ * Bytes of scratch a thread needs: the prepared rows of A, two panels, the rows' sums, and a line. Below 2^31 for the rows and depths that
+ * src/ops/matmul.ts allows.
+ */
 export function gemvScratch(rows: i32, depth: i32, columnBlock: i32): i32 {
   const sums = rows * (columnBlock / TILE_COLUMNS + 1) * TILE;
   return rows * <i32>vectorRow.bytes(depth) + (sums + 2 * columnBlock + 32) * 4 + PANELS * weightPanel.bytes(depth) + <i32>coded.scratch;

@@ -10,16 +10,12 @@
  * 1.
  */
 
+import { EXPANDED_WORDS, LEAST_AMAX_BITS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { format } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
-
-/** Float32 numbers stored with each expanded group. */
-const EXPANDED_WORDS = 3;
-/** 2^-100, the least amax used: below it MAX / amax could overflow. */
-const TINY: u32 = 0x0d800000;
 
 function power(x: v128, k: v128): v128 {
   const exponent = f32x4.mul(math.log2(x), k);
@@ -112,7 +108,7 @@ export abstract class moments {
         store<f32>(scales, k, 4);
         store<f32>(scales, centre, 8);
       } else if (largest !== 0) {
-        const amax = reinterpret<f32>(max<u32>(largest, TINY));
+        const amax = reinterpret<f32>(max<u32>(largest, LEAST_AMAX_BITS));
         factor = most / amax;
         store<f32>(scales, amax / most);
       }

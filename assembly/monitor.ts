@@ -1,13 +1,10 @@
 /** What a monitor reports of a cast: how heavy the source's tails are, what the cast lost, and how often each code occurs. */
 
-import { QUANTIZE_ROWS } from '../src/engine/units';
+import { MONITOR_BYTES, QUANTIZE_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow } from './encode';
 import { format } from './formats';
 import { loadFactored } from './quantize';
-
-/** Bytes of one unit's results before its counts: three float64 sums, a word, and a word of padding. */
-const SUMS: usize = 32;
 
 /**
  * Adds a row's terms to the three sums at `out`: those of even index to the sums, those of odd index to sums of their own, and these last.
@@ -55,7 +52,7 @@ export function monitorCast(
   const rows = (total + columns - 1) / columns;
   const decoded = scratch + (<usize>(columns + 16) << 2);
   const oneByte = format.bytes(dtype) === 1;
-  const size = SUMS + (oneByte ? 1024 : 0);
+  const size: usize = MONITOR_BYTES + (oneByte ? 1024 : 0);
   for (let unit = begin; unit < end; unit++) {
     const slot = out + <usize>unit * size;
     memory.fill(slot, 0, size);
@@ -70,7 +67,7 @@ export function monitorCast(
       store<u32>(slot, max(load<u32>(slot, 24), amaxRow(scratch, n)), 24);
       if (!oneByte) continue;
       for (let i = 0; i < n; i++) {
-        const count = slot + SUMS + (<usize>load<u8>(from + i) << 2);
+        const count = slot + MONITOR_BYTES + (<usize>load<u8>(from + i) << 2);
         store<u32>(count, load<u32>(count) + 1);
       }
     }

@@ -3,7 +3,7 @@
  * `encodeBlocks` of octavo/formats. Blocks may extend along rows ([1, n]), down columns ([n, 1]) or both ways.
  */
 
-import { QUANTIZE_ROWS } from '../src/engine/units';
+import { QUANTIZE_ROWS, STATS_BYTES } from '../src/engine/units';
 import { amaxRow, encodeRow } from './encode';
 import { format, rounding } from './formats';
 import { lanes } from './lanes';
@@ -85,7 +85,7 @@ export function quantizeBlocks(
   const emax = (maxBits >> 23) - 127;
   const inverseMax: f32 = <f32>1 / reinterpret<f32>(maxBits);
   for (let unit = begin; unit < end; unit++) {
-    const slot = stats ? stats + (unit << 4) : 0;
+    const slot = stats ? stats + unit * STATS_BYTES : 0;
     if (slot) memory.fill(slot, 0, 16);
     const column = (unit % strips) * strip;
     const n = min(strip, columns - column);

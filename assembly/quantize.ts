@@ -1,6 +1,6 @@
 /** Tensors to codes with their scales, several rows to a unit; random numbers by position, statistics as a by-product. */
 
-import { QUANTIZE_ROWS } from '../src/engine/units';
+import { QUANTIZE_ROWS, STATS_BYTES } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow } from './encode';
 import { F32, facts, format, rounding } from './formats';
@@ -49,7 +49,7 @@ export function quantize(
   const rows = (total + columns - 1) / columns;
   const asIs = srcDtype === facts.about<F32>().id && srcScale === 1 && !rowFactor && !columnFactor;
   for (let unit = begin; unit < end; unit++) {
-    const slot = stats ? stats + (unit << 4) : 0;
+    const slot = stats ? stats + unit * STATS_BYTES : 0;
     if (slot) memory.fill(slot, 0, 16);
     const last = min(rows, (unit + 1) * QUANTIZE_ROWS);
     // Cleared by the first row that does not suit this path, as those after it may be alike.

@@ -42,11 +42,11 @@ export function sumRows(begin: i32, end: i32, _scratch: usize, src: usize, rows:
  * Units: DIGEST_BYTES bytes. out[unit] u64: four lanes of h = (h ^ word) * odd constant over the words (zero-padded), then mixed.
  * Finds accidents and differences; not a cryptographic hash.
  */
-export function digest(begin: i32, end: i32, scratch: usize, src: usize, bytes: i32, out: usize): void {
+export function digest(begin: i32, end: i32, scratch: usize, src: usize, bytes: usize, out: usize): void {
   for (let unit = begin; unit < end; unit++) {
-    const first = unit * DIGEST_BYTES;
-    const n = min(DIGEST_BYTES, bytes - first);
-    const from = src + <usize>first;
+    const first = <usize>unit * DIGEST_BYTES;
+    const n = <i32>min<usize>(DIGEST_BYTES, bytes - first);
+    const from = src + first;
     const prime = i32x4.splat(0x01000193);
     let h = i32x4(0x811c9dc5, 0x9e3779b9, 0x85ebca6b, 0xc2b2ae35);
     const whole = n & ~15;

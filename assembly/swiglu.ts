@@ -8,7 +8,7 @@
  * Each row of `gateUp` holds F gates, then F ups. F is a multiple of 4.
  */
 
-import { SWIGLU_ROWS } from '../src/engine/units';
+import { STATS_BYTES, SWIGLU_ROWS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { amaxRow, encodeRow, storeRow } from './encode';
 import { format, rounding } from './formats';
@@ -37,7 +37,7 @@ export function swigluForward(
   const bytes = format.bytes(dtype);
   const ups = scratch + size;
   for (let unit = begin; unit < end; unit++) {
-    const slot = stats + (unit << 4);
+    const slot = stats + unit * STATS_BYTES;
     memory.fill(slot, 0, 16);
     const peaks = channelAmax ? channelAmax + <usize>unit * size : 0;
     if (peaks) memory.fill(peaks, 0, size);

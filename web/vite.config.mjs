@@ -38,9 +38,10 @@ const TEXTS = [
   },
   {
     id: 'sotu-late',
-    title: 'State of the Union, 1981 to today',
+    title: 'State of the Union, 1981 to 2019',
     about: 'addresses of Reagan to Trump',
-    content: () => addresses(1981, 2100),
+    // Not the addresses after these, for the reason given in src/cli/study/corpus.ts.
+    content: () => addresses(1981, 2019),
   },
 ];
 

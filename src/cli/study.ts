@@ -1,5 +1,5 @@
 /** `octavo study`: runs an experiment's runs side by side and reports the results. */
-import { cpus } from 'node:os';
+import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { openDirectory, type Store } from '../engine/store.js';
@@ -69,7 +69,7 @@ export function studyCommand(): Command {
 async function study(name: string | undefined, flags: StudyFlags): Promise<void> {
   if (flags.list) return list(flags);
   if (name === undefined) throw new RangeError('study: expected a name or a file, got none; --list has the names');
-  const jobs = whole('--jobs', flags.jobs ?? cpus().length);
+  const jobs = whole('--jobs', flags.jobs ?? availableParallelism());
   const size: Size = flags.quick ? 'quick' : 'full';
   const chosen = studyOf(name);
   const experiment = withSeeds(await readExperiment(chosen, size), flags.seeds);

@@ -1,7 +1,7 @@
 /** `octavo verify`: checks the kernels against the definition of the formats. */
 import cliProgress from 'cli-progress';
 import { Command } from 'commander';
-import { detectFeatures } from '../engine/features.js';
+import { detectFeatures, runtimeName } from '../engine/features.js';
 import { CHUNKS, exhaustive, type Finding, QUICK_CHECKS, quick, ROWS } from '../verify/index.js';
 import { type EngineFlags, engineOptions, openEngine, printJson } from './options.js';
 
@@ -47,7 +47,7 @@ async function run(flags: VerifyFlags): Promise<void> {
 function buildsFor({ exhaustive: all, build, turbo }: VerifyFlags): string[] {
   if (!all || build !== 'auto' || turbo) return [build];
   // Node 20 has relaxed SIMD behind a flag, which openEngine sets.
-  return detectFeatures().relaxedSimd || process.versions.node !== undefined ? ['simd', 'relaxed'] : ['simd'];
+  return detectFeatures().relaxedSimd || runtimeName().startsWith('node') ? ['simd', 'relaxed'] : ['simd'];
 }
 
 const COLUMNS = [20, 26, 12, 9, 12, 10];

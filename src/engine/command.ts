@@ -15,8 +15,10 @@ export const UNITS_PER_TICKET = 4;
 export const KERNEL = 5;
 export const ARGUMENT_COUNT = 6;
 export const FAILURES = 7;
-export const ARGUMENTS_AT = 64;
-export const COMMAND_BYTES = ARGUMENTS_AT + 8 * 32;
+const ARGUMENTS_AT = 64;
+/** More than any kernel has; AdamW has 30. */
+const MOST_ARGUMENTS = 32;
+export const COMMAND_BYTES = ARGUMENTS_AT + 8 * MOST_ARGUMENTS;
 /** Kernel number that tells a worker to stop. */
 export const STOP = -1;
 
@@ -24,6 +26,12 @@ export const STOP = -1;
 const SPINS = 3000;
 
 export type Kernel = (begin: number, end: number, scratch: number, ...args: number[]) => void;
+
+/** The two parts of the block at address `command`. */
+export const viewsOf = (buffer: ArrayBufferLike, command: number) => ({
+  words: new Int32Array(buffer, command, ARGUMENTS_AT / 4),
+  values: new Float64Array(buffer, command + ARGUMENTS_AT, MOST_ARGUMENTS),
+});
 
 /** Exported functions in the same order on every thread, so that a number identifies a kernel. */
 export function kernelNames(kernels: Kernels): string[] {

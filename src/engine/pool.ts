@@ -2,7 +2,6 @@
 import type { Arena } from './arena.js';
 import {
   ARGUMENT_COUNT,
-  ARGUMENTS_AT,
   COMMAND_BYTES,
   DONE,
   drain,
@@ -15,6 +14,7 @@ import {
   TICKET,
   UNITS,
   UNITS_PER_TICKET,
+  viewsOf,
   waitWhile,
 } from './command.js';
 import { hasNodeModules } from './features.js';
@@ -39,8 +39,9 @@ export class Pool {
     arena: Arena,
     command: number,
   ) {
-    this.words = new Int32Array(arena.buffer, command, ARGUMENTS_AT / 4);
-    this.values = new Float64Array(arena.buffer, command + ARGUMENTS_AT, 32);
+    const { words, values } = viewsOf(arena.buffer, command);
+    this.words = words;
+    this.values = values;
     this.numbers = new Map(kernelNames(kernels).map((name, index) => [name, index]));
   }
 

@@ -1,6 +1,6 @@
 /**
- * Sizes of the units that kernels split their work into: integers read by both compilers (asc through assembly, tsc here). Partial sums per unit
- * are part of the definition of a sum, so these numbers are part of the numeric contract.
+ * Sizes of the units that kernels split their work into, and of the records they leave for the host: integers read by both compilers (asc
+ * through assembly, tsc here). Partial sums per unit are part of the definition of a sum, so the sizes of units are part of the numeric contract.
  */
 export const QUANTIZE_ROWS = 8;
 /** Bins of a histogram of magnitudes, indexed by the exponent and two bits of the mantissa. */
@@ -16,3 +16,14 @@ export const VERIFY_ELEMENTS = 16384;
 /** Rows and columns of C that the GEMM computes per tile. */
 export const TILE_ROWS = 6;
 export const TILE_COLUMNS = 8;
+
+/** Bytes of what a cast reports per unit: amax bits, saturated, underflowed, 0. */
+export const STATS_BYTES = 16;
+/** Words of amax per unit of AdamW: one for each state, and 0. */
+export const ADAMW_AMAX_WORDS = 4;
+/** Bytes of what a monitor reports per unit before its counts: three float64 sums, amax bits, 0. */
+export const MONITOR_BYTES = 32;
+/** Float32 numbers stored with each group of expanded moments: scale, k and c. */
+export const EXPANDED_WORDS = 3;
+/** Bits of 2^-100, the least amax that scales follow: below it MAX / amax could overflow. */
+export const LEAST_AMAX_BITS = 0x0d800000;

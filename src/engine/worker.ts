@@ -1,7 +1,6 @@
 /** A pool thread: receives the module and the memory once, then runs ranges of kernels until told to stop. */
 import {
   ARGUMENT_COUNT,
-  ARGUMENTS_AT,
   DONE,
   drain,
   FAILURES,
@@ -10,6 +9,7 @@ import {
   kernelNames,
   SEQUENCE,
   STOP,
+  viewsOf,
   waitWhile,
 } from './command.js';
 import { hasNodeModules } from './features.js';
@@ -28,10 +28,8 @@ export interface WorkerStart {
 function serve({ module, wide, memory, command, scratchSlot }: WorkerStart, ready: () => void): void {
   const kernels = instantiateKernels(module, memory, wide);
   const names = kernelNames(kernels);
-  const buffer = memory.buffer;
-  const words = new Int32Array(buffer, command, ARGUMENTS_AT / 4);
-  const values = new Float64Array(buffer, command + ARGUMENTS_AT, 32);
-  const scratch = new Uint32Array(buffer, scratchSlot, 1);
+  const { words, values } = viewsOf(memory.buffer, command);
+  const scratch = new Uint32Array(memory.buffer, scratchSlot, 1);
   let sequence = 0;
   ready();
   for (;;) {

@@ -112,11 +112,7 @@ export function encodeBlocks(
   }
   const scaleSpec = scaleFormat(scale);
   if (scaleSpec) checkWhole([rows, columns], [blockRows, blockColumns]);
-  const across = Math.ceil(columns / blockColumns);
-  const count = Math.ceil(rows / blockRows) * across;
-  const blockOf = (i: number) =>
-    Math.floor(Math.floor(i / columns) / blockRows) * across + Math.floor((i % columns) / blockColumns);
-
+  const { count, blockOf } = blocksOf([rows, columns], [blockRows, blockColumns]);
   const largest = new Float64Array(count);
   for (let i = 0; i < values.length; i++) {
     const x = values[i];
@@ -182,8 +178,7 @@ export function decodeBlocks({
   const scaleSpec = scaleFormat(scale);
   if (scaleSpec) checkWhole(shape, block);
   const [rows, columns] = shape;
-  const across = Math.ceil(columns / block[1]);
-  const count = Math.ceil(rows / block[0]) * across;
+  const { count, blockOf } = blocksOf(shape, block);
   if (codes.length !== rows * columns || scales.length !== count) {
     throw new RangeError(
       `blocks: expected ${rows * columns} codes and ${count} scales for shape [${shape}], got ${codes.length} and ${scales.length}`,
@@ -195,10 +190,19 @@ export function decodeBlocks({
   if (bad >= 0) throw new RangeError(`scales[${bad}]: expected a finite number, got ${scales[bad]}`);
   if (!Number.isFinite(tensorScale)) throw new RangeError(`tensorScale: expected a finite number, got ${tensorScale}`);
   return Float32Array.from(codes, (code, i) => {
-    const at = Math.floor(Math.floor(i / columns) / block[0]) * across + Math.floor((i % columns) / block[1]);
-    const factor = scaleSpec ? decodeValue(scales[at], scaleSpec) : scales[at];
+    const stored = scales[blockOf(i)];
+    const factor = scaleSpec ? decodeValue(stored, scaleSpec) : stored;
     return decodeValue(code, spec) * factor * tensorScale;
   });
+}
+
+/** The number of blocks, in row-major order, and the one that element i of the matrix belongs to. */
+function blocksOf([rows, columns]: readonly [number, number], [blockRows, blockColumns]: readonly [number, number]) {
+  const across = Math.ceil(columns / blockColumns);
+  const count = Math.ceil(rows / blockRows) * across;
+  const blockOf = (i: number) =>
+    Math.floor(Math.floor(i / columns) / blockRows) * across + Math.floor((i % columns) / blockColumns);
+  return { count, blockOf };
 }
 
 /** The power-of-two scale of a block, from 2^-127 to 2^127; NaN if amax is NaN. */

@@ -1,7 +1,7 @@
 /** AdamW on stored state of any format. Kernels: assembly/adamw.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { ADAMW_ELEMENTS } from '../engine/units.js';
+import { ADAMW_AMAX_WORDS, ADAMW_ELEMENTS, EXPANDED_WORDS } from '../engine/units.js';
 import { type DType, formatSpec, philoxKey, STOCHASTIC, TIES_TO_EVEN } from '../formats/index.js';
 import type { RandomPosition } from './quantize.js';
 import { fullRangeScale, largestAmax, powerOfTwoScale } from './scale.js';
@@ -25,7 +25,7 @@ const GROUPS: Readonly<Record<MomentScaling, { group: number; words: number }>> 
   tensor: { group: 0, words: 0 },
   'power-of-two': { group: 0, words: 0 },
   'block-256': { group: 256, words: 1 },
-  'group-128-expanded': { group: 128, words: 3 },
+  'group-128-expanded': { group: 128, words: EXPANDED_WORDS },
 };
 
 /** The shape of the numbers stored for a moment's groups; undefined if it has none. */
@@ -55,8 +55,6 @@ export interface AdamwStep {
 
 /** Bytes of thread scratch: the three states in float32, and random words for one of them, filled 64 at a time. */
 const SCRATCH = 4 * ADAMW_ELEMENTS * 4 + 256;
-/** Words of amaxes per unit: one for each state, and 0. */
-const AMAX_WORDS = 4;
 
 /** Whether a stored format needs a scale. */
 export const scaled = (dtype: DType): boolean => formatSpec(dtype).bits < 32 && dtype !== 'bfloat16';
@@ -102,10 +100,10 @@ export function adamw(
   const wholes = tensors.map(({ dtype }, i) => scaled(dtype) && !beside[i]);
   if (wholes.some(Boolean)) {
     const amax = rt.scoped(() => {
-      const out = rt.arena.alloc(units * AMAX_WORDS * 4);
+      const out = rt.arena.alloc(units * ADAMW_AMAX_WORDS * 4);
       rt.parallel('adamwAmax', units, SCRATCH, ...common, out);
-      const words = new Uint32Array(rt.arena.buffer, out, units * AMAX_WORDS);
-      return tensors.map((_, i) => largestAmax(words, i, AMAX_WORDS));
+      const words = new Uint32Array(rt.arena.buffer, out, units * ADAMW_AMAX_WORDS);
+      return tensors.map((_, i) => largestAmax(words, i, ADAMW_AMAX_WORDS));
     });
     tensors.forEach((t, i) => {
       if (!wholes[i]) return;

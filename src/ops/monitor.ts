@@ -1,5 +1,6 @@
 /** Measures afterwards what a cast did to a tensor. Kernel: assembly/monitor.ts. */
 import type { Runtime } from '../engine/runtime.js';
+import { MONITOR_BYTES } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { log } from './math.js';
 import { dequantize, type Factors, sourceOf, tensorScale } from './quantize.js';
@@ -20,8 +21,6 @@ export interface CastMonitor {
 }
 
 const CODES = 256;
-/** Bytes of results per unit, see the kernel. */
-const SUM_BYTES = 32;
 
 /**
  * Measures a cast.
@@ -32,7 +31,7 @@ const SUM_BYTES = 32;
 export function monitorCast(rt: Runtime, src: Tensor, codes: Tensor, factors: Factors = {}): CastMonitor {
   const { columns, total, units, args } = sourceOf(src, factors);
   const oneByte = formatSpec(codes.dtype).bytes === 1;
-  const size = SUM_BYTES + (oneByte ? 4 * CODES : 0);
+  const size = MONITOR_BYTES + (oneByte ? 4 * CODES : 0);
   return rt.scoped(() => {
     const out = rt.arena.alloc(units * size);
     const scaled = typeof codes.scaleInv === 'number';
@@ -52,7 +51,7 @@ export function monitorCast(rt: Runtime, src: Tensor, codes: Tensor, factors: Fa
       fourths += reals[real + 1];
       errors += reals[real + 2];
       largest = Math.max(largest, words[word + 6]);
-      for (let code = 0; code < counts.length; code++) counts[code] += words[word + SUM_BYTES / 4 + code];
+      for (let code = 0; code < counts.length; code++) counts[code] += words[word + MONITOR_BYTES / 4 + code];
     }
     return {
       dtype: codes.dtype,

@@ -1,7 +1,7 @@
 /** Quantizes tensors with one power-of-two scale per block: MX (1 x 32), 1 x 128, 128 x 128, a row, a column. Kernel: assembly/quantize-blocks.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { QUANTIZE_ROWS } from '../engine/units.js';
+import { QUANTIZE_ROWS, STATS_BYTES } from '../engine/units.js';
 import { type DType, formatSpec, type Rounding, roundingId } from '../formats/index.js';
 import {
   type Factors,
@@ -9,7 +9,6 @@ import {
   type RandomPosition,
   randomArgs,
   readHealth,
-  STATS_BYTES,
   tensorScale,
   UNKNOWN,
 } from './quantize.js';

@@ -1,11 +1,10 @@
 /** Quantizes tensors to codes and back. Kernels: assembly/quantize.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { QUANTIZE_ROWS } from '../engine/units.js';
+import { QUANTIZE_ROWS, STATS_BYTES } from '../engine/units.js';
 import { type DType, formatSpec, philoxKey, type Rounding, roundingId } from '../formats/index.js';
-import { dequantizeBlocks } from './blocks.js';
 import { floatOfBits, largestAmax, powerOfTwoScale } from './scale.js';
-import { empty, floatsAt, idOf, sizeOf, type Tensor } from './tensor.js';
+import { type BlockScales, empty, floats, floatsAt, idOf, matrixShape, sizeOf, type Tensor } from './tensor.js';
 
 /** Where random words come from: a position in the counter space of Philox, so that saving it means saving plain numbers. */
 export interface RandomPosition {
@@ -51,7 +50,6 @@ export interface Quantized {
 
 /** Row length that a tensor without per-row factors is split into for the kernels; it does not affect results. */
 const FLAT_ROW = 4096;
-export const STATS_BYTES = 16;
 export const UNKNOWN: Health = Object.freeze({ amax: Number.NaN, saturated: Number.NaN, underflowed: Number.NaN });
 
 /** The shape in which kernels see a tensor. */
@@ -152,15 +150,27 @@ export function readHealth(rt: Runtime, stats: number, units: number, total: num
 /** Decodes a tensor to a new float32 tensor. */
 export function dequantize(rt: Runtime, src: Tensor): Tensor {
   const { scaleInv } = src;
-  if (typeof scaleInv !== 'number' && 'blocks' in scaleInv) return dequantizeBlocks(rt, src, scaleInv);
-  const { columns, total, units } = rowsOf(src, typeof scaleInv !== 'number');
+  const factor = typeof scaleInv === 'number' ? scaleInv : 1;
+  const rowFactor = typeof scaleInv !== 'number' && 'rows' in scaleInv ? scaleInv.rows : 0;
+  const { columns, total, units } = rowsOf(src, rowFactor !== 0);
   const out = empty(rt, src.shape, 'float32');
-  // biome-ignore format: one line per group of the kernel's signature
-  rt.parallel(
-    'dequantize', units, 0, src.ptr, idOf(src.dtype), columns, total,
-    typeof scaleInv === 'number' ? scaleInv : 1, typeof scaleInv === 'number' ? 0 : scaleInv.rows, out.ptr,
-  );
+  rt.parallel('dequantize', units, 0, src.ptr, idOf(src.dtype), columns, total, factor, rowFactor, out.ptr);
+  if (typeof scaleInv !== 'number' && 'blocks' in scaleInv) multiplyBlocks(rt, out, scaleInv);
   return out;
+}
+
+/** Multiplies each number of a float32 matrix by the scale of its block: powers of two, so that values are rounded once at most. */
+function multiplyBlocks(rt: Runtime, t: Tensor, { blocks, block: [blockRows, blockColumns] }: BlockScales): void {
+  const [rows, columns] = matrixShape(t);
+  const across = Math.ceil(columns / blockColumns);
+  const scales = floatsAt(rt, blocks, Math.ceil(rows / blockRows) * across);
+  const values = floats(rt, t);
+  for (let row = 0; row < rows; row++) {
+    const first = Math.floor(row / blockRows) * across;
+    for (let column = 0; column < columns; column++) {
+      values[row * columns + column] *= scales[first + Math.floor(column / blockColumns)];
+    }
+  }
 }
 
 /** A float32 copy of a tensor's values. */

@@ -1,4 +1,5 @@
 /** Derives scales from amax. A scale multiplies before the cast; its inverse is stored beside the codes. */
+import { LEAST_AMAX_BITS } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { powerOfTwo } from '../formats/spec.js';
 
@@ -29,13 +30,13 @@ export function powerOfTwoScale(amax: number, max: number): number {
   return exponent === 0 || exponent === 0x7f800000 ? 1 : floatOfBits(exponent);
 }
 
-/** Below this amax, MAX / amax could overflow; such a tensor is practically zero and its scale does not matter. */
-const TINY = floatOfBits(0x0d800000); // 2^-100
+/** A tensor whose largest magnitude is below this is practically zero, and its scale does not matter. */
+const LEAST_AMAX = floatOfBits(LEAST_AMAX_BITS);
 
 /** MAX / amax for stored optimizer state (not a power of two), and amax / MAX to undo it. */
 export function fullRangeScale(amax: number, dtype: DType): { scale: number; scaleInv: number } {
   if (amax === 0) return { scale: 1, scaleInv: 1 };
-  const a = Math.max(amax, TINY);
+  const a = Math.max(amax, LEAST_AMAX);
   const { max } = formatSpec(dtype);
   return { scale: Math.fround(max / a), scaleInv: Math.fround(a / max) };
 }

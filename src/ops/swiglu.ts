@@ -1,9 +1,9 @@
 /** SwiGLU and Smooth-SwiGLU, fused with encoding. Kernels: assembly/swiglu.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { SWIGLU_ROWS } from '../engine/units.js';
+import { STATS_BYTES, SWIGLU_ROWS } from '../engine/units.js';
 import type { DType } from '../formats/index.js';
-import { type Health, readHealth, rowScratch, STATS_BYTES } from './quantize.js';
+import { type Health, readHealth, rowScratch } from './quantize.js';
 import { floatOfBits } from './scale.js';
 import { checkMultipleOf4, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 

@@ -26,6 +26,9 @@ export function ropeExcess(config: LlamaConfig): string | undefined {
 /** The range of 32-bit addresses. */
 export const MEMORY_BYTES = 0x100000000;
 
+/** Whether a run may fit into memory: the estimate can be a fifth too large. */
+export const mayFit = (settings: TrainSettings): boolean => trainingBytes(settings) <= 1.2 * MEMORY_BYTES;
+
 /**
  * Bytes of tensors at the peak of a step: stored state, gradients, operands of the products, and what a forward pass keeps for its backward pass.
  * Excludes thread scratch and packed panels. test/memory-estimate.test.ts compares it with real peaks.

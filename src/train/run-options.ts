@@ -3,7 +3,7 @@ import type { Store } from '../engine/store.js';
 import { checkOptions, describe, namesOf } from '../formats/check.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
-import { MEMORY_BYTES, ropeExcess, trainingBytes } from './memory.js';
+import { MEMORY_BYTES, mayFit, ropeExcess, trainingBytes } from './memory.js';
 import { type Intervals, runIntervals, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { INTERVALS, type NumberName, SETTINGS } from './settings.js';
 
@@ -75,13 +75,10 @@ function checkOwn(options: TrainOptions): void {
 const GIBIBYTE = 1024 * 1024 * 1024;
 const gibibytes = (bytes: number) => Number((bytes / GIBIBYTE).toFixed(1));
 
-/**
- * Refuses settings that cannot fit into memory. The estimate may be a fifth too large; without this check the run would fail only after it had
- * taken all available memory.
- */
+/** Refuses settings that cannot fit into memory: without this check the run would fail only after it had taken all available memory. */
 function checkMemory(settings: TrainSettings): void {
+  if (mayFit(settings)) return;
   const bytes = trainingBytes(settings);
-  if (bytes <= 1.2 * MEMORY_BYTES) return;
   throw new RangeError(
     `memory: expected a run that fits into ${gibibytes(MEMORY_BYTES)} GiB, got settings that need about ${gibibytes(bytes)} GiB`,
   );

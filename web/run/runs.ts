@@ -64,9 +64,13 @@ export function useRuns(): Runs {
   return { session, left, current: session?.record, records: [...opened.values()], entries, error: listError };
 }
 
-// Other tabs may create and delete runs too.
-document.addEventListener('visibilitychange', async () => {
-  if (document.hidden || !entries) return;
+// Other tabs may create and delete runs too. What cannot be read now, as another tab is deleting it, is not there the next time.
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && entries) return seen().catch(() => undefined);
+});
+
+/** Shows what other tabs have done since this one was last seen. */
+async function seen(): Promise<void> {
   const list = await refresh();
   const shown = session;
   if (!shown || isActive(shown) || listError) return;
@@ -79,7 +83,7 @@ document.addEventListener('visibilitychange', async () => {
     await leave();
     left = undefined;
   }
-});
+}
 
 export async function refresh(): Promise<readonly RunEntry[]> {
   let found: readonly RunEntry[] = [];
@@ -163,7 +167,7 @@ export async function restore(): Promise<void> {
   if (entries) return;
   const [current, list] = await Promise.all([desk('current', []).catch(() => ''), refresh()]);
   const entry = list.find(({ id }) => id === current);
-  if (entry && !session) await show(entry);
+  if (entry && !session) await show(entry).catch(() => undefined);
 }
 
 export async function begin(file: RunFile, text: Uint8Array, threads: number): Promise<void> {

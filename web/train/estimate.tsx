@@ -1,11 +1,9 @@
 /** What a run will need on this machine, or why it cannot start. */
 import { parameterCount } from '../../src/model/params.js';
-import { MEMORY_BYTES, trainingBytes } from '../../src/train/memory.js';
+import { MEMORY_BYTES, mayFit, trainingBytes } from '../../src/train/memory.js';
 import type { TrainSettings } from '../../src/train/options.js';
 import { count, duration, size } from '../ui/words.js';
 import type { Probe } from './probe.js';
-
-export const fits = (settings: TrainSettings): boolean => trainingBytes(settings) <= MEMORY_BYTES;
 
 interface Props {
   readonly settings: TrainSettings;
@@ -17,7 +15,7 @@ interface Props {
 export function Estimate({ settings, probe, busy }: Props) {
   const needed = size(trainingBytes(settings));
   const memory = size(MEMORY_BYTES);
-  if (!fits(settings)) {
+  if (!mayFit(settings)) {
     return (
       <strong class="wrong">
         Does not fit: this run needs {needed} of memory, and a page has {memory}. Choose a smaller model, batch size or
@@ -29,7 +27,7 @@ export function Estimate({ settings, probe, busy }: Props) {
     <>
       {count(parameterCount(settings.config))} parameters.{' '}
       <strong>
-        Fits: {needed} of {memory}
+        {trainingBytes(settings) <= MEMORY_BYTES ? 'Fits' : 'May just fit'}: {needed} of {memory}
       </strong>
       {time(settings.steps, probe, busy)}
     </>

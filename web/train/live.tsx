@@ -99,8 +99,15 @@ function useOverlay(id: string, entries: readonly RunEntry[]): [RunRecord | unde
   const wanted = choice?.of === id ? choice.id : (twinOf(id, entries)?.id ?? '');
   useEffect(() => {
     const entry = entries.find((each) => each.id === wanted);
-    if (entry) void open(entry).then(setOther);
-    else setOther(undefined);
+    let current = true;
+    const show = (record?: RunRecord) => {
+      if (current) setOther(record);
+    };
+    if (entry) open(entry).then(show, () => show());
+    else show();
+    return () => {
+      current = false;
+    };
   }, [wanted]);
   return [other?.id === wanted ? other : undefined, (chosen) => setChoice({ of: id, id: chosen })];
 }
@@ -117,7 +124,8 @@ export function Live({ session }: { session: Session }) {
   const left = last && phase === 'training' ? (steps - step) * (last.tokens / step / last.tokens_per_sec) : Number.NaN;
   const next = async () => {
     const entry = entries.find(({ id }) => id === record.id);
-    if (entry) await keepRun(entry);
+    // A run whose files cannot be read can still be left.
+    if (entry) await keepRun(entry).catch(() => undefined);
     await leave();
   };
   const figures: [name: string, value: string][] = [

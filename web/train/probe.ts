@@ -20,12 +20,15 @@ export function useProbe(input: TrainSettingsInput | undefined, threads: number)
     let worker: Worker | undefined;
     const timer = setTimeout(() => {
       worker = new Worker(new URL('../worker/trainer.ts', import.meta.url), { type: 'module' });
-      worker.onmessage = ({ data }: MessageEvent<TrainerEvent>) => {
-        if (data.type === 'probed') setProbe(data);
-        if (data.type === 'failed') setProbe({ refused: data.message });
-        if (data.type === 'probed' || data.type === 'failed') worker?.terminate();
+      const end = (found: Probe) => {
+        setProbe(found);
+        worker?.terminate();
       };
-      worker.onerror = ({ message }) => setProbe({ refused: message || 'the training worker could not be started' });
+      worker.onmessage = ({ data }: MessageEvent<TrainerEvent>) => {
+        if (data.type === 'probed') end(data);
+        if (data.type === 'failed') end({ refused: data.message });
+      };
+      worker.onerror = ({ message }) => end({ refused: message || 'the training worker could not be started' });
       const settings = JSON.parse(key) as TrainSettingsInput;
       worker.postMessage({ type: 'probe', settings, threads } satisfies TrainerRequest);
     }, DELAY_MS);

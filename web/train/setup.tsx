@@ -2,13 +2,14 @@
 import { useState } from 'preact/hooks';
 import { ABOUT_RECIPES, type RecipeName } from '../../src/ops/recipe.js';
 import { splitTokens } from '../../src/train/data.js';
+import { mayFit } from '../../src/train/memory.js';
 import { addressOf } from '../route.js';
 import { begin, isActive, useRuns } from '../run/runs.js';
 import { Choice } from '../ui/choice.js';
 import { availableThreads } from '../ui/threads.js';
 import { count } from '../ui/words.js';
 import { DEFAULTS, type Draft, draftOf, keep } from './draft.js';
-import { Estimate, fits } from './estimate.js';
+import { Estimate } from './estimate.js';
 import { AllSettings, SettingField } from './fields.js';
 import { type Checked, checked, queryOf, RECIPE, type Wrong } from './form.js';
 import { chosen, isChosen, PRESETS } from './presets.js';
@@ -46,7 +47,7 @@ export function Setup({ query }: { query: URLSearchParams }) {
   // A link may have errors in a folded group. Afterwards the reader decides what to open and close.
   const [unfolded] = useState(wrong !== undefined && wrong.field !== RECIPE.name);
   const busy = session !== undefined && isActive(session);
-  const possible = run !== undefined && fits(run.settings);
+  const possible = run !== undefined && mayFit(run.settings);
   const probe = useProbe(possible && !starting && !busy ? run.input : undefined, threads);
   const source = sourceOf(draft);
 
