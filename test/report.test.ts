@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { renderReport } from '../src/cli/report.js';
 import { type ChartData, collect } from '../src/report/data.js';
 import {
-  type Fp8Health,
   type MetricsLine,
+  type RoleHealth,
   recipeOf,
   type StepLine,
   type Summary,
@@ -39,8 +39,8 @@ const summary: Summary = {
 /** Values with all the digits a float32 has, as a real run writes them. */
 const digits = (step: number, salt: number) => Math.fround(Math.abs(Math.sin(step * 12.9898 + salt) * 43.7));
 
-function health(step: number, layers: number): Record<string, Fp8Health> {
-  const entries: [string, Fp8Health][] = [];
+function health(step: number, layers: number): Record<string, RoleHealth> {
+  const entries: [string, RoleHealth][] = [];
   for (let layer = 0; layer < layers; layer++) {
     for (const linear of LINEARS) {
       for (const role of ROLES) {

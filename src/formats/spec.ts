@@ -100,6 +100,18 @@ export function powerOfTwo(exponent: number): number {
   return scratch.getFloat64(0);
 }
 
+/** The float32 with these bits. Kernels return amax as bits, which order NaN above infinity above finite numbers. */
+export function floatOfBits(bits: number): number {
+  scratch.setUint32(0, bits);
+  return scratch.getFloat32(0);
+}
+
+/** The bits of a number rounded to float32. */
+export function bitsOfFloat(x: number): number {
+  scratch.setFloat32(0, x);
+  return scratch.getUint32(0);
+}
+
 /** The e with 2^e <= |x| < 2^(e + 1), for |x| normal in float64. */
 export function exponentOf(x: number): number {
   scratch.setFloat64(0, x);

@@ -2,9 +2,9 @@
 import type { Runtime } from '../engine/runtime.js';
 import { MONITOR_BYTES } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
+import { floatOfBits } from '../formats/spec.js';
 import { log } from './math.js';
 import { dequantize, type Factors, sourceOf, tensorScale } from './quantize.js';
-import { floatOfBits } from './scale.js';
 import { idOf, type Tensor } from './tensor.js';
 
 export interface CastMonitor {

@@ -3,7 +3,8 @@
 import type { Runtime } from '../engine/runtime.js';
 import { QUANTIZE_ROWS, STATS_BYTES } from '../engine/units.js';
 import { type DType, formatSpec, philoxKey, type Rounding, roundingId } from '../formats/index.js';
-import { floatOfBits, largestAmax, powerOfTwoScale } from './scale.js';
+import { floatOfBits } from '../formats/spec.js';
+import { largestAmax, powerOfTwoScale } from './scale.js';
 import { type BlockScales, empty, floats, floatsAt, idOf, matrixShape, sizeOf, type Tensor } from './tensor.js';
 
 /** Where random words come from: a position in the counter space of Philox, so that saving it means saving plain numbers. */
@@ -19,7 +20,9 @@ export interface RandomPosition {
  */
 export interface Health {
   amax: number;
+  /** Share of elements clipped at the format's maximum, 0 to 1. */
   saturated: number;
+  /** Share of non-zero elements that became zero, 0 to 1. */
   underflowed: number;
 }
 

@@ -2,8 +2,8 @@
 
 import type { Runtime } from '../engine/runtime.js';
 import { MAGNITUDE_BINS } from '../engine/units.js';
+import { bitsOfFloat, floatOfBits } from '../formats/spec.js';
 import { type Factors, rowScratch, rowsOf, sourceOf, tensorScale } from './quantize.js';
-import { floatOfBits } from './scale.js';
 import { empty, idOf, type Tensor } from './tensor.js';
 
 /** A format without codes of its own: its numbers are float32 numbers, or BF16 numbers for up to 7 bits of mantissa. */
@@ -23,18 +23,14 @@ export interface RestrictOptions extends Factors {
   readonly out?: Tensor;
 }
 
-const real = new Float32Array(1);
-const bits = new Uint32Array(real.buffer);
-
 export function restrict(rt: Runtime, src: Tensor, options: RestrictOptions): Tensor {
   const { dtype, clip = 0, format, rounding = 'tiesToEven' } = options;
   const { columns, units, args } = sourceOf(src, options);
   const out = options.out ?? empty(rt, src.shape, dtype);
-  real[0] = clip;
   // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
     'restrict', units, rowScratch(columns), ...args, out.ptr, idOf(dtype),
-    bits[0], format?.expBits ?? 0, format?.manBits ?? 0, rounding === 'tiesToEven' ? 1 : 0,
+    bitsOfFloat(clip), format?.expBits ?? 0, format?.manBits ?? 0, rounding === 'tiesToEven' ? 1 : 0,
   );
   return out;
 }

@@ -1,16 +1,7 @@
 /** Derives scales from amax. A scale multiplies before the cast; its inverse is stored beside the codes. */
 import { LEAST_AMAX_BITS } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
-import { powerOfTwo } from '../formats/spec.js';
-
-const word = new Uint32Array(1);
-const real = new Float32Array(word.buffer);
-
-/** The float32 with these bits. Kernels return amax as bits, which order NaN above infinity above finite numbers. */
-export function floatOfBits(bits: number): number {
-  word[0] = bits;
-  return real[0];
-}
+import { bitsOfFloat, floatOfBits, powerOfTwo } from '../formats/spec.js';
 
 /** The largest amax recorded by a kernel's units, which are `stride` words apart, starting at word `first`. */
 export function largestAmax(words: Uint32Array, first = 0, stride = 1): number {
@@ -25,8 +16,7 @@ export function largestAmax(words: Uint32Array, first = 0, stride = 1): number {
  */
 export function powerOfTwoScale(amax: number, max: number): number {
   if (!(amax > 0)) return 1;
-  real[0] = max / Math.fround(amax);
-  const exponent = word[0] & 0x7f800000;
+  const exponent = bitsOfFloat(max / Math.fround(amax)) & 0x7f800000;
   return exponent === 0 || exponent === 0x7f800000 ? 1 : floatOfBits(exponent);
 }
 

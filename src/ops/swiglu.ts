@@ -3,8 +3,8 @@
 import type { Runtime } from '../engine/runtime.js';
 import { STATS_BYTES, SWIGLU_ROWS } from '../engine/units.js';
 import type { DType } from '../formats/index.js';
+import { floatOfBits } from '../formats/spec.js';
 import { type Health, readHealth, rowScratch } from './quantize.js';
-import { floatOfBits } from './scale.js';
 import { checkMultipleOf4, empty, idOf, matrixShape, type Tensor } from './tensor.js';
 
 /** A format, and the scale that multiplies before the cast (1 for formats that need none). */

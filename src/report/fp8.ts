@@ -1,5 +1,5 @@
 /** The FP8 section: four charts for the selected tensors, and a table of every tensor at the last recorded step. */
-import type { Fp8Health } from '../train/events.js';
+import type { RoleHealth } from '../model/casts.js';
 import { chartFigure } from './charts.js';
 import { type Cell, cell, type Fp8Columns, type Fp8Tensor, type RunData } from './data.js';
 import { count, escapeHtml, formatters } from './text.js';
@@ -106,7 +106,7 @@ ${body.join('\n')}
 </div>`;
 }
 
-function healthCells(health: Fp8Health): string {
+function healthCells(health: RoleHealth): string {
   const cue = (value: Cell, { watch, high }: { watch: number; high: number }) => {
     const text = formatters.percent(value);
     if (value === null || value < watch) return `<td>${text}</td>`;

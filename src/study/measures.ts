@@ -1,5 +1,7 @@
 /** The measures that a study compares: each is a curve read from a run's log, and one number derived from the curve. */
-import type { Fp8Health, MetricsLine, MonitorLine, SwigluMonitor } from '../train/events.js';
+
+import type { RoleHealth } from '../model/casts.js';
+import type { MetricsLine, MonitorLine, SwigluMonitor } from '../train/events.js';
 
 /** Values at steps, ascending. */
 export interface Curve {
@@ -60,7 +62,7 @@ const stretches =
   };
 
 /** The value of the worst FP8 tensor of a step, if the step's line records them. */
-const worst = (field: keyof Fp8Health) => (line: MetricsLine) => {
+const worst = (field: keyof RoleHealth) => (line: MetricsLine) => {
   const health = line.type === 'step' ? Object.values(line.fp8 ?? {}) : [];
   return health.length > 0 ? Math.max(...health.map((tensor) => tensor[field])) : undefined;
 };
@@ -68,7 +70,7 @@ const worst = (field: keyof Fp8Health) => (line: MetricsLine) => {
 const SHARE = { unit: 'share, of the worst tensor', words: ['more', 'less'] } as const;
 
 const most = (values: readonly number[]) => Math.max(...values);
-const shares = (field: keyof Fp8Health) => ({ ...SHARE, curve: stretches(worst(field), most), number: highest });
+const shares = (field: keyof RoleHealth) => ({ ...SHARE, curve: stretches(worst(field), most), number: highest });
 
 /** The curve of `monitor` lines. */
 const looks = (read: (line: MonitorLine) => number | undefined) =>

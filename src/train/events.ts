@@ -2,21 +2,10 @@
  * The lines of `metrics.jsonl`, one JSON object each: the log of a training run.
  * Written by the loop, read by the progress bar and the report. Types only; field names are those in the file.
  */
+import type { RoleHealth } from '../model/casts.js';
 import type { ActivationMonitor } from '../model/monitor.js';
 import type { CastMonitor } from '../ops/monitor.js';
 import type { Anomaly, AnomalyPolicy } from './guard.js';
-
-/** Health of one FP8 tensor in one step. */
-export interface Fp8Health {
-  /** Largest magnitude seen. */
-  amax: number;
-  /** The scale it was encoded with. */
-  scale: number;
-  /** Fraction of values clipped at the format's maximum, 0..1. */
-  saturated: number;
-  /** Fraction of nonzero values that became zero, 0..1. */
-  underflowed: number;
-}
 
 /** One optimizer step. */
 export interface StepLine {
@@ -35,14 +24,14 @@ export interface StepLine {
   /** The first 8 digits of each parameter's own digest, in parameter order; absent from logs of older versions. */
   parameters?: string[];
   /** By tensor, such as `layers.0.qkv.grad_output`; only on some steps, and only in FP8 recipes. */
-  fp8?: Record<string, Fp8Health>;
+  fp8?: Record<string, RoleHealth>;
 }
 
 /**
- * A tensor as an operand of a product. The fields of {@link Fp8Health} are present only if it was cast to FP8 and cover all its casts in the
+ * A tensor as an operand of a product. The fields of {@link RoleHealth} are present only if it was cast to FP8 and cover all its casts in the
  * step; the other fields describe the last cast.
  */
-export type TensorMonitor = CastMonitor & Partial<Fp8Health>;
+export type TensorMonitor = CastMonitor & Partial<RoleHealth>;
 
 export interface SwigluMonitor extends ActivationMonitor {
   /** For each channel, the cosine between its gate row and its up row of the weights; null if either is all zeros. */

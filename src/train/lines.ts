@@ -5,7 +5,7 @@ import { parameterCount } from '../model/params.js';
 import { sample } from '../model/sample.js';
 import type { Engine } from '../ops/engine.js';
 import type { Clock } from './clock.js';
-import type { EvalLine, Fp8Health, SampleLine, StepLine, Summary } from './events.js';
+import type { EvalLine, SampleLine, StepLine, Summary } from './events.js';
 import { type TrainSettings, tokensPerStep } from './options.js';
 import type { TrainingState } from './state.js';
 import { inferenceCasts, inferenceModel, stateBytesPerParameter, stateDigest, stateDigests } from './state.js';
@@ -35,7 +35,7 @@ export function stepLine(
     ...time,
     digest: digests.state,
     parameters: digests.parameters.map((digest) => digest.slice(0, SHORT_DIGEST)),
-    ...(withHealth && { fp8: Object.fromEntries(result.health) as Record<string, Fp8Health> }),
+    ...(withHealth && { fp8: Object.fromEntries(result.health) }),
   };
 }
 

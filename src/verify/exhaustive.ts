@@ -6,6 +6,7 @@
 import { DIGEST_BYTES, VERIFY_ELEMENTS } from '../engine/units.js';
 import { encodeValue, formatSpec, roundingId } from '../formats/index.js';
 import { TWO_32 } from '../formats/philox.js';
+import { floatOfBits } from '../formats/spec.js';
 import type { Engine } from '../ops/engine.js';
 import { digestOfBytes } from '../ops/reduce.js';
 import type { Finding, Row } from './rows.js';
@@ -16,9 +17,6 @@ const WORD = 0x55550000;
 export const CHUNK = 1 << 20;
 /** Number of chunks of a row, and of calls of `progress`. */
 export const CHUNKS = TWO_32 / CHUNK;
-
-const bits = new Uint32Array(1);
-const floats = new Float32Array(bits.buffer);
 
 interface Runs {
   /** First input of each run, ascending, as float32 bits. */
@@ -31,8 +29,7 @@ export function runsOf({ dtype, rounding, saturate }: Row): Runs {
   const spec = formatSpec(dtype);
   const random = rounding === 'stochastic' ? (WORD >>> 16) / 0x10000 : undefined;
   const codeAt = (pattern: number): number => {
-    bits[0] = pattern;
-    return encodeValue(floats[0], spec, { rounding, saturate, random });
+    return encodeValue(floatOfBits(pattern), spec, { rounding, saturate, random });
   };
   const runs: Runs = { starts: [], codes: [] };
   const add = (start: number, code: number) => {
@@ -103,8 +100,8 @@ export function exhaustive(engine: Engine, row: Row, progress: () => void = () =
         for (let i = 0; i < CHUNK; i++) {
           if (stored[i] === codes[i]) continue;
           mismatches++;
-          bits[0] = start + i;
-          first ??= `${floats[0]} (0x${bits[0].toString(16)}): expected ${codes[i]}, got ${stored[i]}`;
+          const bits = start + i;
+          first ??= `${floatOfBits(bits)} (0x${bits.toString(16)}): expected ${codes[i]}, got ${stored[i]}`;
         }
       }
       new BigUint64Array(engine.arena.buffer, digests, CHUNKS)[chunk] = BigInt(

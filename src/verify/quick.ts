@@ -3,22 +3,16 @@
  * occur.
  */
 import { type Codes, decode, encode, type FormatSpec, formatSpec } from '../formats/index.js';
+import { bitsOfFloat, floatOfBits } from '../formats/spec.js';
 import type { Engine } from '../ops/engine.js';
 import { type Finding, FORMATS, ROWS, type Row } from './rows.js';
 
 const SEED = 1;
 
-const bits = new Uint32Array(1);
-const floats = new Float32Array(bits.buffer);
-
 /** A float32 and its two neighbours, with either sign. */
 function around(x: number): number[] {
-  floats[0] = x;
-  const middle = bits[0];
-  return [middle - 1, middle, middle + 1].flatMap((pattern) => {
-    bits[0] = pattern;
-    return [floats[0], -floats[0]];
-  });
+  const middle = bitsOfFloat(x);
+  return [middle - 1, middle, middle + 1].map(floatOfBits).flatMap((value) => [value, -value]);
 }
 
 function codesOf({ bits: width }: FormatSpec): Codes {

@@ -1,12 +1,14 @@
 /** Collects what the view shows from a run's lines as they arrive, reading each line once. */
-import type { AnomalyLine, Fp8Health, MetricsLine, MonitorLine } from '../../src/train/events.js';
+
+import type { RoleHealth } from '../../src/model/casts.js';
+import type { AnomalyLine, MetricsLine, MonitorLine } from '../../src/train/events.js';
 import { findAnomaly } from '../../src/train/guard.js';
 import type { TrainSettings } from '../../src/train/options.js';
 import { thinned } from '../ui/points.js';
 
 export interface HealthAt {
   readonly step: number;
-  readonly fp8: Readonly<Record<string, Fp8Health>>;
+  readonly fp8: Readonly<Record<string, RoleHealth>>;
 }
 
 export interface Collected {
@@ -97,7 +99,7 @@ function column<T extends { readonly step: number }>(
   return { steps: some.map(({ step }) => step), values: some.map((entry) => value(entry) ?? null) };
 }
 
-export const healthColumn = ({ health }: Collected, key: string, of: (health: Fp8Health) => number): Column =>
+export const healthColumn = ({ health }: Collected, key: string, of: (health: RoleHealth) => number): Column =>
   column(health, ({ fp8 }) => (fp8[key] ? of(fp8[key]) : null));
 
 export const monitorColumn = ({ monitors }: Collected, key: string, of: 'sqnr_db' | 'kurtosis'): Column =>

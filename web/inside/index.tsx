@@ -1,7 +1,7 @@
 /** Look inside FP8: what the number format does to a run while it trains, tensor by tensor, with two runs side by side. */
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { formatSpec } from '../../src/formats/index.js';
-import type { Fp8Health } from '../../src/train/events.js';
+import type { RoleHealth } from '../../src/model/casts.js';
 import type { RunRecord } from '../run/record.js';
 import {
   type Alarm,
@@ -250,7 +250,7 @@ function Curves({ looked, tensor }: { looked: readonly Looked[]; tensor: string 
       colour: colour + (i > 0 ? 2 : 0),
       dashed: i > 0,
     }));
-  const health = (label: string, colour: number, of: (health: Fp8Health) => number) =>
+  const health = (label: string, colour: number, of: (health: RoleHealth) => number) =>
     curves(label, colour, ({ seen }) => healthColumn(seen, tensor, of));
   const dtype = looked
     .map(({ seen }) => seen.monitors.at(-1)?.tensors[tensor]?.dtype)
