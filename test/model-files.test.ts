@@ -1,14 +1,16 @@
 /** A saved model is a Hugging Face directory, and comes back as the model it was: the same bits of loss and logits. */
 import { describe, expect, it } from 'vitest';
-import { decode } from '../src/formats/index.js';
+import { decode, encode } from '../src/formats/index.js';
 import { fromHuggingFaceConfig } from '../src/interop/config.js';
+import { parseSafetensors, serializeSafetensors } from '../src/interop/safetensors.js';
 import { parseTokenizer } from '../src/interop/tokenizer.js';
 import { lastLogits } from '../src/model/sample.js';
 import { newKvCache } from '../src/model/transformer.js';
 import { read } from '../src/ops/quantize.js';
+import { RECIPES } from '../src/ops/recipe.js';
 import { splitTokens } from '../src/train/data.js';
 import { generate, loadModel } from '../src/train/generate.js';
-import { CONFIG_FILE, TOKENIZER_FILE } from '../src/train/model-files.js';
+import { CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE } from '../src/train/model-files.js';
 import { meanLoss } from '../src/train/step.js';
 import { expectSame } from './helpers/close.js';
 import {
@@ -20,7 +22,7 @@ import {
   useDirectories,
   withModel,
 } from './helpers/model-directory.js';
-import { memoryStore, QUICK, TINY, useEngine, VARIANTS } from './helpers/training.js';
+import { doneOf, events, memoryStore, QUICK, refusalOf, TINY, useEngine, VARIANTS } from './helpers/training.js';
 
 const engine = useEngine();
 const { directory, valLoss } = useDirectories(engine);
@@ -218,19 +220,61 @@ describe('the loaded model', () => {
     expectSame(after, expected, 'gate_up');
   });
 
-  it('norm gains may be BF16', async () => {
+  it.each([
+    ['BF16', 'bfloat16'],
+    ['F16', 'float16'],
+  ] as const)('norm gains may be %s', async (fileType, dtype) => {
     const half = altered(directory(), (tensors) => {
       for (const [key, tensor] of tensors) {
         if (!key.includes('norm')) continue;
-        const words = new Uint32Array(tensor.data.slice().buffer);
-        const upper = new Uint8Array(Uint16Array.from(words, (word) => word >>> 16).buffer);
-        tensors.set(key, { dtype: 'BF16', shape: tensor.shape, data: upper });
+        const codes = encode(new Float32Array(tensor.data.slice().buffer), dtype);
+        tensors.set(key, { dtype: fileType, shape: tensor.shape, data: new Uint8Array(codes.buffer as ArrayBuffer) });
       }
     });
     await withModel(engine(), half, ({ model }) => {
       const { data } = tensorsOf(half).get('model.norm.weight')!;
-      const expected = decode(new Uint16Array(data.slice().buffer), 'bfloat16');
+      const expected = decode(new Uint16Array(data.slice().buffer), dtype);
       expectSame(read(engine(), model.weights.get('norm')!.forward), expected, 'norm');
     });
+  });
+
+  it('what other programs save besides is left out: a tied head that is the embedding, and rotary tables', async () => {
+    const more = altered(directory(), (tensors) => {
+      tensors.set('lm_head.weight', tensors.get('model.embed_tokens.weight')!);
+      const data = new Uint8Array(16);
+      tensors.set('model.layers.0.self_attn.rotary_emb.inv_freq', { dtype: 'F32', shape: [4], data });
+    });
+    expectSame(await logitsOf(more), await logitsOf(directory()), 'logits');
+  });
+});
+
+describe('a recipe whose inputs and weights differ in format', () => {
+  it.each([
+    ['bfloat16', 'float8_e4m3fn'],
+    ['float8_e4m3fn', 'bfloat16'],
+    ['float8_e4m3fn', 'float8_e5m2'],
+    ['float16', 'float16'],
+  ] as const)('%s and %s: the saved model has the validation loss of its run', async (input, weight) => {
+    const outDir = memoryStore();
+    const recipe = { ...RECIPES.fp8, name: 'mixed', forward: { input, weight } };
+    const run = await events({ ...QUICK, recipe, steps: 10, engine: engine(), outDir });
+    const { validation } = splitTokens(QUICK.data, 0.1, 32);
+    const { loss } = await withModel(engine(), outDir.files, ({ model, casts }) =>
+      meanLoss(model, casts, validation, 32),
+    );
+    expect(loss).toBe(doneOf(run).val_loss);
+  });
+
+  it('is refused if the format is not one of inputs, or was altered', async () => {
+    const outDir = memoryStore();
+    const recipe = { ...RECIPES.fp8, name: 'mixed', forward: { input: 'bfloat16', weight: 'float8_e4m3fn' } } as const;
+    await events({ ...QUICK, recipe, steps: 1, engine: engine(), outDir });
+    const { tensors, metadata } = parseSafetensors(outDir.files.get(MODEL_FILE)!);
+    const loading = (input: string) => {
+      const file = serializeSafetensors(tensors, { ...metadata, octavo_input_dtype: input });
+      return refusalOf(withModel(engine(), new Map([...outDir.files, [MODEL_FILE, file]]), () => undefined));
+    };
+    expect((await loading('float16')).message).toMatch(/expected a model with digest/);
+    expect((await loading('float7')).message).toMatch(/expected octavo_input_dtype to be one of .*, got "float7"$/);
   });
 });

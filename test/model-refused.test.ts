@@ -57,9 +57,9 @@ describe('a directory that is not such a model', () => {
     ],
     ['a missing tensor', (t) => t.delete('model.norm.weight'), /expected a tensor model\.norm\.weight, got none$/],
     [
-      'a tensor too many',
-      (t) => t.set('lm_head.weight', t.get('model.embed_tokens.weight')!),
-      /expected only tensors of this Llama, got one more, "lm_head\.weight"$/,
+      'a tied head that is not the embedding',
+      (t) => t.set('lm_head.weight', { ...t.get('model.embed_tokens.weight')!, data: new Uint8Array(256 * 64) }),
+      /expected lm_head\.weight to equal model\.embed_tokens\.weight, as tie_word_embeddings is true in config\.json, got another$/,
     ],
     [
       'a scale beside a tensor that is not FP8',

@@ -128,6 +128,23 @@ describe('the cache', () => {
     expect(engine().arena.bytesInUse).toBe(before);
   });
 
+  it('outlives the scope in which it was begun, and leaves the tensors of others alone', () => {
+    const expected = draw({ temperature: 0 });
+    const { model, casts } = loaded();
+    const before = engine().arena.bytesInUse;
+    const begun = sample(model, casts, prompt, { maxNewTokens: 12, temperature: 0 });
+    const first = engine().scope(() => begun.next().value);
+    const ones = engine().tensor(new Float32Array(50_000).fill(1), [50_000], 'float32');
+    expect([first, ...begun]).toEqual(expected);
+    expect(
+      engine()
+        .read(ones)
+        .every((x) => x === 1),
+    ).toBe(true);
+    engine().free(ones);
+    expect(engine().arena.bytesInUse).toBe(before);
+  });
+
   it('a weight that there is no memory to prepack is used as it is', () => {
     const { arena, kernels } = engine();
     const expected = draw({ temperature: 0 });

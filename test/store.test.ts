@@ -179,7 +179,8 @@ describe('a lock', () => {
     const again = await refusalOf((await openDirectory(path)).lock());
     const refusal = 'expected a directory that can be written to, got';
     expect(again.message).toBe(`${path}: ${refusal} this process at work there (${LOCK_FILE})`);
-    expect(elsewhere('')).toBe(`${path}: ${refusal} process ${process.pid} at work there (${LOCK_FILE})`);
+    const hint = 'remove it if that is another program';
+    expect(elsewhere('')).toBe(`${path}: ${refusal} process ${process.pid} at work there (${LOCK_FILE}; ${hint})`);
     await unlock();
     expect(elsewhere('await unlock();')).toBe('locked');
   });

@@ -27,7 +27,7 @@ interface Block {
   readonly order: number;
 }
 
-let made = 0;
+let serial = 0;
 
 /** Freed blocks that `made` may hold before a sweep, in addition to one for each live block. */
 const SWEEP = 1024;
@@ -72,10 +72,16 @@ export class Arena {
     return this.take(bytes).ptr;
   }
 
+  /** Makes the live block at `ptr` lasting. */
+  keep(ptr: number): void {
+    const at = this.made.findLastIndex((block) => block.ptr === ptr && this.isLive(block));
+    if (at >= 0) this.made.splice(at, 1);
+  }
+
   private take(bytes: number): Block {
     if (!(bytes >= 0)) throw new RangeError(`memory: expected a size of 0 or more bytes, got ${bytes}`);
     const padded = Math.ceil((bytes + OVERREAD) / ALIGN) * ALIGN;
-    const block = { ptr: this.place(padded), bytes: padded, size: bytes, order: made++ };
+    const block = { ptr: this.place(padded), bytes: padded, size: bytes, order: serial++ };
     this.live.set(block.ptr, block);
     this.used += padded;
     this.peak = Math.max(this.peak, this.used);
@@ -108,7 +114,7 @@ export class Arena {
 
   /** A mark that `release` can return to. */
   mark(): number {
-    return made;
+    return serial;
   }
 
   /** Frees everything allocated since the mark, except the addresses in `keep`. */

@@ -10,10 +10,11 @@ const held = new Set<string>();
 /** When the process began, in milliseconds since 1970. Taken now, as its uptime leaves out the time that a machine is suspended. */
 const BEGAN = Date.now() - 1000 * process.uptime();
 
+const OURS = 'this process';
 const PAUSE_MS = 50;
 const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 
-const codeOf = (error: unknown) => (error as { code?: string }).code;
+export const codeOf = (error: unknown) => (error as { code?: string }).code;
 
 /**
  * Creates the directory if needed, locks it and returns the function that unlocks it. Another writer's lock is an error; a lock whose process has
@@ -74,9 +75,10 @@ async function free(fs: FileSystem, file: string, here: string): Promise<void> {
     content = await contentOf(fs, file);
   }
   const [pid, host] = content.split(' ');
-  const isOurs = held.has(content) ? 'this process' : undefined;
-  const holder = isOurs ?? (host && (await holderOf(fs, file, Number(pid), host === here ? undefined : host)));
-  const hint = host === here ? '' : '; remove it if that is gone';
+  const ours = held.has(content) ? OURS : undefined;
+  const holder = ours ?? (host && (await holderOf(fs, file, Number(pid), host === here ? undefined : host)));
+  // After a restart of the machine another program may have the same process id.
+  const hint = holder === OURS ? '' : `; remove it if that is ${host === here ? 'another program' : 'gone'}`;
   if (holder) throw new Error(`${holder} at work there (${LOCK_FILE}${hint})`);
   await fs.rm(file, { force: true });
 }
@@ -92,7 +94,7 @@ async function holderOf(
   if (pid === process.pid) {
     // Another thread's, unless it is older than this process: then an earlier process with the same id left it.
     const { mtimeMs } = await fs.stat(file).catch(() => ({ mtimeMs: 0 }));
-    return mtimeMs > BEGAN ? 'this process' : undefined;
+    return mtimeMs > BEGAN ? OURS : undefined;
   }
   try {
     process.kill(pid, 0);

@@ -1,5 +1,5 @@
 /** Storage for named files: a directory, or another kind of storage. A file is replaced as a whole or not at all. */
-import { describe } from '../formats/check.js';
+import { describe, sameBytes } from '../formats/check.js';
 import { hasNodeModules } from './features.js';
 
 export interface Store {
@@ -29,10 +29,9 @@ export async function openDirectory(path: string): Promise<Store> {
   if (!hasNodeModules()) throw new Error(`${path}: expected a runtime with files (Node, Bun or Deno), got none`);
   const fs = await import('node:fs/promises');
   const { join } = await import('node:path');
-  const { LOCK_FILE, lockDirectory } = await import('./lock.js');
+  const { codeOf, LOCK_FILE, lockDirectory } = await import('./lock.js');
   const at = (name: string) => join(path, name);
 
-  const codeOf = (error: unknown) => (error as { code?: string }).code;
   const absent = (error: unknown) => codeOf(error) === 'ENOENT';
   /** Awaits `outcome`; an error becomes one line with the path, what was expected and the system's message. */
   const expecting = async <T>(what: string, outcome: Promise<T>): Promise<T> => {
@@ -72,7 +71,7 @@ export async function openDirectory(path: string): Promise<Store> {
       for (let start = 0; start < content.length; start += chunk.length) {
         const expected = content.subarray(start, start + chunk.length);
         const { bytesRead } = await handle.read(chunk, 0, expected.length, start);
-        if (bytesRead !== expected.length || expected.some((byte, i) => byte !== chunk[i])) {
+        if (!sameBytes(chunk.subarray(0, bytesRead), expected)) {
           throw new Error(`others than were written to ${target}, from byte ${start} on`);
         }
       }

@@ -1,4 +1,4 @@
-/** Helpers for checking arguments: options without unknown names, and values described for messages. */
+/** Helpers for checks: options without unknown names, values described for messages, equal bytes. */
 
 /** A value as it should appear in an error message. */
 export function describe(value: unknown): string {
@@ -23,4 +23,11 @@ export function checkOptions(options: unknown, names: readonly string[]): void {
   checkObject('options', options);
   const unknown = Object.keys(options as object).find((name) => !names.includes(name));
   if (unknown !== undefined) throw new TypeError(`options.${unknown}: expected one of the options ${names.join(', ')}`);
+}
+
+/** Whether two arrays hold the same bytes. A loop, because `every` calls a function for each byte of files that can be large. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

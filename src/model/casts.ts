@@ -312,7 +312,8 @@ function blocksOf(
 export class InferenceCasts implements Casts {
   constructor(
     private readonly rt: Runtime,
-    private readonly format: DType,
+    /** Format of the linears' inputs. */
+    readonly format: DType,
   ) {}
 
   input(_key: string, x: Tensor): Operand {

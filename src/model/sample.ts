@@ -96,8 +96,14 @@ export function* draws(
   const cache = newKvCache(model, Math.min(config.maxPositions, text.length + options.maxNewTokens));
   const weights = new Map(model.weights);
   const packed = { ...model, weights };
+  const own = () => [
+    ...cache.layers,
+    ...[...weights.values()].map(({ forward }) => forward).filter((t) => t.prepacked),
+  ];
   try {
     prepackWeights(rt, weights);
+    // The reader's scope may end before the text does.
+    for (const { ptr } of own()) rt.arena.keep(ptr);
     let pending = text.slice(-config.maxPositions);
     for (let i = 0; i < options.maxNewTokens; i++) {
       if (cache.length + pending.length > config.maxPositions) {
@@ -111,8 +117,7 @@ export function* draws(
       yield { id, logits };
     }
   } finally {
-    for (const layer of cache.layers) rt.arena.free(layer.ptr);
-    for (const { forward } of weights.values()) if (forward.prepacked) rt.arena.free(forward.ptr);
+    for (const { ptr } of own()) rt.arena.free(ptr);
   }
 }
 

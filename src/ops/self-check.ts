@@ -4,6 +4,7 @@
  * it agrees with the strict build.
  */
 import type { Runtime } from '../engine/runtime.js';
+import { sameBytes } from '../formats/check.js';
 import { type DType, philox4x32 } from '../formats/index.js';
 import { adamw } from './adamw.js';
 import { attentionBackward, attentionForward } from './attention.js';
@@ -153,8 +154,7 @@ function optimizer(rt: Runtime, see: See): void {
 export function firstDifference(a: Map<string, Uint8Array>, b: Map<string, Uint8Array>): string | undefined {
   for (const [name, bytesOfA] of a) {
     const bytesOfB = b.get(name);
-    if (!bytesOfB || bytesOfA.length !== bytesOfB.length || bytesOfA.some((byte, i) => byte !== bytesOfB[i]))
-      return name;
+    if (!bytesOfB || !sameBytes(bytesOfA, bytesOfB)) return name;
   }
   return undefined;
 }

@@ -1,4 +1,5 @@
 /** Finds where two runs diverge or two checkpoints differ: the first step, the first tensor, and by how much. */
+import { sameBytes } from '../formats/check.js';
 import { FileError } from '../interop/errors.js';
 import { sizeOf } from '../ops/tensor.js';
 import { settingsThatDiffer } from './checkpoint.js';
@@ -98,8 +99,7 @@ function distanceOf(
   if (!a || !b || a.shape.join() !== b.shape.join()) {
     return { name, elements, differing: elements, distance: Number.NaN, amax: Number.NaN };
   }
-  const sameBytes = a.data.length === b.data.length && a.data.every((byte, i) => byte === b.data[i]);
-  if (sameBytes && a.dtype === b.dtype && a.scaleInv === b.scaleInv) return undefined;
+  if (sameBytes(a.data, b.data) && a.dtype === b.dtype && a.scaleInv === b.scaleInv) return undefined;
   const [x, y] = [numbersOf(a), numbersOf(b)];
   let [differing, distance, amax] = [0, 0, 0];
   for (let i = 0; i < elements; i++) {

@@ -17,7 +17,14 @@ import { fileInTheWay, RunOutput, TrainingError } from './output.js';
 import { isRewindPoint, rewindPointOf, rewound } from './rewind.js';
 import { checkedOptions, type TrainOptions } from './run-options.js';
 import { sharpness } from './sharpness.js';
-import { freeState, inferenceModel, initialState, nonFiniteParameter, type TrainingState } from './state.js';
+import {
+  freeState,
+  inferenceCasts,
+  inferenceModel,
+  initialState,
+  nonFiniteParameter,
+  type TrainingState,
+} from './state.js';
 import { evaluate, evaluateTraining, type StepResult, trainStep } from './step.js';
 
 /** Lets signals, messages and timers of the host run between two steps. Browsers delay timers, for long in hidden pages, but not messages. */
@@ -272,7 +279,7 @@ class Run {
     await output.state(step, file);
     await output.model(
       step,
-      engine.scoped(() => modelFiles(inferenceModel(engine, settings, state))),
+      engine.scoped(() => modelFiles(inferenceModel(engine, settings, state), inferenceCasts(engine, settings.recipe))),
     );
     yield await this.output.log({ type: 'checkpoint', step, path: store.path });
   }

@@ -1,7 +1,7 @@
 /** A model as a Hugging Face directory: config.json, model.safetensors, tokenizer.json. FP8 linears have a `<name>_scale_inv`. */
 import type { Runtime } from '../engine/runtime.js';
 import { openDirectory, type Store } from '../engine/store.js';
-import { describe } from '../formats/check.js';
+import { describe, sameBytes } from '../formats/check.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { fromHuggingFaceConfig, toHuggingFaceConfig } from '../interop/config.js';
 import { FileError, quote } from '../interop/errors.js';
@@ -16,18 +16,26 @@ import { InferenceCasts, type Operand } from '../model/casts.js';
 import type { LlamaConfig } from '../model/config.js';
 import { type Parameter, parametersOf } from '../model/params.js';
 import type { Model } from '../model/transformer.js';
+import { OPERANDS } from '../ops/matmul.js';
 import { isFloat8 } from '../ops/recipe.js';
 import { digestOfContent } from '../ops/reduce.js';
 import { ropeTable } from '../ops/rope.js';
-import { bytes, empty, floatsAt, freeTensor, sizeOf, type Tensor } from '../ops/tensor.js';
+import { bytes, empty, floats, floatsAt, freeTensor, sizeOf, type Tensor } from '../ops/tensor.js';
+import { valuesOf } from './file-tensors.js';
 import { ropeExcess } from './memory.js';
 
 export const CONFIG_FILE = 'config.json';
 export const MODEL_FILE = 'model.safetensors';
 export const TOKENIZER_FILE = 'tokenizer.json';
 
+/** Names of the embedding and of a head of its own. */
+const EMBEDDING = 'model.embed_tokens.weight';
+const HEAD = 'lm_head.weight';
+
 /** Metadata key of the digest in {@link MODEL_FILE}. If it is absent, as in files from other programs, no digest is checked. */
 const DIGEST = 'octavo_model_digest';
+/** Metadata key of the format of linears' inputs; absent where it is the usual one. */
+const INPUT = 'octavo_input_dtype';
 
 /** A model with everything needed to use it. */
 export interface LoadedModel {
@@ -65,17 +73,28 @@ export function tensorEntry(rt: Runtime, name: string, t: Tensor): NamedSafetens
 
 const scalar = (value: number) => new Uint8Array(Float32Array.of(value).buffer);
 
+/** The format that linears' inputs have unless a file says otherwise: the weights' if that has 8 bits, else that of activations. */
+const usualInput = ({ weights, storage }: Pick<Model, 'weights' | 'storage'>): DType => {
+  const { dtype } = weights.get('layers.0.qkv')!.forward;
+  return isFloat8(dtype) ? dtype : storage;
+};
+
 /** The three files of an inference model, by name. */
-export function modelFiles(model: Model): Map<string, Uint8Array | string> {
+export function modelFiles(model: Model, { format }: InferenceCasts): Map<string, Uint8Array | string> {
   const { rt, config, weights } = model;
-  const table = parametersOf(config);
-  const entries = table.flatMap((parameter) => entriesOf(rt, parameter, weights.get(parameter.name)!.forward));
-  const linear = weights.get(table.find(({ role }) => role === 'linear')!.name)!.forward.dtype;
+  const entries = parametersOf(config).flatMap((parameter) =>
+    entriesOf(rt, parameter, weights.get(parameter.name)!.forward),
+  );
   const huggingFace = toHuggingFaceConfig(config, {
     torchDtype: model.storage,
-    quantization: isFloat8(linear) ? 'fp8' : null,
+    quantization: isFloat8(weights.get('layers.0.qkv')!.forward.dtype) ? 'fp8' : null,
   });
-  const metadata = { format: 'pt', [DIGEST]: digestOfModel(rt, config, entries) };
+  const input = format === usualInput(model) ? undefined : format;
+  const metadata = {
+    format: 'pt',
+    ...(input && { [INPUT]: input }),
+    [DIGEST]: digestOfModel(rt, config, entries, input),
+  };
   return new Map<string, Uint8Array | string>([
     [CONFIG_FILE, `${JSON.stringify(huggingFace, null, 2)}\n`],
     [TOKENIZER_FILE, byteTokenizerJson()],
@@ -108,11 +127,17 @@ function concatenated(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * Digest of everything that defines the model: its sizes, and each tensor's name, type, shape and bytes in file order. A digest of the bytes
- * alone would not notice if two matrices of one shape swapped names, or if BF16 were labelled F16.
+ * Digest of everything that defines the model: its sizes, the format of inputs if it is not the usual one, and each tensor's name, type, shape
+ * and bytes in file order. A digest of the bytes alone would not notice if two matrices of one shape swapped names, or if BF16 were labelled F16.
  */
-function digestOfModel(rt: Runtime, config: LlamaConfig, tensors: readonly NamedSafetensorsTensor[]): string {
-  const frame = [toHuggingFaceConfig(config), ...tensors.map(({ name, dtype, shape }) => [name, dtype, shape])];
+function digestOfModel(
+  rt: Runtime,
+  config: LlamaConfig,
+  tensors: readonly NamedSafetensorsTensor[],
+  input: string | undefined,
+): string {
+  const described = tensors.map(({ name, dtype, shape }) => [name, dtype, shape]);
+  const frame = [toHuggingFaceConfig(config), ...(input === undefined ? [] : [input]), ...described];
   const text = new TextEncoder().encode(JSON.stringify(frame));
   return digestOfContent(rt, concatenated([text, ...tensors.map(({ data }) => data)]));
 }
@@ -145,6 +170,13 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   const where = `${store.path}/${MODEL_FILE}`;
   // These two parsers name their file themselves.
   const { config } = inFile(store.path, () => fromHuggingFaceConfig(configFile));
+  for (const [key, size] of Object.entries({
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
+  })) {
+    if (size % 4 === 0) continue;
+    throw new FileError(`${store.path}/${CONFIG_FILE}: ${key}: expected a multiple of 4, got ${size}`);
+  }
   const tokenizer = inFile(store.path, () => parseTokenizer(tokenizerFile));
   const { tensors, metadata } = inFile(where, () => parseSafetensors(modelFile));
   if (tokenizer.vocabSize !== config.vocabSize) {
@@ -156,12 +188,14 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   // By now the file is known to have this many parameters.
   const excess = ropeExcess(config);
   if (excess) throw new FileError(`${store.path}/${CONFIG_FILE}: max_position_embeddings: ${excess}`);
+  const input = inFile(where, () => inputOf(metadata));
   const expected = metadata[DIGEST];
   if (expected !== undefined) {
     const digest = digestOfModel(
       rt,
       config,
       Array.from(tensors, ([name, tensor]) => ({ name, ...tensor })),
+      input,
     );
     if (digest !== expected) {
       const got = `got "${digest}": the file or ${CONFIG_FILE} was altered`;
@@ -175,10 +209,9 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
       weights.set(parameter.name, { forward: t, backward: t });
     }
     const storage = weights.get('embed')!.forward.dtype === 'float32' ? 'float32' : 'bfloat16';
-    const linear = weights.get('layers.0.qkv')!.forward.dtype;
     const rope = ropeTable(rt, config.maxPositions, config.headDim, config.ropeTheta);
     const model = { rt, config, weights, storage, rope } as const;
-    const casts = new InferenceCasts(rt, isFloat8(linear) ? linear : storage);
+    const casts = new InferenceCasts(rt, input ?? usualInput(model));
     const tensors = [...Array.from(weights.values(), ({ forward }) => forward), rope.cosines, rope.sines];
     const dispose = () => {
       for (const t of tensors.splice(0)) freeTensor(rt, t);
@@ -188,14 +221,38 @@ export async function loadModelFrom(rt: Runtime, store: Store): Promise<LoadedMo
   });
 }
 
-/** Throws unless the file has every tensor of the table, a scale beside each in FP8, and nothing else. */
+/** The format of inputs that a file names. */
+function inputOf(metadata: Readonly<Record<string, string>>): DType | undefined {
+  const name = metadata[INPUT];
+  const dtype = OPERANDS.find((each) => each === name);
+  if (name !== undefined && !dtype) {
+    throw new FileError(`expected ${INPUT} to be one of ${OPERANDS.join(', ')}, got ${quote(name)}`);
+  }
+  return dtype;
+}
+
+/** A table that old versions of transformers saved, and that follows from the configuration. */
+const ROTARY_TABLE = /^model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
+
+/**
+ * Throws unless the file has every tensor of the table, a scale beside each in FP8, and nothing else but what other programs save as well: rotary
+ * tables, and a tied head that is the embedding.
+ */
 function checkNames(where: string, table: readonly Parameter[], tensors: ReadonlyMap<string, SafetensorsTensor>): void {
-  const known = new Set<string>();
+  const known = new Set([...tensors.keys()].filter((name) => ROTARY_TABLE.test(name)));
   for (const { name } of table.flatMap(({ parts }) => parts)) {
     const dtype = tensors.get(name)?.dtype;
     if (dtype === undefined) throw new FileError(`${where}: expected a tensor ${name}, got none`);
     known.add(name);
     if (dtype.startsWith('F8')) known.add(`${name}_scale_inv`);
+  }
+  const [head, embed] = [tensors.get(HEAD), tensors.get(EMBEDDING)!];
+  if (head && !known.has(HEAD)) {
+    if (head.dtype !== embed.dtype || !sameBytes(head.data, embed.data)) {
+      const rule = `${HEAD} to equal ${EMBEDDING}, as tie_word_embeddings is true in ${CONFIG_FILE}`;
+      throw new FileError(`${where}: expected ${rule}, got another`);
+    }
+    known.add(HEAD);
   }
   const other = [...tensors.keys()].find((name) => !known.has(name));
   if (other) throw new FileError(`${where}: expected only tensors of this Llama, got one more, ${quote(other)}`);
@@ -217,11 +274,7 @@ function partsOf(where: string, parameter: Parameter, tensors: ReadonlyMap<strin
     if (got.join() !== shape.join()) {
       throw new FileError(`${where}: expected ${name} of shape [${shape}], got [${got}]`);
     }
-    if (
-      !dtype ||
-      (isFloat8(dtype) && parameter.role !== 'linear') ||
-      (parameter.role === 'norm' && dtype === 'float16')
-    ) {
+    if (!dtype || (isFloat8(dtype) && parameter.role !== 'linear')) {
       throw new FileError(`${where}: expected ${name} in a format this model can use there, got ${fileName}`);
     }
     return { name, dtype, data, scaleInv: isFloat8(dtype) ? scaleOf(where, name, tensors) : 1, rows: shape[0] };
@@ -247,11 +300,9 @@ function stack(rt: Runtime, parameter: Parameter, parts: readonly Part[]): Tenso
 /** Reads a norm gain as float32, in which it is multiplied whatever format it was stored in. */
 function normGain(rt: Runtime, parameter: Parameter, dtype: DType, data: Uint8Array): Tensor {
   const t = empty(rt, parameter.shape, 'float32');
-  const words = new Uint32Array(rt.arena.buffer, t.ptr, parameter.shape[0]);
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  for (let i = 0; i < words.length; i++) {
-    words[i] = dtype === 'float32' ? view.getUint32(4 * i, true) : view.getUint16(2 * i, true) << 16;
-  }
+  // As bytes, because a copy of float32 numbers may change the bits of NaN.
+  if (dtype === 'float32') bytes(rt, t).set(data);
+  else floats(rt, t).set(valuesOf(dtype, data));
   return t;
 }
 

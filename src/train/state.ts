@@ -134,7 +134,10 @@ function modelWith(
 const same = (t: Tensor): Operand => ({ forward: t, backward: t });
 
 function inStorage(rt: Runtime, master: Tensor, storage: DType): Tensor {
-  return master.dtype === storage ? master : quantize(rt, master, { dtype: storage, scale: 1 }).codes;
+  // Masters in float16 have a scale.
+  return master.dtype === storage && master.scaleInv === 1
+    ? master
+    : quantize(rt, master, { dtype: storage, scale: 1 }).codes;
 }
 
 /** The model as one training step sees it. */

@@ -148,7 +148,7 @@ describe('a directory', () => {
       const { code, stderr } = await train(at('one'), ...more).outcome;
       expect(code).toBe(2);
       expect(stderr).toMatch(
-        /^octavo: \S+\/one: expected a directory that can be written to, got process \d+ at work there \(\.octavo-lock\)\n$/,
+        /^octavo: \S+\/one: expected a directory that can be written to, got process \d+ at work there \(\.octavo-lock; remove it if that is another program\)\n$/,
       );
     }
     expect((await run.outcome).code).toBe(0);

@@ -6,6 +6,7 @@
  * is limited to workers.
  */
 import type { Store } from '../../src/engine/store.js';
+import { sameBytes } from '../../src/formats/check.js';
 import { lockName } from './protocol.js';
 
 type Movable = FileSystemFileHandle & { move(name: string): Promise<void> };
@@ -110,7 +111,7 @@ export async function openRun(id: string): Promise<Store> {
       for (let at = 0; at < content.length; at += CHUNK) {
         const expected = content.subarray(at, at + CHUNK);
         const got = access.read(chunk.subarray(0, expected.length), { at });
-        if (got !== expected.length || expected.some((byte, i) => byte !== chunk[i])) {
+        if (!sameBytes(chunk.subarray(0, got), expected)) {
           throw new Error(`${name}: expected the bytes that were written, got others from byte ${at} on`);
         }
       }
