@@ -6,7 +6,7 @@ export type { WasmSource } from './engine/bytes.js';
 export type { Features } from './engine/features.js';
 export type { Build } from './engine/load.js';
 export type { EngineInfo, InitOptions } from './engine/runtime.js';
-export type { CastOptions, Engine, ProductOptions, QuantizeTensorOptions } from './ops/engine.js';
+export type { CastOptions, CodesOptions, Engine, ProductOptions, QuantizeTensorOptions } from './ops/engine.js';
 export type { BlockScaling } from './ops/quantize-blocks.js';
 export type { ScaleInv, Tensor } from './ops/tensor.js';
 

@@ -105,7 +105,7 @@ describe('a whole file', () => {
     ['no recipe to speak of', { config: { vocabSize: 256, hiddenSize: 8, layers: 1, heads: 2 }, recipe: {} }],
   ])('with settings that are %s is refused', async (_, settings) => {
     const other = changed((record) => (record.settings = settings));
-    const error = await refusalOf(savedSettings(engine(), memoryStore([[STATE_FILE, other]])));
+    const error = await refusalOf(savedSettings(memoryStore([[STATE_FILE, other]]), { engine: engine() }));
     expect(error).toBeInstanceOf(FileError);
     expect(error.message).toMatch(/expected the settings of a run, got others \(.*\)$/);
   });
@@ -159,9 +159,9 @@ describe('a whole file', () => {
   });
 
   it('says the settings of its run', async () => {
-    const settings = await savedSettings(engine(), memoryStore(saved.files));
+    const settings = await savedSettings(memoryStore(saved.files), { engine: engine() });
     expect(settings).toEqual(JSON.parse(JSON.stringify(saved.identity.settings)));
-    expect(await savedSettings(engine(), memoryStore())).toBeUndefined();
+    expect(await savedSettings(memoryStore(), { engine: engine() })).toBeUndefined();
   });
 });
 
@@ -217,7 +217,7 @@ describe('an altered file', () => {
       expect(await resumed(content), `digit at ${at}`).toBeInstanceOf(FileError);
       // The command line reads the settings first, before there is anything to compare them with.
       if (at < json.indexOf('"}', from)) {
-        const error = await refusalOf(savedSettings(engine(), memoryStore([[STATE_FILE, content]])));
+        const error = await refusalOf(savedSettings(memoryStore([[STATE_FILE, content]]), { engine: engine() }));
         expect(error).toBeInstanceOf(FileError);
       }
     }

@@ -55,6 +55,14 @@ describe('two runs', () => {
     expect(isDifferent(found)).toBe(true);
   });
 
+  it('with other texts are told so', async () => {
+    const data = QUICK.data.slice();
+    data[0] ^= 1;
+    const found = await compare(one, await run({ data }));
+    const digest = (text: Uint8Array) => `digest ${digestOfContent(engine(), text)}`;
+    expect(found.settings).toEqual([['data', digest(QUICK.data), digest(data)]]);
+  });
+
   it('that part at a later step are told so', async () => {
     const found = await compare(one, await run({ gradClip: 0.4 }));
     const digests = (store: MemoryStore) =>

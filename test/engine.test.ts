@@ -81,6 +81,71 @@ describe('tensors', () => {
     }
   });
 
+  it('fromCodes, codes and scales: what one engine gives out another takes in, to the bit', () => {
+    const wide = random.normals(130 * 260);
+    for (const scaling of ['tensor', 'row', { block: [1, 128] }, { block: [128, 128] }] as const) {
+      onEveryBuild((own, name) => {
+        const t = engine.quantize(wide, [130, 260], { dtype: 'float8_e4m3fn', scaling });
+        const block = typeof scaling === 'object' ? scaling.block : undefined;
+        const scales = scaling === 'tensor' ? engine.scales(t)[0] : engine.scales(t);
+        const copy = own.fromCodes(engine.codes(t), [130, 260], { dtype: 'F8_E4M3', scales, block });
+        const label = `${name} ${JSON.stringify(scaling)}`;
+        expectSame(own.read(copy), engine.read(t), label);
+        const product = (rt: Engine, x: Tensor) => rt.read(rt.matmul(x, x, { transposeB: true }));
+        expectSame(product(own, copy), product(engine, t), label);
+        expectSame(own.scales(copy), engine.scales(t), label);
+        own.free(copy);
+        engine.free(t);
+      });
+    }
+  });
+
+  it('fromCodes: any scale, and nothing is rounded', () => {
+    const codes = Uint8Array.of(56, 64, 68, 124);
+    const t = engine.fromCodes(codes, [2, 2], { dtype: 'float8_e4m3fn', scales: 0.0123 });
+    expectSame(
+      engine.read(t),
+      decode(codes, 'float8_e4m3fn').map((x) => x * Math.fround(0.0123)),
+      'one',
+    );
+    expectSameBytes(engine.codes(t), codes, 'codes');
+    const rows = engine.fromCodes(codes, [2, 2], { dtype: 'float8_e4m3fn', scales: [0.1, 0.3] });
+    expectSame(engine.scales(rows), Float32Array.of(0.1, 0.3), 'rows');
+    expectSame(engine.read(engine.fromCodes(Uint16Array.of(0x3f80), [1], { dtype: 'bf16' })), Float32Array.of(1), '1');
+  });
+
+  it.each([
+    [new Uint8Array(3), {}, RangeError, /^codes: expected 4 for shape \[2,2\], got 3$/],
+    [new Uint16Array(4), {}, TypeError, /^codes: expected Uint8Array for float8_e4m3fn, got Uint16Array$/],
+    [Uint8Array.of(16, 0, 0, 0), { dtype: 'fp4' }, RangeError, /^codes\[0\]: expected a code below 16/],
+    [new Uint8Array(4), { dtype: 'fp9' }, RangeError, /fp9/],
+    [new Uint8Array(4), { scales: 0 }, RangeError, /^scales: expected a positive float32, got 0$/],
+    [new Uint8Array(4), { scales: 1e-50 }, RangeError, /^scales: expected a positive float32, got 1e-50$/],
+    [new Uint8Array(4), { scales: [1] }, RangeError, /^scales: expected 2, one for each row, got 1$/],
+    [new Uint8Array(4), { scales: [1, Number.NaN] }, RangeError, /^scales\[1\]: expected a positive float32, got NaN$/],
+    [new Uint8Array(4), { scales: [1, 2], block: [1, 2] }, RangeError, /^block: expected \[1, 32\], .*, got \[1,2\]$/],
+    [
+      new Uint8Array(4),
+      { scales: [3, 1], block: [1, 32] },
+      RangeError,
+      /^scales\[0\]: expected a power of two for a block, got 3$/,
+    ],
+    [new Uint8Array(4), { block: [1, 32] }, TypeError, /^scales: expected one for each block, got a number$/],
+    [
+      new Uint16Array(4),
+      { dtype: 'bf16', scales: [1, 1], block: [1, 32] },
+      RangeError,
+      /^dtype: expected a format of 8 bits/,
+    ],
+    [new Uint8Array(4), { scale: 1 }, TypeError, /^options.scale: /],
+  ])('fromCodes refuses %o with %o', (codes, options, kind, message) => {
+    const before = engine.arena.bytesInUse;
+    const make = () => engine.fromCodes(codes, [2, 2], { dtype: 'float8_e4m3fn', ...options } as never);
+    expect(make).toThrow(kind);
+    expect(make).toThrow(message);
+    expect(engine.arena.bytesInUse).toBe(before);
+  });
+
   it('empty: memory that is free to write, aligned', () => {
     const t = engine.empty([3, 5], 'bf16');
     expect(t).toMatchObject({ dtype: 'bfloat16', shape: [3, 5], scaleInv: 1 });

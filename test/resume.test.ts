@@ -1,7 +1,7 @@
 /** A run that was interrupted, in any way and more than once, is the run that was not. */
 import { describe, expect, it } from 'vitest';
 import { init } from '../src/index.js';
-import { PREVIOUS_STATE_FILE, STATE_FILE } from '../src/train/checkpoint.js';
+import { PREVIOUS_STATE_FILE, STATE_FILE, savedSettings } from '../src/train/checkpoint.js';
 import type { MetricsLine } from '../src/train/events.js';
 import { METRICS_FILE } from '../src/train/log.js';
 import { train } from '../src/train/loop.js';
@@ -18,6 +18,7 @@ import {
   memoryStore,
   QUICK,
   refusalOf,
+  SMOOTH_CHANNEL,
   stepsOf,
   storyOf,
   untimed,
@@ -94,6 +95,19 @@ describe('half a run, and the other half', () => {
       await events({ ...base, engine: engine(), outDir: store, stopAt: step, resume: step > 1 });
     }
     expectSameRun(store, whole, 'seven resumes');
+  });
+
+  it('with the settings that its directory has', async () => {
+    const { evalInterval, sampleInterval, checkpointInterval, healthInterval, monitorInterval, data, ...settings } =
+      base;
+    const intervals = { evalInterval, sampleInterval, checkpointInterval, healthInterval, monitorInterval };
+    const { store: whole } = await uninterrupted({ recipe: SMOOTH_CHANNEL, alignment: { channels: 2, gain: 4 } });
+    const store = memoryStore();
+    const first = { ...settings, recipe: SMOOTH_CHANNEL, alignment: { channels: 2, gain: 4 }, stopAt: 5 };
+    await events({ ...first, ...intervals, data, engine: engine(), outDir: store });
+    const saved = await savedSettings(store, { engine: engine() });
+    await events({ ...saved, ...intervals, data, engine: engine(), outDir: store, resume: true } as TrainOptions);
+    expectSameRun(store, whole, 'saved settings');
   });
 });
 

@@ -1,6 +1,8 @@
 /** A training run learns, and gives one answer on every build. */
 import { describe, expect, it } from 'vitest';
 import { DataOrder } from '../src/train/data.js';
+import type { MetricsLine } from '../src/train/events.js';
+import { train } from '../src/train/loop.js';
 import { trainSettings } from '../src/train/options.js';
 import type { TrainOptions } from '../src/train/run-options.js';
 import { initialState, stateDigest } from '../src/train/state.js';
@@ -90,6 +92,16 @@ describe('one answer', () => {
     // 2^32 + 7: the upper half of a seed counts.
     expect(await run({ seed: 4294967303 })).not.toBe(digest);
     expect(await run({ data: text(12_000, 60_000) })).not.toBe(digest);
+  });
+
+  it('the text as it was when the run began, whatever becomes of the array', async () => {
+    const data = QUICK.data.slice();
+    const lines: MetricsLine[] = [];
+    for await (const line of train({ ...QUICK, data, engine: engine() })) {
+      lines.push(line);
+      data.fill(0);
+    }
+    expect(digestOf(lines)).toBe(digestOf(await events({ ...QUICK, engine: engine() })));
   });
 
   it('two runs at once on one engine, each as alone', async () => {

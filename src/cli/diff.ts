@@ -69,10 +69,11 @@ function whereOf([first, ...others]: readonly string[]): string {
   return others.length > 0 ? `${first} and ${others.length} more` : first;
 }
 
-function line({ name, elements, differing, distance, amax }: TensorDifference): string {
+function line({ name, elements, differing, distance, amax, dtypes }: TensorDifference): string {
   if (Number.isNaN(distance))
     return `  ${printable(name)}: ${differing} of ${elements} elements, which cannot be compared`;
   // Zeros of opposite sign differ, but their distance is 0, and then so may amax be.
   const share = `${distance && ((100 * distance) / amax).toPrecision(3)} % of the largest`;
-  return `  ${printable(name)}: ${differing} of ${elements} elements, at most ${distance.toPrecision(4)} apart (${share})`;
+  const formats = dtypes ? `${dtypes.join(' and ')}, ` : '';
+  return `  ${printable(name)}: ${formats}${differing} of ${elements} elements, at most ${distance.toPrecision(4)} apart (${share})`;
 }

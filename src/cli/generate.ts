@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { checkSampleOptions } from '../model/sample.js';
 import { generate, loadModel } from '../train/index.js';
 import { type EngineFlags, engineOptions, number, openEngine, printJson, some } from './options.js';
+import { withoutControls } from './progress.js';
 
 interface GenerateFlags extends EngineFlags {
   model: string;
@@ -39,10 +40,12 @@ async function run(flags: GenerateFlags): Promise<void> {
     const loaded = await loadModel(flags.model, { engine });
     const started = performance.now();
     const pieces: string[] = [];
-    if (!flags.json) process.stdout.write(prompt);
+    // A file or a pipe gets the text as it is.
+    const shown = process.stdout.isTTY ? withoutControls : String;
+    if (!flags.json) process.stdout.write(shown(prompt));
     for (const piece of generate(loaded, prompt, options)) {
       pieces.push(piece);
-      if (!flags.json) process.stdout.write(piece);
+      if (!flags.json) process.stdout.write(shown(piece));
     }
     const seconds = (performance.now() - started) / 1000;
     if (!flags.json) process.stdout.write('\n');

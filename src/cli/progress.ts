@@ -48,7 +48,7 @@ function lineProgress({ stream, totalSteps, startStep }: ProgressOptions): Progr
       pending = describe(line, totalSteps, timeLeft(line.step)).join('  ');
       if (line.step >= totalSteps || Date.now() - printedAt >= PLAIN_INTERVAL_MS) flush();
     },
-    note: (text) => void stream.write(`${printable(text)}\n`),
+    note: (text) => void stream.write(`${withoutControls(text.trimEnd())}\n`),
     stop() {
       if (stopped) return;
       stopped = true;
@@ -80,7 +80,7 @@ function barProgress({ stream, totalSteps, startStep }: ProgressOptions): Progre
       bar.update(line.step);
     },
     note(text) {
-      stream.write(stopped ? `${printable(text)}\n` : `\r\x1b[K${printable(text)}\n`);
+      stream.write(stopped ? `${withoutControls(text.trimEnd())}\n` : `\r\x1b[K${withoutControls(text.trimEnd())}\n`);
       if (!stopped) bar.render();
     },
     stop() {
@@ -168,8 +168,8 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 86_400)}d ${Math.floor((s % 86_400) / 3600)}h`;
 }
 
-export function printable(text: string): string {
-  const lines = text.replaceAll('\r\n', '\n').trimEnd();
+/** A model's text without the characters that would control a terminal; lines and tabs stay. */
+export function withoutControls(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach the terminal
-  return lines.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');
+  return text.replaceAll('\r\n', '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');
 }

@@ -136,7 +136,7 @@ function given(flags: TrainFlags, table: Readonly<Record<string, string>>): Reco
 
 /** Turns the flags into settings. A resumed run takes settings that no flag names from its own state; those that a flag names must agree with it. */
 async function settingsFrom(flags: TrainFlags, engine: Engine, store: Store): Promise<TrainSettingsInput> {
-  const saved = flags.resume ? await savedSettings(engine, store) : undefined;
+  const saved = flags.resume ? await savedSettings(store, { engine }) : undefined;
   // The head size is derived from two flags.
   const { headDim: _, ...model } = saved?.config ?? { ...DEFAULT_MODEL, headDim: undefined };
   const untied = flags.tie === false ? { tieWordEmbeddings: false } : {};
@@ -190,7 +190,7 @@ function show(event: MetricsLine, progress: ReturnType<typeof createProgress>): 
 async function finish(done: DoneLine, flags: TrainFlags, engine: Engine, store: Store): Promise<void> {
   const { type: _, step: __, ...summary } = done;
   const metrics = await readLog(store);
-  const config = (await savedSettings(engine, store)) ?? {};
+  const config = (await savedSettings(store, { engine })) ?? {};
   if (!flags.json) say(summary, metrics, flags);
   await store.write(REPORT_FILE, renderReport({ config, summary, metrics }));
   if (!flags.json) process.stdout.write(`Report: ${join(flags.outDir, REPORT_FILE)}\n`);

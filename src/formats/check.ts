@@ -31,3 +31,7 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
 }
+
+/** Whether a value is a Uint8Array, also a Buffer or one of another realm (an iframe, a vm context), which instanceof would deny. */
+export const isUint8Array = (value: unknown): value is Uint8Array =>
+  (value as { [Symbol.toStringTag]?: unknown } | null | undefined)?.[Symbol.toStringTag] === 'Uint8Array';

@@ -3,7 +3,7 @@
  * `float4_e2m1fn_x2` and the F4 and F6 tensors of safetensors: a row is one little-endian number.
  */
 
-import { describe } from './check.js';
+import { describe, isUint8Array } from './check.js';
 import { type FormatSpec, formatSpec } from './spec.js';
 
 /** The smallest group of codes that fills whole bytes, and its size: 2 codes in 1 byte, or 4 in 3. */
@@ -15,7 +15,7 @@ function groupOf(dtype: string): { spec: FormatSpec; codes: number; bytes: numbe
 }
 
 function checkBytes(name: string, array: Uint8Array): void {
-  if ((array as Partial<Uint8Array> | null | undefined)?.[Symbol.toStringTag] !== 'Uint8Array') {
+  if (!isUint8Array(array)) {
     throw new TypeError(`${name}: expected a Uint8Array, got ${describe(array)}`);
   }
 }

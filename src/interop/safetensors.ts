@@ -9,7 +9,7 @@
  * `__metadata__` holds string -> string. Source: README, "Format", of github.com/huggingface/safetensors, and its `validate()`.
  * Not supported: F4 and F6_*, whose elements share bytes, and C64, which is not one of our number formats.
  */
-import { checkObject } from '../formats/check.js';
+import { checkObject, isUint8Array } from '../formats/check.js';
 import { FileError, quote } from './errors.js';
 import { describeJson, type JsonValue, parseJsonObject } from './json.js';
 
@@ -146,7 +146,7 @@ export function parseSafetensorsHeader(bytes: Uint8Array, fileLength = bytes.len
  * @throws FileError naming the tensor, what was expected and what was got; by then only the header has been allocated.
  */
 export function parseSafetensors(bytes: Uint8Array): Safetensors {
-  if (!(bytes instanceof Uint8Array)) {
+  if (!isUint8Array(bytes)) {
     throw new TypeError(`parseSafetensors: bytes: expected a Uint8Array, got ${typeof bytes}`);
   }
   const { entries, metadata } = parseSafetensorsHeader(bytes);
@@ -281,7 +281,7 @@ function withNames(tensors: NamedTensors): [string, SafetensorsTensor][] {
         ? Array.from(tensors as Iterable<NamedSafetensorsTensor>, (tensor) => [tensor?.name, tensor])
         : Object.entries(tensors);
   for (const [name, tensor] of list) {
-    if (!(tensor?.data instanceof Uint8Array)) {
+    if (!isUint8Array(tensor?.data)) {
       throw new TypeError(`serializeSafetensors: tensor ${quote(String(name))}: expected data to be a Uint8Array`);
     }
   }

@@ -4,7 +4,7 @@
  * FP8 scale each, as in the recipe ("Scaling FP8 training": QKV, projection, FC1, FC2).
  */
 import { sizeOf } from '../ops/tensor.js';
-import type { LlamaConfig } from './config.js';
+import { type LlamaConfig, type LlamaConfigInput, llamaConfig } from './config.js';
 
 export type Role = 'embedding' | 'linear' | 'norm' | 'head';
 
@@ -66,8 +66,8 @@ function norm(name: string, part: string, channels: number): Parameter {
   return { name, role: 'norm', std: 0, shape: [channels], decay: false, parts: [{ name: part, shape: [channels] }] };
 }
 
-/** Number of scalar parameters in all tensors of the table. */
-export const parameterCount = (config: LlamaConfig): number =>
-  parametersOf(config).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+/** Number of scalar parameters of a model. */
+export const parameterCount = (config: LlamaConfigInput): number =>
+  parametersOf(llamaConfig(config)).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 /** Name of the parameter whose rows give the logits. */
 export const headName = (config: LlamaConfig): string => (config.tieWordEmbeddings ? 'embed' : 'head');

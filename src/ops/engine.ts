@@ -4,10 +4,11 @@ import { type InitOptions, Runtime } from '../engine/runtime.js';
 import { prepareTurbo } from '../engine/turbo.js';
 import { checkOptions, describe, namesOf } from '../formats/check.js';
 import { type Codes, type DType, dtypeOf, formatSpec, type Rounding } from '../formats/index.js';
-import { checkArray, checkCodes, checkSaturate } from '../formats/reference.js';
+import { checkArray, checkSaturate } from '../formats/reference.js';
 import { type MatmulOptions, matmul, prepack } from './matmul.js';
-import { dequantize, type QuantizeOptions, quantize, read } from './quantize.js';
+import { type QuantizeOptions, quantize, read } from './quantize.js';
 import { type BlockScaling, quantizeValues } from './quantize-blocks.js';
+import { type CodeScales, codeBytes, scalesOf, tensorOfCodes } from './scaled-codes.js';
 import { firstDifference, results } from './self-check.js';
 import {
   bytes,
@@ -42,12 +43,18 @@ export interface QuantizeTensorOptions extends CastOptions {
   readonly scaling?: 'tensor' | 'row' | BlockScaling;
 }
 
+/** Options of {@link Engine.fromCodes}. */
+export interface CodesOptions extends CodeScales {
+  readonly dtype: string;
+}
+
 /** Options of {@link Engine.matmul}: A and B may be stored transposed, and `out` may be given. */
 export type ProductOptions = Partial<Pick<MatmulOptions, 'transposeA' | 'transposeB' | 'out'>>;
 
 const CAST = { dtype: true, rounding: true, saturate: true, seed: true } as const;
 const CAST_OPTIONS = namesOf<CastOptions>(CAST);
 const QUANTIZE_OPTIONS = namesOf<QuantizeTensorOptions>({ ...CAST, scaling: true });
+const CODES_OPTIONS = namesOf<CodesOptions>({ dtype: true, scales: true, block: true });
 const MATMUL_OPTIONS = namesOf<ProductOptions>({ transposeA: true, transposeB: true, out: true });
 const INIT_OPTIONS = namesOf<InitOptions>({ threads: true, build: true, turbo: true, wasm: true });
 
@@ -96,6 +103,19 @@ export class Engine extends Runtime {
     const type = dtypeOf(dtype);
     if (type === 'float32') return this.upload(values, shape);
     return this.fromFloats(values, shape, { dtype: type, scale: 1 });
+  }
+
+  /**
+   * Creates a tensor from codes, as from a safetensors file, with their scales: its values are exactly code * scale, and nothing is rounded.
+   *
+   * @throws TypeError or RangeError for codes of another type than the format's (Uint8Array, Uint16Array or Float32Array), a number of codes or
+   *   scales that does not fit the shape, and scales that are not positive float32 numbers or, for blocks, powers of two.
+   */
+  fromCodes(codes: Codes, shape: readonly number[], options: CodesOptions): Tensor {
+    this.checkOpen();
+    checkOptions(options, CODES_OPTIONS);
+    const dtype = dtypeOf(options.dtype);
+    return tensorOfCodes(this, codeBytes(codes, dtype), shape, dtype, options);
   }
 
   /**
@@ -170,7 +190,7 @@ export class Engine extends Runtime {
   }
 
   /** Returns a float32 copy of the values. */
-  read(t: Tensor): Float32Array {
+  read(t: Tensor): Float32Array<ArrayBuffer> {
     this.checkTensor('read', t);
     checkPlain('read', t);
     return t.dtype === 'float32' && t.scaleInv === 1 ? floats(this, t).slice() : read(this, t);
@@ -182,6 +202,13 @@ export class Engine extends Runtime {
     checkPlain('codes', t);
     const copy = bytes(this, t).slice().buffer;
     return codesArray(t.dtype, copy);
+  }
+
+  /** Returns a copy of the factors from codes to values: one, one for each row, or one for each block in row-major order. */
+  scales(t: Tensor): Float32Array<ArrayBuffer> {
+    this.checkTensor('scales', t);
+    checkPlain('scales', t);
+    return scalesOf(this, t);
   }
 
   /** Encodes values, read as float32, on all threads. Bit-identical to `encode` of octavo/formats for float32 input. */
@@ -197,21 +224,10 @@ export class Engine extends Runtime {
 
   /** Decodes codes to float32 values, exactly. */
   decode(codes: Codes, dtype: string): Float32Array {
-    const spec = formatSpec(dtype);
-    const type = spec.name;
-    checkCodes(codes, spec);
-    if (!ArrayBuffer.isView(codes)) throw new TypeError(`codes: expected a typed array, got ${describe(codes)}`);
-    // The kernels only look at the bits that a format has.
-    const wrong = spec.bits < 8 ? codes.findIndex((code) => code >>> spec.bits !== 0) : -1;
-    if (wrong >= 0) {
-      throw new RangeError(`codes[${wrong}]: expected a code below ${1 << spec.bits} (${type}), got ${codes[wrong]}`);
-    }
+    const type = dtypeOf(dtype);
+    const content = codeBytes(codes, type);
     if (codes.length === 0) return new Float32Array(0);
-    return this.scoped(() => {
-      const t = empty(this, [codes.length], type);
-      bytes(this, t).set(new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength));
-      return floats(this, dequantize(this, t)).slice();
-    });
+    return this.scoped(() => read(this, tensorOfCodes(this, content, [codes.length], type, {})));
   }
 
   /** Frees a tensor; using it afterwards throws. */

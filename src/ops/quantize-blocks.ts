@@ -97,6 +97,14 @@ export function quantizeValues(
   return codes;
 }
 
+/** Refuses blocks that tensors of the engine do not have. */
+export function checkBlock(block: readonly number[], dtype: DType): void {
+  if (![MX, ...BLOCKS].some(([rows, columns]) => block.length === 2 && rows === block[0] && columns === block[1])) {
+    throw new RangeError(`block: expected [1, 32], [1, 128] or [128, 128], got ${JSON.stringify(block)}`);
+  }
+  if (formatSpec(dtype).bits !== 8) throw new RangeError(`dtype: expected a format of 8 bits for blocks, got ${dtype}`);
+}
+
 function blockOf(scaling: BlockScaling): readonly [number, number] {
   if (scaling === 'mx') return MX;
   const known = BLOCKS.find(([rows, columns]) => rows === scaling.block[0] && columns === scaling.block[1]);

@@ -177,6 +177,6 @@ function multiplyBlocks(rt: Runtime, t: Tensor, { blocks, block: [blockRows, blo
 }
 
 /** A float32 copy of a tensor's values. */
-export function read(rt: Runtime, src: Tensor): Float32Array {
+export function read(rt: Runtime, src: Tensor): Float32Array<ArrayBuffer> {
   return rt.scoped(() => floatsAt(rt, dequantize(rt, src).ptr, sizeOf(src.shape)).slice());
 }

@@ -17,7 +17,7 @@ export const scalesAt = ({ scaleInv }: Tensor): number =>
   typeof scaleInv === 'number' ? 0 : 'rows' in scaleInv ? scaleInv.rows : scaleInv.blocks;
 
 /** Number of a tensor's scales in memory; 0 if it has only one. */
-function scaleCount(t: Tensor): number {
+export function scaleCount(t: Tensor): number {
   const { scaleInv } = t;
   if (typeof scaleInv === 'number') return 0;
   const [rows, columns] = matrixShape(t);

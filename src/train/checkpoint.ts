@@ -18,7 +18,7 @@ import { digestOf, digestOfContent } from '../ops/reduce.js';
 import { bytes, empty, type Tensor } from '../ops/tensor.js';
 import type { ScaledTensor } from './file-tensors.js';
 import { ropeExcess } from './memory.js';
-import { fileDtype, inFile, MODEL_FILE, tensorEntry } from './model-files.js';
+import { fileDtype, inFile, MODEL_FILE, storeOf, tensorEntry } from './model-files.js';
 import { GUARD_SETTINGS, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { STATE_KEYS, scaleEntries, stateDigest, stateLayout, stateOf, type TrainingState } from './state.js';
 
@@ -112,10 +112,17 @@ export async function resumeState(rt: Runtime, identity: RunIdentity, store: Sto
   return found;
 }
 
-/** The settings of the run in this store, for a resume that does not specify them again. */
-export const savedSettings = (rt: Runtime, store: Store): Promise<TrainSettings | undefined> =>
-  readCheckpoint(store, (file) => {
-    const given = plainJson(stateRecord(rt, parseSafetensors(file)).get('settings'));
+/**
+ * The settings of the run in a directory, which `train` must be given to resume it; undefined where there is no run.
+ *
+ * @throws FileError for a checkpoint that cannot be used.
+ */
+export async function savedSettings(
+  source: string | Store,
+  { engine }: { engine: Runtime },
+): Promise<TrainSettings | undefined> {
+  return readCheckpoint(await storeOf('source', source), (file) => {
+    const given = plainJson(stateRecord(engine, parseSafetensors(file)).get('settings'));
     try {
       return trainSettings(given as TrainSettingsInput);
     } catch (error) {
@@ -123,6 +130,7 @@ export const savedSettings = (rt: Runtime, store: Store): Promise<TrainSettings 
       throw new FileError(`expected the settings of a run, got others (${error.message})`);
     }
   });
+}
 
 /**
  * Applies `use` to the newest state file; undefined if there is none. A FileError names the file and says whether the previous checkpoint can be
@@ -185,6 +193,8 @@ function restore(rt: Runtime, identity: RunIdentity, file: Uint8Array): Restored
 export interface StateFile {
   readonly step: number;
   readonly settings: unknown;
+  /** Digest of the text. */
+  readonly data: unknown;
   /** In the same order as the digests in the log. */
   readonly parameters: readonly string[];
   readonly tensors: readonly ScaledTensor[];
@@ -203,6 +213,7 @@ export function readStateFile(rt: Runtime, file: Safetensors): StateFile {
   return {
     step: numberIn(record, 'step'),
     settings: plainJson(record.get('settings')),
+    data: record.get('data'),
     parameters: [...new Set(names.map((name) => name.slice(0, name.lastIndexOf('.'))))],
     tensors: names.map((name, i) => ({ ...file.tensors.get(name)!, name, scaleInv: scales[i] })),
     scales: new Map(

@@ -2,7 +2,7 @@
 import { sameBytes } from '../formats/check.js';
 import { FileError } from '../interop/errors.js';
 import { sizeOf } from '../ops/tensor.js';
-import { settingsThatDiffer } from './checkpoint.js';
+import { type StateFile, settingsThatDiffer } from './checkpoint.js';
 import type { MetricsLine, StepLine } from './events.js';
 import { type ScaledTensor, valuesOf } from './file-tensors.js';
 import { dtypeOfFile } from './model-files.js';
@@ -15,10 +15,12 @@ export interface TensorDifference {
   /** Largest difference between two elements, and largest magnitude in either tensor; NaN if shapes differ or elements are NaN. */
   readonly distance: number;
   readonly amax: number;
+  /** The formats of both, if they differ. */
+  readonly dtypes?: readonly [a: string, b: string];
 }
 
 export interface Difference {
-  /** Settings that differ, with both values as JSON. */
+  /** Settings that differ, with both values as JSON; `data` with the digests of the texts. */
   readonly settings: readonly (readonly [name: string, a: string, b: string])[];
   /** Number of steps that are in both logs. */
   readonly steps: number;
@@ -40,10 +42,14 @@ export const isDifferent = ({ settings, firstStep, tensors, scales }: Difference
 
 export function difference(a: Recorded, b: Recorded): Difference {
   const [one, other] = [a.states.at(0), b.states.at(0)];
-  const settings = one && other ? settingsThatDiffer(one.settings, other.settings) : [];
+  const settings =
+    one && other ? [...settingsThatDiffer(one.settings, other.settings), ...textsThatDiffer(one, other)] : [];
   const names = (one ?? other)?.parameters ?? [];
   return { settings, ...differenceOfLogs(a.lines, b.lines, names), ...differenceOfFiles(a, b) };
 }
+
+const textsThatDiffer = (a: StateFile, b: StateFile): Difference['settings'] =>
+  a.data === b.data ? [] : [['data', `digest ${a.data}`, `digest ${b.data}`]];
 
 function differenceOfLogs(
   a: readonly MetricsLine[],
@@ -108,7 +114,14 @@ function distanceOf(
     differing++;
     distance = Math.max(distance, Math.abs(x[i] - y[i]));
   }
-  return { name, elements, differing, distance, amax };
+  return {
+    name,
+    elements,
+    differing,
+    distance,
+    amax,
+    ...(a.dtype !== b.dtype && { dtypes: [a.dtype, b.dtype] as const }),
+  };
 }
 
 function numbersOf({ name, dtype: fileDtype, data, scaleInv }: ScaledTensor): Float32Array {

@@ -8,6 +8,7 @@ export { llamaConfig } from '../model/config.js';
 export { parameterCount } from '../model/params.js';
 export type { SampleOptions } from '../model/sample.js';
 export { RECIPES, type Recipe, type RecipeName, recipeOf } from '../ops/recipe.js';
+export { savedSettings } from './checkpoint.js';
 export type * from './events.js';
 export { generate, loadModel } from './generate.js';
 export { METRICS_FILE } from './log.js';

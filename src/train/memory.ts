@@ -4,7 +4,7 @@ import type { LlamaConfig } from '../model/config.js';
 import { parameterCount, parametersOf } from '../model/params.js';
 import { usesFloat8 } from '../ops/recipe.js';
 import { sizeOf } from '../ops/tensor.js';
-import type { TrainSettings } from './options.js';
+import { type TrainSettingsInput, trainSettings } from './options.js';
 import { storedBytes } from './state.js';
 
 const FLOAT32 = 4;
@@ -27,13 +27,14 @@ export function ropeExcess(config: LlamaConfig): string | undefined {
 export const MEMORY_BYTES = 0x100000000;
 
 /** Whether a run may fit into memory: the estimate can be a fifth too large. */
-export const mayFit = (settings: TrainSettings): boolean => trainingBytes(settings) <= 1.2 * MEMORY_BYTES;
+export const mayFit = (settings: TrainSettingsInput): boolean => trainingBytes(settings) <= 1.2 * MEMORY_BYTES;
 
 /**
  * Bytes of tensors at the peak of a step: stored state, gradients, operands of the products, and what a forward pass keeps for its backward pass.
  * Excludes thread scratch and packed panels. test/memory-estimate.test.ts compares it with real peaks.
  */
-export function trainingBytes({ config, recipe, batchSize, blockSize }: TrainSettings): number {
+export function trainingBytes(settings: TrainSettingsInput): number {
+  const { config, recipe, batchSize, blockSize } = trainSettings(settings);
   const { hiddenSize: C, intermediateSize: F, vocabSize: V, layers, heads, kvHeads, headDim: D, maxPositions } = config;
   const storage = formatSpec(recipe.storage).bytes;
   const float8 = usesFloat8(recipe);

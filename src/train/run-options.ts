@@ -1,6 +1,6 @@
 /** The options of `train`, and their checks before anything runs. */
 import type { Store } from '../engine/store.js';
-import { checkOptions, describe, namesOf } from '../formats/check.js';
+import { checkOptions, describe, isUint8Array, namesOf } from '../formats/check.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { Engine } from '../ops/engine.js';
 import { MEMORY_BYTES, mayFit, ropeExcess, trainingBytes } from './memory.js';
@@ -93,7 +93,8 @@ function checkRope({ config, blockSize }: TrainSettings): void {
 
 function tokensOf(data: string | Uint8Array): Uint8Array {
   if (typeof data === 'string') return byteTokenizer.encode(data);
-  if (data instanceof Uint8Array) return data;
+  // A copy, because the caller may change his own before the run ends, and its digest is taken only once.
+  if (isUint8Array(data)) return data.slice();
   throw new TypeError(`data: expected text or a Uint8Array, got ${describe(data)}`);
 }
 

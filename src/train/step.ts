@@ -1,6 +1,6 @@
 /** One optimizer step: cast weights to operands, run forward and backward over the batches, clip, update, advance the scales. */
 import type { Runtime } from '../engine/runtime.js';
-import { describe } from '../formats/check.js';
+import { describe, isUint8Array } from '../formats/check.js';
 import { type Casts, type RoleHealth, TrainingCasts } from '../model/casts.js';
 import { OPTIMIZER_STREAM } from '../model/init.js';
 import { Monitor } from '../model/monitor.js';
@@ -185,7 +185,7 @@ function checkMeasured(model: Model, tokens: Uint8Array, blockSize: number, limi
   if (typeof model?.config !== 'object')
     throw new TypeError(`model: expected that of a loaded one, got ${describe(model)}`);
   const { maxPositions } = model.config;
-  if (!(tokens instanceof Uint8Array)) throw new TypeError(`tokens: expected a Uint8Array, got ${describe(tokens)}`);
+  if (!isUint8Array(tokens)) throw new TypeError(`tokens: expected a Uint8Array, got ${describe(tokens)}`);
   if (!(Number.isInteger(blockSize) && blockSize >= 1 && blockSize <= maxPositions)) {
     throw new RangeError(`blockSize: expected an integer from 1 to ${maxPositions}, got ${describe(blockSize)}`);
   }

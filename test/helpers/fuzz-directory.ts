@@ -200,7 +200,7 @@ export async function stateCase(
   });
   if (random.integer(0, 9) !== 0) return;
   await inMemory(engine, async () => {
-    const settings = await tallies.settings.readLater(() => freed(engine, () => savedSettings(engine, store)));
+    const settings = await tallies.settings.readLater(() => freed(engine, () => savedSettings(store, { engine })));
     if (settings && !isForged) {
       expectEqual('settings', JSON.stringify(settings), JSON.stringify(target.identity.settings));
     }
