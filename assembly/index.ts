@@ -2,6 +2,7 @@
  * Every exported kernel, in the order a tensor meets them. A parallel kernel takes (begin, end, scratch, ...): a range of units and the
  * thread's own scratch; its definition says what a unit is. Pointers are byte addresses in the one imported memory.
  */
+export { version, fused } from './about';
 export { quantize, quantizeScratch, dequantize, amax } from './quantize';
 export { quantizeBlocks, quantizeBlocksScratch } from './quantize-blocks';
 export { monitorCast, monitorScratch } from './monitor';

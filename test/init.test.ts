@@ -81,6 +81,24 @@ describe('init', () => {
     );
   });
 
+  it('refuses kernels that do not fit, by what they are', async () => {
+    const wasm = (name: string) => readFileSync(new URL(`../build/${name}.wasm`, import.meta.url));
+    await expect(init({ build: 'relaxed', threads: 1, wasm: wasm('simd') })).rejects.toThrow(
+      /^wasm: expected the kernels of octavo \d+\.\d+\.\d+, build relaxed, got \d+\.\d+\.\d+, build simd$/,
+    );
+    await expect(init({ threads: 2, wasm: wasm('relaxed') })).rejects.toThrow(
+      /^wasm: expected kernels for 2 threads \(\*-threads\.wasm\), got others: /,
+    );
+    await expect(init({ threads: 1, wasm: wasm('relaxed-threads') })).rejects.toThrow(
+      /^wasm: expected kernels for one thread, got others: /,
+    );
+    const empty = new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+    await expect(init({ threads: 1, wasm: empty })).rejects.toThrow(/build relaxed, got another module$/);
+    await expect(init({ threads: 1, wasm: './simd.wasm' })).rejects.toThrow(
+      "wasm: expected an absolute URL, got './simd.wasm'",
+    );
+  });
+
   it.each([
     [{ threads: 0 }, RangeError, /^threads: .* got 0/],
     [{ threads: 1.5 }, RangeError, /^threads: .* got 1.5/],

@@ -1,10 +1,11 @@
 /** The package as it is published: its types alone, in a strict program for an older library that checks declarations too. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, it } from 'vitest';
+import { VERSION } from '../src/engine/units.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'octavo-package-'));
@@ -66,3 +67,9 @@ it('has types that compile, and say what there is', () => {
   }
   expect(said).toBe('');
 }, 60_000);
+
+it('the kernels say the version of the package', () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const [major, minor, patch] = version.split('.').map(Number);
+  expect(VERSION).toBe(10000 * major + 100 * minor + patch);
+});

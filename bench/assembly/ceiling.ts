@@ -6,6 +6,8 @@
 import { BF16, F32 } from '../../assembly/formats';
 import { lanes } from '../../assembly/lanes';
 
+export { fused, version } from '../../assembly/about';
+
 /** Float operations of a turn: 12 chains of 4 lanes, a product and a sum each. */
 export function operationsPerTurn(): i32 {
   return 12 * 4 * 2;

@@ -40,13 +40,22 @@ async function compile(file: WasmFile, source?: WasmSource): Promise<WebAssembly
   }
 }
 
+/** A page's or worker's own address is the base of relative ones. */
+function absolute(source: string | URL): URL {
+  try {
+    return new URL(source, globalThis.location?.href);
+  } catch {
+    throw new TypeError(`wasm: expected an absolute URL, got '${source}'`);
+  }
+}
+
 /** The bytes of a wasm file, read from `source` or else from the package. */
 export async function wasmBytes(file: WasmFile, source?: BytesSource): Promise<ArrayBuffer | Uint8Array<ArrayBuffer>> {
   if (source instanceof ArrayBuffer || source instanceof Uint8Array) return source;
   if (source !== undefined && typeof source !== 'string' && !(source instanceof URL)) {
     throw new TypeError(`wasm: expected a URL, bytes or a WebAssembly.Module, got ${String(source)}`);
   }
-  const url = source === undefined ? FILES[file] : new URL(source, import.meta.url);
+  const url = source === undefined ? FILES[file] : absolute(source);
   if (url.protocol === 'file:' && hasNodeModules()) {
     const { readFile } = await import('node:fs/promises');
     return readFile(url);

@@ -2,6 +2,7 @@
 import { instantiateSync } from '@assemblyscript/loader';
 import type { instantiate } from '../../build/simd.js';
 import type { Features } from './features.js';
+import { VERSION } from './units.js';
 
 /** The exported kernels, as typed by asc: numbers in, numbers out, the same in every build. */
 export type Kernels = Awaited<ReturnType<typeof instantiate>>;
@@ -34,6 +35,17 @@ export function chooseBuild(wanted: Build | 'auto', features: Features): Build {
   }
   return wanted;
 }
+
+/** Throws unless these are the kernels of this version and build, which a caller's `wasm` need not be. */
+export function checkKernels(kernels: Kernels, build: Build): void {
+  const expected = `wasm: expected the kernels of octavo ${named(VERSION)}, build ${build}`;
+  if (typeof kernels.version !== 'function') throw new Error(`${expected}, got another module`);
+  const found = `${named(kernels.version())}, build ${kernels.fused() ? 'relaxed' : 'simd'}`;
+  if (`${named(VERSION)}, build ${build}` !== found) throw new Error(`${expected}, got ${found}`);
+}
+
+const named = (version: number) =>
+  [Math.floor(version / 10000), Math.floor(version / 100) % 100, version % 100].join('.');
 
 /**
  * Instantiates kernels over a memory. If `wide` (a module of the turbo build) is given, its kernels replace those of the same name; its constant

@@ -6,6 +6,7 @@ import type { Kernel } from './command.js';
 import { detectFeatures, type Features, hasNodeModules, MAX_THREADS, runtimeName } from './features.js';
 import {
   type Build,
+  checkKernels,
   chooseBuild,
   instantiateKernels,
   type KernelArguments,
@@ -73,7 +74,8 @@ export class Runtime {
     const arena = new Arena(threads > 1);
     const wide = turbo ? await compileWide(arena, threads > 1) : undefined;
     const module = await compileKernels(threads > 1 ? `${build}-threads` : build, options.wasm);
-    const kernels = instantiateKernels(module, arena.memory, wide);
+    const kernels = instantiated(module, arena, wide, threads);
+    checkKernels(kernels, build);
     const scratchSlots = arena.alloc(4 * MAX_THREADS);
     const pool = threads > 1 ? await Pool.start(threads, { module, wide }, kernels, arena, scratchSlots) : undefined;
     const fused = build === 'relaxed';
@@ -143,6 +145,17 @@ export class Runtime {
     this.scratchBytes = size;
     const slots = new Uint32Array(this.arena.buffer, this.scratchSlots, this.info.threads);
     for (let i = 0; i < slots.length; i++) slots[i] = this.scratchAt + i * this.scratchBytes;
+  }
+}
+
+/** Kernels have a memory of their own kind: for one thread, or shared. */
+function instantiated(module: WebAssembly.Module, arena: Arena, wide: WebAssembly.Module | undefined, threads: number) {
+  try {
+    return instantiateKernels(module, arena.memory, wide);
+  } catch (cause) {
+    if (!(cause instanceof WebAssembly.LinkError)) throw cause;
+    const kind = threads > 1 ? `${threads} threads (*-threads.wasm)` : 'one thread';
+    throw new Error(`wasm: expected kernels for ${kind}, got others: ${cause.message}`, { cause });
   }
 }
 
