@@ -298,8 +298,11 @@ it('the examples have the types they use', () => {
       return file;
     }),
   );
+  // The kernels are files without types.
   const paths = Object.fromEntries(
-    Object.keys(PACKAGE.exports).map((key) => [`octavo${key.slice(1)}`, [join(ROOT, PACKAGE.exports[key].types)]]),
+    Object.entries(PACKAGE.exports).flatMap(([key, { types }]) =>
+      types === undefined ? [] : [[`octavo${key.slice(1)}`, [join(ROOT, types)]]],
+    ),
   );
   const program = ts.createProgram(files, {
     paths,
