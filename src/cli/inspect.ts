@@ -1,7 +1,8 @@
 /** `octavo inspect`: lists a model directory or a safetensors file, with statistics of FP8 codes. */
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
+import { readWhole } from '../engine/store.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { FileError, printable } from '../interop/errors.js';
 import { parseSafetensors, type Safetensors, type SafetensorsTensor } from '../interop/safetensors.js';
@@ -42,10 +43,10 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
     },
   );
   const file = isDirectory ? join(path, MODEL_FILE) : path;
-  const content = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+  const content = await readWhole(file).catch((error: NodeJS.ErrnoException) => {
     throw new FileError(`${file}: expected a readable safetensors file, got ${error.code}`);
   });
-  const parsed = inFile(file, () => parseSafetensors(new Uint8Array(content)));
+  const parsed = inFile(file, () => parseSafetensors(content));
   const { tensors, metadata } = parsed;
   const scaleOf = metadata.octavo_state === undefined ? undefined : await scalesInState(file, parsed);
   const rows = [...tensors].map(([name, tensor]) =>
@@ -84,20 +85,25 @@ function describe(name: string, tensor: SafetensorsTensor, scaleInv: number | un
   return row;
 }
 
+/** Bytes decoded at a time, so that a tensor of gigabytes needs no float32 copy. */
+const PIECE = 1 << 22;
+
 function count(dtype: DType, data: Uint8Array): { amax: number; zeros: number; atMax: number } {
-  const { max } = formatSpec(dtype);
-  const values = valuesOf(dtype, data);
+  const { max, bytes } = formatSpec(dtype);
   let amax = 0;
   let zeros = 0;
   let atMax = 0;
-  for (const value of values) {
-    const magnitude = Math.abs(value);
-    // Infinity and NaN propagate.
-    amax = Math.max(amax, magnitude);
-    if (magnitude === 0) zeros++;
-    if (magnitude === max) atMax++;
+  for (let at = 0; at < data.length; at += PIECE) {
+    for (const value of valuesOf(dtype, data.subarray(at, at + PIECE))) {
+      const magnitude = Math.abs(value);
+      // Infinity and NaN propagate.
+      amax = Math.max(amax, magnitude);
+      if (magnitude === 0) zeros++;
+      if (magnitude === max) atMax++;
+    }
   }
-  return { amax, zeros: zeros / values.length, atMax: atMax / values.length };
+  const elements = data.length / bytes;
+  return { amax, zeros: zeros / elements, atMax: atMax / elements };
 }
 
 function table(rows: readonly Row[]): string {

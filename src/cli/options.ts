@@ -1,9 +1,9 @@
 /** Flags shared by several commands, and parsers for their values. */
-import { readFile } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { type Command, InvalidArgumentError } from 'commander';
 import { detectFeatures } from '../engine/features.js';
 import type { Build } from '../engine/load.js';
+import { readWhole } from '../engine/store.js';
 import { Engine } from '../ops/engine.js';
 
 /** Quotes a word for a shell if necessary. */
@@ -68,7 +68,7 @@ export async function openEngine({ threads, build, turbo }: EngineFlags): Promis
 export async function readText(path: string): Promise<Uint8Array> {
   let content: Uint8Array;
   try {
-    content = new Uint8Array(await readFile(path));
+    content = await readWhole(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new RangeError(`--data: expected a readable text file, got ${path} (${code ?? message})`);

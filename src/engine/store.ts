@@ -22,6 +22,27 @@ const TEMPORARY = '.octavo-tmp';
 /** Bytes read at a time when a written file is verified. */
 const CHUNK = 1 << 20;
 
+/** Bytes read at a time of files that `readFile` refuses, those of 2 GiB and more. */
+const PIECE = 1 << 30;
+
+/** Reads a file of any size, or a pipe. Needs node:fs. */
+export async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  const { open, readFile } = await import('node:fs/promises');
+  const handle = await open(path, 'r');
+  try {
+    const { size } = await handle.stat();
+    if (size < PIECE) return new Uint8Array(await readFile(handle));
+    const content = new Uint8Array(size);
+    let at = 0;
+    for (let read = 1; read > 0; at += read) {
+      ({ bytesRead: read } = await handle.read(content, at, Math.min(PIECE, size - at), at));
+    }
+    return content.subarray(0, at);
+  } finally {
+    await handle.close();
+  }
+}
+
 /** A local directory as a store; lock it before writing. Needs node:fs (Node, Bun, Deno). */
 export async function openDirectory(path: string): Promise<Store> {
   if (typeof path !== 'string') throw new TypeError(`directory: expected a path, got ${describe(path)}`);
@@ -55,7 +76,7 @@ export async function openDirectory(path: string): Promise<Store> {
 
   const read = async (name: string) => {
     try {
-      return new Uint8Array(await fs.readFile(at(name)));
+      return await readWhole(at(name));
     } catch (error) {
       if (absent(error)) return undefined;
       // The system's message does not name the file.
@@ -79,13 +100,18 @@ export async function openDirectory(path: string): Promise<Store> {
       await handle.close();
     }
   };
+  /** Gives the file a second name, so that it keeps its own until another takes it; where there are no links, the second instead of its own. */
+  const keep = async (target: string, previous: string) => {
+    await fs.rm(previous, { force: true });
+    await fs.link(target, previous).catch(() => fs.rename(target, previous));
+  };
   const write = async (name: string, text: Uint8Array | string, previous?: string) => {
     const content = typeof text === 'string' ? new TextEncoder().encode(text) : text;
     const temporary = at(name + TEMPORARY);
     try {
       await fs.writeFile(temporary, content, { flush: true });
       await verify(temporary, content);
-      if (previous && (await present(at(name)))) await fs.rename(at(name), at(previous));
+      if (previous && (await present(at(name)))) await keep(at(name), at(previous));
       await fs.rename(temporary, at(name));
     } catch (error) {
       await fs.rm(temporary, { force: true }).catch(() => undefined);

@@ -1,5 +1,5 @@
 /** The FP8 section: four charts for the selected tensors, and a table of every tensor at the last recorded step. */
-import type { RoleHealth } from '../model/casts.js';
+import type { RoleHealth } from '../train/events.js';
 import { chartFigure } from './charts.js';
 import { type Cell, cell, type Fp8Columns, type Fp8Tensor, type RunData } from './data.js';
 import { count, escapeHtml, formatters } from './text.js';

@@ -7,6 +7,8 @@ import type { ActivationMonitor } from '../model/monitor.js';
 import type { CastMonitor } from '../ops/monitor.js';
 import type { Anomaly, AnomalyPolicy } from './guard.js';
 
+export type { RoleHealth };
+
 /** One optimizer step. */
 export interface StepLine {
   type: 'step';

@@ -2,7 +2,6 @@
 export type { Store } from '../engine/store.js';
 export { openDirectory } from '../engine/store.js';
 export { FileError } from '../interop/errors.js';
-export type { RoleHealth } from '../model/casts.js';
 export type { LlamaConfig, LlamaConfigInput } from '../model/config.js';
 export { llamaConfig } from '../model/config.js';
 export { parameterCount } from '../model/params.js';
