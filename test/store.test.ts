@@ -42,6 +42,22 @@ const filesThere = () =>
 const text = (name: string) => readFileSync(join(path, name), 'utf8');
 const bytes = (content: string) => new TextEncoder().encode(content);
 
+/** Runs `body` while a function of the file system fails, or does what is given. */
+async function replacing(name: 'rename' | 'link' | 'writeFile', body: () => Promise<unknown>, use?: unknown) {
+  const own = promises[name];
+  const failing = async () => {
+    throw Object.assign(new Error(`EPERM: ${name}`), { code: 'EPERM' });
+  };
+  Object.assign(promises, { [name]: use ?? failing });
+  syncBuiltinESMExports();
+  try {
+    await body();
+  } finally {
+    Object.assign(promises, { [name]: own });
+    syncBuiltinESMExports();
+  }
+}
+
 describe('a directory', () => {
   it('is made when it is locked, and not before', async () => {
     const store = await openDirectory(path);
@@ -109,16 +125,12 @@ describe('a write', () => {
       (bytes: Uint8Array) => bytes.subarray(0, 2_000_000),
     ];
     for (const lose of losses) {
-      promises.writeFile = ((file: string, bytes: Uint8Array, options: object) =>
-        writeFile(file, lose(bytes), options)) as typeof writeFile;
-      syncBuiltinESMExports();
-      try {
+      const losing = (file: string, bytes: Uint8Array, options: object) => writeFile(file, lose(bytes), options);
+      const failed = async () => {
         const { message } = await refusalOf(store.write('state', content, 'previous'));
         expect(message).toMatch(/got others than were written to .*state\.octavo-tmp, from byte \d+ on$/);
-      } finally {
-        promises.writeFile = writeFile;
-        syncBuiltinESMExports();
-      }
+      };
+      await replacing('writeFile', failed, losing);
       expect(filesThere()).toEqual(['state']);
       expect(text('state')).toBe('one');
     }
@@ -129,22 +141,38 @@ describe('a write', () => {
   it('goes to a file of its own until it is whole', async () => {
     const store = await opened();
     await store.write('state', 'one');
-    // A process that dies in the midst of a large write: what is at the name is one of the two, never a part.
+    // A process that dies in the midst of a large write.
     const script = `
+      const { existsSync } = await import('node:fs');
       const { openDirectory } = await import(${JSON.stringify(new URL('../dist/engine/store.js', import.meta.url).href)});
       const store = await openDirectory(${JSON.stringify(path)});
-      store.write('state', new Uint8Array(1 << 26), 'previous');
-      setTimeout(() => process.kill(process.pid, 'SIGKILL'), 20);
+      store.write('state', new Uint8Array(1 << 28), 'previous');
+      const end = () => existsSync(${JSON.stringify(join(path, 'state.octavo-tmp'))}) && process.kill(process.pid, 'SIGKILL');
+      setInterval(end);
     `;
     expect(() => execFileSync(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' })).toThrow();
-    const left = readdirSync(path);
-    if (left.includes('previous')) {
-      expect(text('previous')).toBe('one');
-      if (left.includes('state')) expect((await store.read('state'))!.length).toBe(1 << 26);
-    } else {
-      expect(text('state')).toBe('one');
-    }
-    expect((await store.list()).filter((name) => !['state', 'previous'].includes(name))).toEqual([]);
+    expect(filesThere()).toEqual(['state', 'state.octavo-tmp']);
+    expect(text('state')).toBe('one');
+    expect(await store.list()).toEqual(['state']);
+  });
+
+  it('that cannot be put in its place leaves the file before in it', async () => {
+    const store = await opened();
+    await store.write('state', 'one');
+    await replacing('rename', async () => {
+      await refusalOf(store.write('state', 'two', 'previous'));
+    });
+    expect(filesThere()).toEqual(['previous', 'state']);
+    expect(text('state')).toBe('one');
+    await store.write('state', 'two', 'previous');
+    expect([text('state'), text('previous')]).toEqual(['two', 'one']);
+  });
+
+  it('keeps the file before also where there are no links', async () => {
+    const store = await opened();
+    await store.write('state', 'one');
+    await replacing('link', () => store.write('state', 'two', 'previous'));
+    expect([text('state'), text('previous')]).toEqual(['two', 'one']);
   });
 
   it('that was interrupted leaves a file that nobody sees, and the next writer removes', async () => {
