@@ -90,7 +90,7 @@ async function serve(files, job, headers) {
       response.writeHead(status, { 'Content-Type': type, ...headers }).end(body);
     const path = request.url === '/' ? '/index.html' : request.url;
     if (request.method === 'POST') {
-      const body = await bodyOf(request);
+      const body = await bodyOf(request).catch((error) => ({ error: `${path}: ${error.message}` }));
       answer(204);
       if (path === '/violation') violations.push(body['csp-report'] ?? body);
       else settle({ ...body, violations });

@@ -3,7 +3,7 @@
  * failure.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT, setupTests } from './setup.mjs';
@@ -30,7 +30,9 @@ const tests = node(
   `--outputFile.json=${report}`,
   ...filters,
 );
-const result = JSON.parse(readFileSync(report, 'utf8'));
+// Where the runner itself died there is no report.
+const nothing = { numPassedTests: 0, numFailedTests: 0, numFailedTestSuites: 1, numPendingTests: 0 };
+const result = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : nothing;
 rmSync(folder, { recursive: true });
 
 const skipped = result.numPendingTests + (result.numTodoTests ?? 0);

@@ -43,7 +43,7 @@ const text = (name: string) => readFileSync(join(path, name), 'utf8');
 const bytes = (content: string) => new TextEncoder().encode(content);
 
 /** Runs `body` while a function of the file system fails, or does what is given. */
-async function replacing(name: 'rename' | 'link' | 'writeFile', body: () => Promise<unknown>, use?: unknown) {
+async function replacing<T>(name: 'rename' | 'link' | 'writeFile', body: () => Promise<T>, use?: unknown): Promise<T> {
   const own = promises[name];
   const failing = async () => {
     throw Object.assign(new Error(`EPERM: ${name}`), { code: 'EPERM' });
@@ -51,7 +51,7 @@ async function replacing(name: 'rename' | 'link' | 'writeFile', body: () => Prom
   Object.assign(promises, { [name]: use ?? failing });
   syncBuiltinESMExports();
   try {
-    await body();
+    return await body();
   } finally {
     Object.assign(promises, { [name]: own });
     syncBuiltinESMExports();
@@ -266,19 +266,13 @@ describe('a lock', () => {
     writeFileSync(join(path, LOCK_FILE), `999999999 ${hostname()}`);
     const { writeFile } = promises;
     let attempts = 0;
-    promises.writeFile = async (...args) => {
+    const taken = async (...args: Parameters<typeof writeFile>) => {
       const take = () => writeFileSync(join(path, LOCK_FILE), `${other} ${hostname()}`);
       if (++attempts === 2 && after) setTimeout(take, 10);
       else if (attempts === 2) take();
       return writeFile(...args);
     };
-    syncBuiltinESMExports();
-    try {
-      return await lock();
-    } finally {
-      promises.writeFile = writeFile;
-      syncBuiltinESMExports();
-    }
+    return replacing('writeFile', lock, taken);
   }
 
   it("of a dead process that another takes over at the same moment is that process's", async () => {
