@@ -10,7 +10,8 @@ import { swigluCases } from './cases/swiglu.mjs';
 const FAMILIES = [codecCases, gemmCases, scaledCases, swigluCases, attentionCases, adamwCases, modelCases];
 
 /**
- * Cases are { name, detail, long, prepare(context) -> contenders }. The context is { engine, baseline, rivals, threads, build }, where baseline
- * is the strict build on one thread. Long cases take minutes each.
+ * Cases are { name, detail, long, prepare(context) -> contenders }. The context is { engine, baseline, single, rivals, threads, build }, where
+ * baseline is the strict build on one thread, and single, where the engine has several threads, the same engine with one. Long cases take
+ * minutes each.
  */
 export const casesAnywhere = (sizes) => FAMILIES.flatMap((family) => family(sizes));

@@ -59,9 +59,10 @@ async function main(argv) {
   const about = environment(engine, argv);
   const ceiling = await openCeiling(engine.info);
   const baseline = await init({ build: 'simd', threads: 1 });
+  const single = threads > 1 ? await openEngine({ ...options, threads: 1 }) : undefined;
   const rivals = options.rivals ? await openRivals(threads) : [];
   console.log([...environmentLines(about), ...rivalLines(rivals), '', HEADER].join('\n'));
-  const context = { engine, baseline, rivals, threads, build: about.build };
+  const context = { engine, baseline, single, rivals, threads, build: about.build };
   const results = [];
   try {
     for await (const result of runCases(cases, context, ceiling, timing)) {
@@ -73,7 +74,7 @@ async function main(argv) {
     const notes = rivals.map(({ name, includes }) => ({ name, includes }));
     write(options, { ...about, ...timing, rivals: notes, results });
   }
-  for (const each of [engine, ceiling, baseline]) each.dispose();
+  for (const each of [engine, ceiling, baseline, single]) each?.dispose();
 }
 
 /** The same in a page, which returns all results at once. */

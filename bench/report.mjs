@@ -47,12 +47,14 @@ const rivalsIn = (cases) => {
 const isNative = (rival) => /onnxruntime-node|PyTorch/.test(rival);
 const rivalRow = ({ rows }, name) => fastest(rows.filter(({ rival }) => rival === name));
 /** Our fastest form: prepacked weights if there are any, since the rivals use them too. */
-const ours = ({ rows }, operands) => fastest(rows.filter((row) => row.operands === operands && row.out === 'float32'));
+const ours = ({ rows }, operands, threads) =>
+  fastest(rows.filter((row) => row.operands === operands && row.out === 'float32' && row.threads === threads));
 
 function products(file) {
   const cases = ofKind(file, 'gemm');
   if (cases.length === 0) return '';
   const rivals = rivalsIn(cases);
+  const hasSingle = cases.some((each) => ours(each, 'float8_e4m3fn', 1));
   const withCeiling = (row) => (row ? `${giga(row)} (${percent(row.ofCeiling)})` : '');
   const rows = cases.map((each) => {
     const { m, n, k, name } = each;
@@ -61,12 +63,14 @@ function products(file) {
     return [
       `${m} x ${n} x ${k} ${name.split(' ').at(-1)}`,
       ...['float8_e4m3fn', 'bfloat16', 'float32'].map((operands) => withCeiling(ours(each, operands))),
+      ...(hasSingle ? [against(ours(each, 'float8_e4m3fn', 1))] : []),
       ...rivals.map((rival) => against(rivalRow(each, rival))),
     ];
   });
   const head = [
     'M x N x K, GFLOP/s',
     ...['e4m3fn', 'bfloat16', 'float32'].map((name) => `${name} -> float32 (of its ceiling)`),
+    ...(hasSingle ? ['e4m3fn on one thread (all threads against it)'] : []),
     ...rivals.map((rival) => `${rival}, float32 (our e4m3fn against it)`),
   ];
   return `#### Products of matrices\n\n${table(head, rows)}`;

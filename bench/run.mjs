@@ -5,12 +5,12 @@ import { runCase, scoped } from './harness.mjs';
 /** Yields the results of a case. */
 export async function* runCases(cases, context, ceiling, timing) {
   for (const { name, detail, prepare } of cases) {
-    const result = await scoped(context.engine, () =>
-      scoped(ceiling, async () => {
-        const contenders = await prepare(context);
-        return runCase(context.engine, contenders, ceilingsOf(ceiling, contenders), timing);
-      }),
-    );
+    const work = async () => {
+      const contenders = await prepare(context);
+      return runCase(context.engine, contenders, ceilingsOf(ceiling, contenders), timing);
+    };
+    const engines = [context.engine, context.single, ceiling].filter(Boolean);
+    const result = await engines.reduce((inner, engine) => () => scoped(engine, inner), work)();
     yield { name, ...detail, ...result };
   }
 }

@@ -19,8 +19,9 @@ export const gemmCases = ({ shapes }) =>
   shapes.map((shape) => ({
     name: `gemm ${shape.name}, ${shape.m} x ${shape.n} x ${shape.k} ${shape.layout}`,
     detail: { kind: 'gemm', m: shape.m, n: shape.n, k: shape.k, shapes: shape.name.split(' ')[0] },
-    prepare: async ({ engine, rivals, threads }) => [
+    prepare: async ({ engine, single, rivals, threads }) => [
       ...OPERANDS.flatMap((dtype) => products(engine, shape, dtype)),
+      ...(single ? onOneThread(products(single, shape, 'float8_e4m3fn')) : []),
       ...(await rivalProducts(rivals, shape, threads)),
     ],
   }));
@@ -68,6 +69,12 @@ function products(engine, { m, n, k, layout }, dtype) {
     };
   });
 }
+
+/** What threads are worth is a ratio within one run. */
+const onOneThread = (contenders) =>
+  contenders
+    .filter(({ detail }) => detail.out === 'float32')
+    .map(({ name, detail, ...rest }) => ({ name: `${name}, one thread`, detail: { ...detail, threads: 1 }, ...rest }));
 
 /** One-byte codes have a scale, as everywhere in recipes: the largest value is within a factor of two of the format's maximum. */
 function operand(random, shape, dtype) {
