@@ -44,8 +44,7 @@ export function swigluForward(
     const last = min(rows, (unit + 1) * SWIGLU_ROWS);
     for (let row = unit * SWIGLU_ROWS; row < last; row++) {
       const from = gateUp + <usize>row * 2 * width * bytes;
-      loadRow(dtype, from, scratch, width, 1);
-      loadRow(dtype, from + <usize>width * bytes, ups, width, 1);
+      loadRow(dtype, from, scratch, 2 * width, 1);
       let inverse: f32 = 1;
       if (rowScale) {
         const s = smoothingScale(amaxRow(ups, width));
@@ -83,8 +82,7 @@ export function swigluBackward(
   const one = f32x4.splat(1);
   for (let row = begin; row < end; row++) {
     const at = <usize>row * 2 * width * bytes;
-    loadRow(dtype, gateUp + at, scratch, width, 1);
-    loadRow(dtype, gateUp + at + <usize>width * bytes, ups, width, 1);
+    loadRow(dtype, gateUp + at, scratch, 2 * width, 1);
     loadRow(dtype, dy + <usize>row * width * bytes, dys, width, rowScale ? <f32>1 / load<f32>(rowScale + (row << 2)) : 1);
     for (let i: usize = 0; i < size; i += 16) {
       const g = v128.load(scratch + i);
@@ -95,7 +93,6 @@ export function swigluBackward(
       v128.store(scratch + i, f32x4.mul(f32x4.mul(d, v128.load(ups + i)), slope));
       v128.store(ups + i, f32x4.mul(d, f32x4.mul(g, sig)));
     }
-    storeRow(dtype, scratch, dGateUp + at, width);
-    storeRow(dtype, ups, dGateUp + at + <usize>width * bytes, width);
+    storeRow(dtype, scratch, dGateUp + at, 2 * width);
   }
 }
