@@ -16,6 +16,8 @@ beforeAll(async () => {
   writeFileSync(at('empty.txt'), '');
   writeFileSync(at('seed'), 'a file that has the name of a flag');
   mkdirSync(at('folder'));
+  mkdirSync(at('sharded'));
+  writeFileSync(at('sharded/model-00001-of-00002.safetensors'), '');
   mkdirSync(at('odd', 'metrics.jsonl'), { recursive: true });
   await succeeds(...halfArgs());
 });
@@ -211,6 +213,10 @@ describe('what cannot be', () => {
     [['diff', 'folder', 'folder'], /folder: expected a training run, a training state or a model, got none$/m],
     [['inspect', 'none'], /none: expected a model directory or safetensors file, got none \(ENOENT\)$/m],
     [['inspect', 'folder'], /folder\/model.safetensors: expected a readable safetensors file, got ENOENT$/m],
+    [
+      ['inspect', 'sharded'],
+      /sharded: expected model.safetensors, got a directory without; name a file, such as model-00001-of-00002.safetensors$/m,
+    ],
     [['inspect', 'text.txt'], /text.txt: safetensors: expected /],
   ])('%j', async (args, message) => {
     await refused(args, message);

@@ -1,5 +1,5 @@
 /** `octavo inspect`: lists a model directory or a safetensors file, with statistics of FP8 codes. */
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { readWhole } from '../engine/store.js';
@@ -43,7 +43,10 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
     },
   );
   const file = isDirectory ? join(path, MODEL_FILE) : path;
-  const content = await readWhole(file).catch((error: NodeJS.ErrnoException) => {
+  const content = await readWhole(file).catch(async (error: NodeJS.ErrnoException) => {
+    const [other] = isDirectory ? (await readdir(path)).filter((name) => name.endsWith('.safetensors')) : [];
+    if (other)
+      throw new FileError(`${path}: expected ${MODEL_FILE}, got a directory without; name a file, such as ${other}`);
     throw new FileError(`${file}: expected a readable safetensors file, got ${error.code}`);
   });
   const parsed = inFile(file, () => parseSafetensors(content));
