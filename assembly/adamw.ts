@@ -86,7 +86,7 @@ export function adamwAmax(
     const first = unit * ADAMW_ELEMENTS;
     const n = min(ADAMW_ELEMENTS, total - first);
     const slot = out + unit * ADAMW_AMAX_WORDS * 4;
-    store<u32>(slot, 0, 12);
+    memory.fill(slot, 0, ADAMW_AMAX_WORDS * 4);
     update.run(
       scratch, first, n, grad, gradScale, m, mDtype, mInv, v, vDtype, vInv, w, wDtype, wInv, beta1, beta2, rate, eps, decay,
       mScales, vScales, group, expanded, true, slot,

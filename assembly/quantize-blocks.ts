@@ -86,7 +86,7 @@ export function quantizeBlocks(
   const inverseMax: f32 = <f32>1 / reinterpret<f32>(maxBits);
   for (let unit = begin; unit < end; unit++) {
     const slot = stats ? stats + unit * STATS_BYTES : 0;
-    if (slot) memory.fill(slot, 0, 16);
+    if (slot) memory.fill(slot, 0, STATS_BYTES);
     const column = (unit % strips) * strip;
     const n = min(strip, columns - column);
     const factors = columnFactor ? columnFactor + (<usize>column << 2) : 0;

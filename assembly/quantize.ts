@@ -50,7 +50,7 @@ export function quantize(
   const asIs = srcDtype === facts.about<F32>().id && srcScale === 1 && !rowFactor && !columnFactor;
   for (let unit = begin; unit < end; unit++) {
     const slot = stats ? stats + unit * STATS_BYTES : 0;
-    if (slot) memory.fill(slot, 0, 16);
+    if (slot) memory.fill(slot, 0, STATS_BYTES);
     const last = min(rows, (unit + 1) * QUANTIZE_ROWS);
     // Cleared by the first row that does not suit this path, as those after it may be alike.
     let direct = !scaleInv && !columnFactor && bf16Cast.takes(srcDtype, format1, mode, saturate, dst2 ? format2 : -1);

@@ -38,7 +38,7 @@ export function swigluForward(
   const ups = scratch + size;
   for (let unit = begin; unit < end; unit++) {
     const slot = stats + unit * STATS_BYTES;
-    memory.fill(slot, 0, 16);
+    memory.fill(slot, 0, STATS_BYTES);
     const peaks = channelAmax ? channelAmax + <usize>unit * size : 0;
     if (peaks) memory.fill(peaks, 0, size);
     const last = min(rows, (unit + 1) * SWIGLU_ROWS);

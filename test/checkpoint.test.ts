@@ -162,6 +162,13 @@ describe('a whole file', () => {
     const settings = await savedSettings(memoryStore(saved.files), { engine: engine() });
     expect(settings).toEqual(JSON.parse(JSON.stringify(saved.identity.settings)));
     expect(await savedSettings(memoryStore(), { engine: engine() })).toBeUndefined();
+    for (const [options, message] of [
+      [undefined, /^options: expected an object, got undefined$/],
+      [{ engin: 1 }, /^options.engin: /],
+      [{ engine: 5 }, /^engine: expected one that init\(\) gave, got 5$/],
+    ] as const) {
+      expect((await refusalOf(savedSettings(memoryStore(), options as never))).message).toMatch(message);
+    }
   });
 });
 

@@ -127,6 +127,19 @@ describe('from text to text', () => {
     expect(state.get('norm.exp_avg')).not.toHaveProperty('scale_inv');
   });
 
+  it('inspect sees the whole of a tensor that it takes in pieces', async () => {
+    const data = new Uint8Array(5 * 2 ** 20).fill(0x38);
+    data[0] = 0;
+    // The largest number, at the very end.
+    data[data.length - 1] = 0x7e;
+    writeFileSync(
+      join(folder, 'long.safetensors'),
+      serializeSafetensors({ x: { dtype: 'F8_E4M3', shape: [data.length], data } }),
+    );
+    const row = JSON.parse((await succeeds('inspect', 'long.safetensors', '--json')).stdout);
+    expect(row).toMatchObject({ amax: 448, zeros: 1 / data.length, at_max: 1 / data.length });
+  });
+
   it('inspect takes no amax of codes whose scales are a tensor, and names that', async () => {
     const codes = { name: 'x', dtype: 'F8_E4M3', shape: [2], data: Uint8Array.of(0x7e, 0x38) };
     const scales = (name: string) => ({ name, dtype: 'F32', shape: [2, 1], data: new Uint8Array(8) });

@@ -18,6 +18,7 @@ beforeAll(async () => {
   mkdirSync(at('folder'));
   mkdirSync(at('sharded'));
   writeFileSync(at('sharded/model-00001-of-00002.safetensors'), '');
+  mkdirSync(at('nested/model.safetensors'), { recursive: true });
   mkdirSync(at('odd', 'metrics.jsonl'), { recursive: true });
   await succeeds(...halfArgs());
 });
@@ -217,6 +218,7 @@ describe('what cannot be', () => {
       ['inspect', 'sharded'],
       /sharded: expected model.safetensors, got a directory without; name a file, such as model-00001-of-00002.safetensors$/m,
     ],
+    [['inspect', 'nested'], /nested\/model.safetensors: expected a readable safetensors file, got EISDIR$/m],
     [['inspect', 'text.txt'], /text.txt: safetensors: expected /],
   ])('%j', async (args, message) => {
     await refused(args, message);

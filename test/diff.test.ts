@@ -101,6 +101,14 @@ describe('two checkpoints', () => {
     expect(distance).toBeLessThanOrEqual(amax / 8);
   });
 
+  it('that differ in the format of a tensor have both formats named', async () => {
+    const { tensors, metadata } = parseSafetensors(one.files.get(STATE_FILE)!);
+    const name = 'layers.0.qkv.exp_avg_sq';
+    tensors.set(name, { ...tensors.get(name)!, dtype: 'F8_E4M3' });
+    const found = await compare(one, memoryStore([[STATE_FILE, serializeSafetensors(tensors, metadata)]]));
+    expect(found.tensors).toMatchObject([{ name, dtypes: ['F8_E5M2', 'F8_E4M3'] }]);
+  });
+
   /** The state with its record changed, and a digest as if it were not. */
   const forged = (change: (record: ReturnType<typeof JSON.parse>) => void) => {
     const { tensors, metadata } = parseSafetensors(one.files.get(STATE_FILE)!);

@@ -87,8 +87,7 @@ describe('tensors', () => {
       onEveryBuild((own, name) => {
         const t = engine.quantize(wide, [130, 260], { dtype: 'float8_e4m3fn', scaling });
         const block = typeof scaling === 'object' ? scaling.block : undefined;
-        const scales = scaling === 'tensor' ? engine.scales(t)[0] : engine.scales(t);
-        const copy = own.fromCodes(engine.codes(t), [130, 260], { dtype: 'F8_E4M3', scales, block });
+        const copy = own.fromCodes(engine.codes(t), [130, 260], { dtype: 'F8_E4M3', scales: engine.scales(t), block });
         const label = `${name} ${JSON.stringify(scaling)}`;
         expectSame(own.read(copy), engine.read(t), label);
         const product = (rt: Engine, x: Tensor) => rt.read(rt.matmul(x, x, { transposeB: true }));
@@ -121,7 +120,13 @@ describe('tensors', () => {
     [new Uint8Array(4), { dtype: 'fp9' }, RangeError, /fp9/],
     [new Uint8Array(4), { scales: 0 }, RangeError, /^scales: expected a positive float32, got 0$/],
     [new Uint8Array(4), { scales: 1e-50 }, RangeError, /^scales: expected a positive float32, got 1e-50$/],
-    [new Uint8Array(4), { scales: [1] }, RangeError, /^scales: expected 2, one for each row, got 1$/],
+    [new Uint8Array(4), { scales: [1, 1, 1] }, RangeError, /^scales: expected 2, one for each row, got 3$/],
+    [
+      new Uint8Array(4),
+      { dtype: 'e8m0', scales: [1, 1], block: [1, 32] },
+      RangeError,
+      /^dtype: .* with a sign for blocks/,
+    ],
     [new Uint8Array(4), { scales: [1, Number.NaN] }, RangeError, /^scales\[1\]: expected a positive float32, got NaN$/],
     [new Uint8Array(4), { scales: [1, 2], block: [1, 2] }, RangeError, /^block: expected \[1, 32\], .*, got \[1,2\]$/],
     [

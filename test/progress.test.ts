@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createProgress } from '../src/cli/progress.js';
+import { createProgress, terminalWriter } from '../src/cli/progress.js';
 import type { StepLine } from '../src/train/events.js';
 
 function fakeStream(isTTY: boolean, columns = 100) {
@@ -115,6 +115,17 @@ describe('on a terminal', () => {
     progress.stop();
     expect(screen(text()).slice(0, 2)).toEqual(['a\ufffd[2Jb\ufffdc\ufffdd', 'e']);
   });
+});
+
+test.each([
+  [['one\r', '\ntwo', '\r\n'], 'one\ntwo\n'],
+  [['a\u001b[31mb', '\tc\u009b'], 'a\ufffd[31mb\tc\ufffd'],
+  [['x\r', 'y', '\r', '\r', '\n'], 'x\ufffdy\ufffd\n'],
+])('the pieces %j of a text reach a terminal as %j', (pieces, expected) => {
+  let written = '';
+  const show = terminalWriter((text) => (written += text));
+  for (const piece of pieces) show(piece);
+  expect(written).toBe(expected);
 });
 
 describe('elsewhere', () => {

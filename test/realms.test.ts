@@ -1,7 +1,9 @@
 /** Arrays of another realm, such as an iframe or a vm context, are arrays: instanceof would deny it. */
+import { readFileSync } from 'node:fs';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
 import { getFloat8, pack, setFloat8 } from '../src/formats/index.js';
+import { init } from '../src/index.js';
 import { parseSafetensors, serializeSafetensors } from '../src/interop/safetensors.js';
 import { digestOf, events, QUICK, useEngine } from './helpers/training.js';
 
@@ -29,4 +31,9 @@ it('codes, packed or in a DataView', () => {
   const view = runInNewContext('new DataView(new ArrayBuffer(2))') as DataView;
   setFloat8(view, 1, 1.5);
   expect(getFloat8(view, 1)).toBe(1.5);
+});
+
+it('kernels', async () => {
+  const wasm = foreign(readFileSync(new URL('../build/simd.wasm', import.meta.url))) as Uint8Array<ArrayBuffer>;
+  for (const source of [wasm, wasm.buffer]) (await init({ build: 'simd', threads: 1, wasm: source })).dispose();
 });

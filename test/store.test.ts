@@ -17,7 +17,7 @@ import { hostname, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LOCK_FILE } from '../src/engine/lock.js';
-import { openDirectory } from '../src/engine/store.js';
+import { openDirectory, readWhole } from '../src/engine/store.js';
 import { refusalOf } from './helpers/training.js';
 
 let root: string;
@@ -186,6 +186,12 @@ describe('a write', () => {
     await store.lock();
     expect(filesThere()).toEqual(['notes.txt', 'state']);
   });
+});
+
+it.each([1, 2, 3, 4, 5, 9])('a file is read whole in pieces of %i', async (piece) => {
+  mkdirSync(path, { recursive: true });
+  writeFileSync(join(path, 'four'), 'four');
+  expect(Buffer.from(await readWhole(join(path, 'four'), piece)).toString()).toBe('four');
 });
 
 describe('a lock', () => {

@@ -73,6 +73,21 @@ describe('numbers that end', () => {
     },
   );
 
+  it('end in the same way whether or not samples are drawn from such a model', async () => {
+    const ending = async (sampleInterval: number, onAnomaly: 'stop' | 'rewind') => {
+      const store = memoryStore();
+      const options = { ...absurd, sampleInterval, onAnomaly, engine: engine(), outDir: store };
+      const { name, message } = await refusalOf(events(options));
+      const lines = logOf(store.files.get(METRICS_FILE)).filter(({ type }) => type === 'anomaly');
+      return { name, message, anomalies: lines.length };
+    };
+    for (const policy of ['stop', 'rewind'] as const) {
+      const plain = await ending(0, policy);
+      expect(plain.name).toBe('TrainingError');
+      expect(await ending(1, policy)).toEqual(plain);
+    }
+  });
+
   it('stop the run at its end too, before anything is saved', async () => {
     const store = memoryStore();
     const error = await refusalOf(events({ ...absurd, steps: 4, engine: engine(), outDir: store }));

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { checkSampleOptions } from '../model/sample.js';
 import { generate, loadModel } from '../train/index.js';
 import { type EngineFlags, engineOptions, number, openEngine, printJson, some } from './options.js';
-import { withoutControls } from './progress.js';
+import { terminalWriter } from './progress.js';
 
 interface GenerateFlags extends EngineFlags {
   model: string;
@@ -40,12 +40,13 @@ async function run(flags: GenerateFlags): Promise<void> {
     const loaded = await loadModel(flags.model, { engine });
     const started = performance.now();
     const pieces: string[] = [];
+    const write = (text: string) => process.stdout.write(text);
     // A file or a pipe gets the text as it is.
-    const shown = process.stdout.isTTY ? withoutControls : String;
-    if (!flags.json) process.stdout.write(shown(prompt));
+    const show = flags.json ? () => undefined : process.stdout.isTTY ? terminalWriter(write) : write;
+    show(prompt);
     for (const piece of generate(loaded, prompt, options)) {
       pieces.push(piece);
-      if (!flags.json) process.stdout.write(shown(piece));
+      show(piece);
     }
     const seconds = (performance.now() - started) / 1000;
     if (!flags.json) process.stdout.write('\n');

@@ -43,11 +43,12 @@ async function run(path: string, { json }: { json?: boolean }): Promise<void> {
     },
   );
   const file = isDirectory ? join(path, MODEL_FILE) : path;
-  const content = await readWhole(file).catch(async (error: NodeJS.ErrnoException) => {
-    const [other] = isDirectory ? (await readdir(path)).filter((name) => name.endsWith('.safetensors')) : [];
+  const content = await readWhole(file).catch(async ({ code, message }: NodeJS.ErrnoException) => {
+    const names = isDirectory && code === 'ENOENT' ? await readdir(path) : [];
+    const other = names.find((name) => name.endsWith('.safetensors'));
     if (other)
       throw new FileError(`${path}: expected ${MODEL_FILE}, got a directory without; name a file, such as ${other}`);
-    throw new FileError(`${file}: expected a readable safetensors file, got ${error.code}`);
+    throw new FileError(`${file}: expected a readable safetensors file, got ${code ?? message}`);
   });
   const parsed = inFile(file, () => parseSafetensors(content));
   const { tensors, metadata } = parsed;

@@ -168,6 +168,16 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 86_400)}d ${Math.floor((s % 86_400) / 3600)}h`;
 }
 
+/** Writes a text that comes in pieces to a terminal; the end of a line may be cut in two. */
+export function terminalWriter(write: (text: string) => unknown): (piece: string) => void {
+  let held = '';
+  return (piece) => {
+    const text = held + piece;
+    held = text.endsWith('\r') ? '\r' : '';
+    write(withoutControls(text.slice(0, text.length - held.length)));
+  };
+}
+
 /** A model's text without the characters that would control a terminal; lines and tabs stay. */
 export function withoutControls(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach the terminal

@@ -1,4 +1,5 @@
 /** Source of the wasm bytes: a file in the package (Node), a URL (browsers), or whatever the caller passes. */
+import { describe, isUint8Array } from '../formats/check.js';
 import { hasNodeModules } from './features.js';
 
 type BytesSource = string | URL | ArrayBuffer | Uint8Array<ArrayBuffer>;
@@ -40,6 +41,10 @@ async function compile(file: WasmFile, source?: WasmSource): Promise<WebAssembly
   }
 }
 
+/** By its tag, which it has in every realm. */
+const isArrayBuffer = (value: unknown): value is ArrayBuffer =>
+  Object.prototype.toString.call(value) === '[object ArrayBuffer]';
+
 /** A page's or worker's own address is the base of relative ones. */
 function absolute(source: string | URL): URL {
   try {
@@ -51,9 +56,9 @@ function absolute(source: string | URL): URL {
 
 /** The bytes of a wasm file, read from `source` or else from the package. */
 export async function wasmBytes(file: WasmFile, source?: BytesSource): Promise<ArrayBuffer | Uint8Array<ArrayBuffer>> {
-  if (source instanceof ArrayBuffer || source instanceof Uint8Array) return source;
+  if (isUint8Array(source) || isArrayBuffer(source)) return source;
   if (source !== undefined && typeof source !== 'string' && !(source instanceof URL)) {
-    throw new TypeError(`wasm: expected a URL, bytes or a WebAssembly.Module, got ${String(source)}`);
+    throw new TypeError(`wasm: expected a URL, bytes or a WebAssembly.Module, got ${describe(source)}`);
   }
   const url = source === undefined ? FILES[file] : absolute(source);
   if (url.protocol === 'file:' && hasNodeModules()) {

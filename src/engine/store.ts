@@ -26,16 +26,16 @@ const CHUNK = 1 << 20;
 const PIECE = 1 << 30;
 
 /** Reads a file of any size, or a pipe. Needs node:fs. */
-export async function readWhole(path: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function readWhole(path: string, piece = PIECE): Promise<Uint8Array<ArrayBuffer>> {
   const { open, readFile } = await import('node:fs/promises');
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
-    if (size < PIECE) return new Uint8Array(await readFile(handle));
+    if (size < piece) return new Uint8Array(await readFile(handle));
     const content = new Uint8Array(size);
     let at = 0;
     for (let read = 1; read > 0; at += read) {
-      ({ bytesRead: read } = await handle.read(content, at, Math.min(PIECE, size - at), at));
+      ({ bytesRead: read } = await handle.read(content, at, Math.min(piece, size - at), at));
     }
     return content.subarray(0, at);
   } finally {

@@ -3,7 +3,6 @@
  * state.
  */
 
-import type { Runtime } from '../engine/runtime.js';
 import { describe, namesOf } from '../formats/check.js';
 import { philoxWord } from '../formats/index.js';
 import { TWO_32 } from '../formats/philox.js';
@@ -94,46 +93,73 @@ export function* draws(
   const bad = text.find((id) => !(Number.isInteger(id) && id >= 0 && id < config.vocabSize));
   if (bad !== undefined) throw new RangeError(`prompt: expected token ids below ${config.vocabSize}, got ${bad}`);
   const cache = newKvCache(model, Math.min(config.maxPositions, text.length + options.maxNewTokens));
-  const weights = new Map(model.weights);
-  const packed = { ...model, weights };
-  const own = () => [
-    ...cache.layers,
-    ...[...weights.values()].map(({ forward }) => forward).filter((t) => t.prepacked),
-  ];
+  // The reader's scope may end before the text does.
+  for (const { ptr } of cache.layers) rt.arena.keep(ptr);
+  const prepacked = new Prepacked(model);
   try {
-    prepackWeights(rt, weights);
-    // The reader's scope may end before the text does.
-    for (const { ptr } of own()) rt.arena.keep(ptr);
     let pending = text.slice(-config.maxPositions);
     for (let i = 0; i < options.maxNewTokens; i++) {
       if (cache.length + pending.length > config.maxPositions) {
         pending = text.slice(-Math.ceil(config.maxPositions / 2));
         cache.length = 0;
       }
-      const logits = lastLogits(packed, casts, pending, cache);
+      const logits = prepacked.use((packed) => lastLogits(packed, casts, pending, cache));
       const id = choose(logits, options, i);
       text.push(id);
       pending = [id];
       yield { id, logits };
     }
   } finally {
-    for (const { ptr } of own()) rt.arena.free(ptr);
+    for (const layer of cache.layers) rt.arena.free(layer.ptr);
+    prepacked.free();
   }
 }
 
 /**
- * Prepacks weights, because generation multiplies each by one row per token. Takes about as long as one token, and as much memory again:
- * those for which there is none stay as they are, with the same bits.
+ * A model with its weights prepacked, because generation multiplies each by one row per token. Takes about as long as one token, and as much
+ * memory again; where there is not as much, the model as it is gives the same bits.
  */
-function prepackWeights(rt: Runtime, weights: Map<string, Operand>): void {
-  for (const [name, { forward, backward }] of weights) {
-    // Rows of the embedding are looked up.
-    if (name === 'embed' || !canPrepack(forward)) continue;
+class Prepacked {
+  private readonly model: Model;
+  private readonly plain: Model['weights'];
+  private readonly weights: Map<string, Operand>;
+
+  constructor(model: Model) {
+    this.plain = model.weights;
+    this.weights = new Map(model.weights);
+    this.model = { ...model, weights: this.weights };
     try {
-      weights.set(name, { forward: prepack(rt, forward), backward });
+      for (const [name, { forward, backward }] of this.plain) {
+        // Rows of the embedding are looked up.
+        if (name === 'embed' || !canPrepack(forward)) continue;
+        const packed = prepack(model.rt, forward);
+        this.weights.set(name, { forward: packed, backward });
+        model.rt.arena.keep(packed.ptr);
+      }
     } catch (error) {
+      this.free();
       if (!(error instanceof RangeError)) throw error;
     }
+  }
+
+  /** Calls `run` with the model, and again without copies if memory is refused, as they may be what takes it. */
+  use<T>(run: (model: Model) => T): T {
+    try {
+      return run(this.model);
+    } catch (error) {
+      if (!(error instanceof RangeError) || this.free() === 0) throw error;
+      return run(this.model);
+    }
+  }
+
+  /** Frees the copies, whose places the weights themselves take, and returns how many there were. */
+  free(): number {
+    const copies = [...this.weights].filter(([, { forward }]) => forward.prepacked);
+    for (const [name, { forward }] of copies) {
+      this.model.rt.arena.free(forward.ptr);
+      this.weights.set(name, this.plain.get(name)!);
+    }
+    return copies.length;
   }
 }
 
@@ -148,6 +174,9 @@ export function lastLogits(model: Model, casts: Casts, tokens: readonly number[]
   });
 }
 
+/** Thrown where a model has diverged: no token can be drawn from its logits. */
+export class LogitsError extends RangeError {}
+
 /** Draws token number `index` of the run. Of equal logits the smaller id counts as likelier, so the result is the same everywhere. */
 function choose(
   logits: Float32Array,
@@ -155,7 +184,7 @@ function choose(
   index: number,
 ): number {
   const top = logits.reduce((a, b) => Math.max(a, b));
-  if (!Number.isFinite(top)) throw new RangeError(`model: expected one with finite logits, got ${top}`);
+  if (!Number.isFinite(top)) throw new LogitsError(`model: expected one with finite logits, got ${top}`);
   if (temperature === 0) return logits.indexOf(top);
   let kept = Array.from(logits.keys());
   // Sorting is most of the work here, and only these two need it.

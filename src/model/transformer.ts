@@ -131,8 +131,10 @@ export function infer(model: Model, casts: Casts, input: Batch, cache?: KvCache)
     );
     rt.arena.free(x.ptr);
   }
+  const { logits } = headForward(model, h);
+  // Last, so that a refusal of memory leaves the cache as it was.
   if (cache) cache.length += input.time;
-  return headForward(model, h).logits;
+  return logits;
 }
 
 const embedded = (model: Model, { ids, batch, time }: Batch): Tensor =>

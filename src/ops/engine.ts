@@ -106,7 +106,7 @@ export class Engine extends Runtime {
   }
 
   /**
-   * Creates a tensor from codes, as from a safetensors file, with their scales: its values are exactly code * scale, and nothing is rounded.
+   * Creates a tensor from codes, as from a safetensors file, with their scales: values are code * scale, and the codes stay as they are.
    *
    * @throws TypeError or RangeError for codes of another type than the format's (Uint8Array, Uint16Array or Float32Array), a number of codes or
    *   scales that does not fit the shape, and scales that are not positive float32 numbers or, for blocks, powers of two.
@@ -237,7 +237,10 @@ export class Engine extends Runtime {
     freeTensor(this, t);
   }
 
-  /** Calls `f`, which must be synchronous, and frees every tensor created inside, except one that it returns. */
+  /**
+   * Calls `f`, which must be synchronous, and frees every tensor created inside, except one that it returns, and what a generation begun inside
+   * holds until it ends.
+   */
   scope<T>(f: () => T): T {
     if (typeof f !== 'function') throw new TypeError(`scope: expected a function, got ${describe(f)}`);
     const result = this.scoped(f, (made) => (isTensor(made) ? addressesOf(made) : []));

@@ -122,10 +122,12 @@ export function prepack(rt: Runtime, w: Tensor): Tensor {
   if (typeof scaleInv !== 'number')
     throw new RangeError('prepack: expected a weight with one scale, got one with several');
   const [rows, depth] = matrixShape(w);
-  const ptr = rt.arena.alloc(rt.kernels.prepackedBytes(idOf(dtype), rows, depth));
-  const units = Math.ceil(rows / TILE_COLUMNS);
-  rt.parallel('prepack', units, rt.kernels.prepackScratch(), idOf(dtype), w.ptr, rows, depth, ptr);
-  return { dtype, shape, ptr, block: rt.arena.blockAt(ptr), scaleInv, prepacked: true };
+  return rt.wholeOrNothing(() => {
+    const ptr = rt.arena.alloc(rt.kernels.prepackedBytes(idOf(dtype), rows, depth));
+    const units = Math.ceil(rows / TILE_COLUMNS);
+    rt.parallel('prepack', units, rt.kernels.prepackScratch(), idOf(dtype), w.ptr, rows, depth, ptr);
+    return { dtype, shape, ptr, block: rt.arena.blockAt(ptr), scaleInv, prepacked: true };
+  });
 }
 
 /** Throws unless the operands have formats that the kernels multiply, are prepacked only where allowed, and do not overlap `out`. */

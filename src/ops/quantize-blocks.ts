@@ -42,10 +42,7 @@ const LONG_STRIP = 1 << 16;
 export function quantizeBlocks(rt: Runtime, src: Tensor, options: QuantizeBlocksOptions): Quantized {
   const { dtype, block, mode = 'rceil', rounding = 'tiesToEven', random, measured = true } = options;
   const { rowFactor = 0, columnFactor = 0 } = options;
-  const { bits, signCode } = formatSpec(dtype);
-  if (bits !== 8 || signCode === 0) {
-    throw new RangeError(`dtype: expected a format of 8 bits with a sign for blocks, got ${dtype}`);
-  }
+  checkBlockFormat(dtype);
   const scaleInv = tensorScale(src);
   const [rows, columns] = matrixShape(src);
   const position = randomArgs(rounding, random, columns);
@@ -102,7 +99,13 @@ export function checkBlock(block: readonly number[], dtype: DType): void {
   if (![MX, ...BLOCKS].some(([rows, columns]) => block.length === 2 && rows === block[0] && columns === block[1])) {
     throw new RangeError(`block: expected [1, 32], [1, 128] or [128, 128], got ${JSON.stringify(block)}`);
   }
-  if (formatSpec(dtype).bits !== 8) throw new RangeError(`dtype: expected a format of 8 bits for blocks, got ${dtype}`);
+  checkBlockFormat(dtype);
+}
+
+function checkBlockFormat(dtype: DType): void {
+  const { bits, signCode } = formatSpec(dtype);
+  if (bits === 8 && signCode !== 0) return;
+  throw new RangeError(`dtype: expected a format of 8 bits with a sign for blocks, got ${dtype}`);
 }
 
 function blockOf(scaling: BlockScaling): readonly [number, number] {

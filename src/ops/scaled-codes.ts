@@ -9,9 +9,12 @@ import { bytes, empty, floatsAt, type ScaleInv, scaleCount, scalesAt, sizeOf, ty
 
 /** Factors from codes to values: one for the tensor, one for each row, or, with `block`, one for each block in row-major order. */
 export interface CodeScales {
-  /** Positive and finite in float32; those of blocks are powers of two. Default 1. */
+  /**
+   * Positive and finite in float32; those of blocks are powers of two, or NaN. Default 1. A product reads a number code * scale of a block as
+   * BF16, and as zero below 2^-60.
+   */
   readonly scales?: number | ArrayLike<number>;
-  /** Rows and columns of a block: [1, 32], [1, 128] or [128, 128], of a format of 8 bits. */
+  /** Rows and columns of a block: [1, 32], [1, 128] or [128, 128], of a format of 8 bits with a sign. */
   readonly block?: readonly [rows: number, columns: number];
 }
 
@@ -28,7 +31,7 @@ export function codeBytes(codes: Codes, dtype: DType): Uint8Array {
   return new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength);
 }
 
-/** A tensor of the codes in these bytes, whose values are exactly code * scale. */
+/** A tensor of the codes in these bytes. */
 export function tensorOfCodes(
   rt: Runtime,
   codes: Uint8Array,
@@ -44,7 +47,8 @@ export function tensorOfCodes(
     }
     bytes(rt, t).set(codes);
     if (block) checkBlock(block, dtype);
-    if (typeof scales === 'number' && !block) return { ...t, scaleInv: checked(scales, 'scales', false) };
+    const single = typeof scales === 'number' ? scales : scales.length === 1 ? scales[0] : undefined;
+    if (single !== undefined && !block) return { ...t, scaleInv: checked(single, 'scales', false) };
     if (typeof scales === 'number') throw new TypeError('scales: expected one for each block, got a number');
     checkArray('scales', scales);
     const expected = scaleCount({ ...t, scaleInv: block ? { blocks: 0, block } : { rows: 0 } });
@@ -61,6 +65,7 @@ export function tensorOfCodes(
 }
 
 function checked(value: number, name: string, isOfBlock: boolean): number {
+  if (isOfBlock && Number.isNaN(value)) return value;
   const scale = Math.fround(value);
   if (typeof value !== 'number' || !(scale > 0 && scale < Number.POSITIVE_INFINITY)) {
     throw new RangeError(`${name}: expected a positive float32, got ${describe(value)}`);

@@ -18,7 +18,7 @@ import { digestOf, digestOfContent } from '../ops/reduce.js';
 import { bytes, empty, type Tensor } from '../ops/tensor.js';
 import type { ScaledTensor } from './file-tensors.js';
 import { ropeExcess } from './memory.js';
-import { fileDtype, inFile, MODEL_FILE, storeOf, tensorEntry } from './model-files.js';
+import { engineOf, fileDtype, inFile, MODEL_FILE, storeOf, tensorEntry } from './model-files.js';
 import { GUARD_SETTINGS, type TrainSettings, type TrainSettingsInput, trainSettings } from './options.js';
 import { STATE_KEYS, scaleEntries, stateDigest, stateLayout, stateOf, type TrainingState } from './state.js';
 
@@ -119,9 +119,11 @@ export async function resumeState(rt: Runtime, identity: RunIdentity, store: Sto
  */
 export async function savedSettings(
   source: string | Store,
-  { engine }: { engine: Runtime },
+  options: { engine: Runtime },
 ): Promise<TrainSettings | undefined> {
-  return readCheckpoint(await storeOf('source', source), (file) => {
+  const store = await storeOf('source', source);
+  const engine = engineOf(options);
+  return readCheckpoint(store, (file) => {
     const given = plainJson(stateRecord(engine, parseSafetensors(file)).get('settings'));
     try {
       return trainSettings(given as TrainSettingsInput);

@@ -1,10 +1,10 @@
 /** Generates text from a model directory. */
 
-import { Runtime } from '../engine/runtime.js';
+import type { Runtime } from '../engine/runtime.js';
 import type { Store } from '../engine/store.js';
 import { checkObject, checkOptions, describe } from '../formats/check.js';
 import { SAMPLE_OPTIONS, type SampleOptions, sample } from '../model/sample.js';
-import { type LoadedModel, loadModelFrom, storeOf } from './model-files.js';
+import { engineOf, type LoadedModel, loadModelFrom, storeOf } from './model-files.js';
 
 /**
  * Loads a model directory into an engine: a path where there is a file system, or a Store.
@@ -13,11 +13,7 @@ import { type LoadedModel, loadModelFrom, storeOf } from './model-files.js';
  */
 export async function loadModel(source: string | Store, options: { engine: Runtime }): Promise<LoadedModel> {
   const store = await storeOf('source', source);
-  checkOptions(options, ['engine']);
-  const { engine } = options;
-  if (!(engine instanceof Runtime))
-    throw new TypeError(`engine: expected one that init() gave, got ${describe(engine)}`);
-  return loadModelFrom(engine, store);
+  return loadModelFrom(engineOf(options), store);
 }
 
 /**

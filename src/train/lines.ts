@@ -2,7 +2,7 @@
 import { peakMemoryBytes } from '../engine/features.js';
 import { byteTokenizer } from '../interop/tokenizer.js';
 import { parameterCount } from '../model/params.js';
-import { sample } from '../model/sample.js';
+import { LogitsError, sample } from '../model/sample.js';
 import type { Engine } from '../ops/engine.js';
 import type { Clock } from './clock.js';
 import type { EvalLine, SampleLine, StepLine, Summary } from './events.js';
@@ -51,8 +51,15 @@ export function sampleLine(engine: Engine, settings: TrainSettings, state: Train
   const text = engine.scoped(() => {
     const model = inferenceModel(engine, settings, state);
     const drawn = { maxNewTokens: SAMPLE_TOKENS, temperature: 0.8, topP: 0.95, seed: settings.seed };
-    const ids = sample(model, inferenceCasts(engine, settings.recipe), byteTokenizer.encode(prompt), drawn);
-    return byteTokenizer.decode(Uint8Array.from(ids));
+    const ids: number[] = [];
+    try {
+      for (const id of sample(model, inferenceCasts(engine, settings.recipe), byteTokenizer.encode(prompt), drawn))
+        ids.push(id);
+    } catch (error) {
+      // A model that has diverged ends its text; the next step or evaluation says so, and what is to be done.
+      if (!(error instanceof LogitsError)) throw error;
+    }
+    return byteTokenizer.decode(ids);
   });
   return { type: 'sample', step: state.step, prompt, text };
 }

@@ -1,7 +1,7 @@
 /** A model as a Hugging Face directory: config.json, model.safetensors, tokenizer.json. FP8 linears have a `<name>_scale_inv`. */
-import type { Runtime } from '../engine/runtime.js';
+import { Runtime } from '../engine/runtime.js';
 import { openDirectory, type Store } from '../engine/store.js';
-import { describe, sameBytes } from '../formats/check.js';
+import { checkOptions, describe, sameBytes } from '../formats/check.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { fromHuggingFaceConfig, toHuggingFaceConfig } from '../interop/config.js';
 import { FileError, quote } from '../interop/errors.js';
@@ -147,6 +147,14 @@ export async function storeOf(name: string, source: string | Store): Promise<Sto
   if (typeof source === 'string') return openDirectory(source);
   if (typeof source === 'object' && typeof source?.read === 'function') return source;
   throw new TypeError(`${name}: expected the path of a directory or a Store, got ${describe(source)}`);
+}
+
+/** The engine of options that have nothing else. */
+export function engineOf(options: { engine: Runtime }): Runtime {
+  checkOptions(options, ['engine']);
+  const { engine } = options;
+  if (engine instanceof Runtime) return engine;
+  throw new TypeError(`engine: expected one that init() gave, got ${describe(engine)}`);
 }
 
 /** Calls `use`; a FileError is prefixed with the path. */

@@ -94,7 +94,7 @@ function checkRope({ config, blockSize }: TrainSettings): void {
 function tokensOf(data: string | Uint8Array): Uint8Array {
   if (typeof data === 'string') return byteTokenizer.encode(data);
   // A copy, because the caller may change his own before the run ends, and its digest is taken only once.
-  if (isUint8Array(data)) return data.slice();
+  if (isUint8Array(data)) return new Uint8Array(data);
   throw new TypeError(`data: expected text or a Uint8Array, got ${describe(data)}`);
 }
 

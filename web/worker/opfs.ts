@@ -1,8 +1,9 @@
 /**
- * A run's files in the origin's private file system (OPFS), as a Store. At every moment a file or its successor is complete: the successor is
- * written, flushed and read back under a temporary name, then renamed to `NAME.octavo-new`, a name that only complete files have; only then is
- * the old file renamed to `previous`, or removed, and the new one renamed. Whoever next takes the lock finishes an interrupted replacement. For
- * workers only, because synchronous file access is limited to workers.
+ * A run's files in the origin's private file system (OPFS), as a Store. At every moment either a file, its successor or the file kept as
+ * `previous` is complete: the successor is written, flushed and read back under a temporary name; the old file is renamed to `previous` if it
+ * is to be kept; then the successor is renamed to `NAME.octavo-new`, a name that only complete files have; only then is the old file removed
+ * and the new one renamed. Whoever next takes the lock finishes an interrupted replacement. For workers only, because synchronous file access
+ * is limited to workers.
  */
 import type { Store } from '../../src/engine/store.js';
 import { sameBytes } from '../../src/formats/check.js';
@@ -138,12 +139,12 @@ export async function openRun(id: string): Promise<Store> {
         await remove(name + TEMPORARY).catch(() => undefined);
         throw explained(error, name, content.length);
       }
-      await written.move(name + WHOLE);
       const old = previous ? await handleOf(name) : undefined;
       if (previous && old) {
         await remove(previous);
         await old.move(previous);
       }
+      await written.move(name + WHOLE);
       await finish(name);
     },
     async append(name, text) {
