@@ -133,7 +133,7 @@ describe('from text to text', () => {
     // The largest number, at the very end.
     data[data.length - 1] = 0x7e;
     writeFileSync(
-      join(folder, 'long.safetensors'),
+      at('long.safetensors'),
       serializeSafetensors({ x: { dtype: 'F8_E4M3', shape: [data.length], data } }),
     );
     const row = JSON.parse((await succeeds('inspect', 'long.safetensors', '--json')).stdout);
