@@ -8,9 +8,9 @@
  *
  * `npm run bench -- --filter gemv`, Node 26 on an EPYC, E4M3FN prepacked and scaled to its range as recipes do it (one code in 8000 is
  * subnormal): 2048 x 2048 times one row 14.2 -> 25.3 GFLOP/s, two 13.8 -> 25.5, four 28.7 -> 50.3, sixteen 27.2 -> 48.3; 1 x 11008 x 4096
- * 11.5 -> 19.9. Unscaled (the benchmark's earlier data, of standard deviation 1: one in eighty), one row stays at 13.8. BF16 prepacked is
- * 1.5 times as fast as in rows (gemv-wide.ts), and generation in `bf16` 1.35 times. Refused: four panels for one row (no gain: the limit is
- * the ten vector instructions that decode 16 codes); two k at a time for four rows (V8 keeps more values than there are registers, 26).
+ * 11.5 -> 19.9. Unscaled (the benchmark's earlier data, of standard deviation 1: one in eighty), one row stays at 13.8. BF16 prepacked has
+ * 25.2 and 18.4 (11.8 and 8.6 in rows, gemv-wide.ts). Refused: four panels for one row (no gain: the limit is the ten vector instructions
+ * that decode 16 codes); two k at a time for four rows (V8 keeps more values than there are registers, 26).
  */
 
 import { TILE_COLUMNS } from '../src/engine/units';

@@ -103,7 +103,11 @@ export function* draws(
         pending = text.slice(-Math.ceil(config.maxPositions / 2));
         cache.length = 0;
       }
-      const logits = prepacked.use((packed) => lastLogits(packed, casts, pending, cache));
+      const { length } = cache;
+      const logits = prepacked.use((packed) => {
+        cache.length = length;
+        return lastLogits(packed, casts, pending, cache);
+      });
       const id = choose(logits, options, i);
       text.push(id);
       pending = [id];

@@ -131,10 +131,8 @@ export function infer(model: Model, casts: Casts, input: Batch, cache?: KvCache)
     );
     rt.arena.free(x.ptr);
   }
-  const { logits } = headForward(model, h);
-  // Last, so that a refusal of memory leaves the cache as it was.
   if (cache) cache.length += input.time;
-  return logits;
+  return headForward(model, h).logits;
 }
 
 const embedded = (model: Model, { ids, batch, time }: Batch): Tensor =>
