@@ -97,7 +97,8 @@ function product(
       coded.any(dtype, c, x, panel, depth, scratch);
       coded.any(dtype, c + (TILE << 2), x, next, depth, scratch);
     } else {
-      if (rows - row > 1) done = min(4, rows - row);
+      // Two rows are taken one by one: the loop for four takes as long for two as for four (4 to 9 % longer than two single ones).
+      if (rows - row > 2) done = min(4, rows - row);
       // The finite values of E4M3 are those of E4M3FN.
       if (dtype === facts.about<E5M2>().id) finite<E5M2>(done, c, cStride, x, xStride, panel, next, both, depth, exact, scratch);
       else finite<E4M3FN>(done, c, cStride, x, xStride, panel, next, both, depth, exact, scratch);
