@@ -1,7 +1,14 @@
 /** The memory that a run is said to need before it starts, against what it took. */
 import { expect, it } from 'vitest';
 import { init } from '../src/index.js';
-import { RECIPES, type TrainSettings, train, trainingBytes, trainSettings } from '../src/train/index.js';
+import {
+  parameterCount,
+  RECIPES,
+  type TrainSettings,
+  train,
+  trainingBytes,
+  trainSettings,
+} from '../src/train/index.js';
 import { text } from './helpers/training.js';
 
 /** What a run's memory is made of differs with the shape: deep and narrow, many tokens, wide. */
@@ -54,4 +61,10 @@ it('of rotary tables too large for the model is refused before the run, which co
     new RegExp(`^config.maxPositions${excess.source}`),
   );
   await expect(start({ blockSize: 131_072, batchSize: 1 })).rejects.toThrow(new RegExp(`^blockSize${excess.source}`));
+});
+
+it('sizes are known from what train() takes, which has defaults', () => {
+  const config = { vocabSize: 256, hiddenSize: 32, layers: 2, heads: 4 };
+  expect(parameterCount(config)).toBe(parameterCount(trainSettings({ config }).config));
+  expect(trainingBytes({ config })).toBe(trainingBytes(trainSettings({ config })));
 });

@@ -187,5 +187,10 @@ describe('a directory that is not such a model', () => {
       /^memory\/config\.json: max_position_embeddings: expected rotary tables of at most 16777216 bytes for a model of this size, got 536870912 \(16777216 positions x head size 8 x 4\)$/,
     );
     expect(engine().arena.buffer.byteLength).toBeLessThan(256 << 20);
+    // The kernels take whole vectors.
+    await expectRefused(
+      config('"intermediate_size": 64', '"intermediate_size": 66', foreign),
+      /^memory\/config\.json: intermediate_size: expected a multiple of 4, got 66$/,
+    );
   });
 });

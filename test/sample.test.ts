@@ -127,6 +127,21 @@ describe('the cache', () => {
     expect(engine().arena.bytesInUse).toBe(before);
   });
 
+  it('leaves nothing behind where only a part of its layers finds memory', () => {
+    const { arena } = engine();
+    const before = arena.bytesInUse;
+    const alloc = arena.alloc.bind(arena);
+    const refused = vi.spyOn(arena, 'alloc');
+    refused.mockImplementationOnce(alloc).mockImplementation(() => alloc(2 ** 33));
+    try {
+      expect(() => newKvCache(loaded().model, POSITIONS)).toThrow(/^memory: /);
+      expect(refused).toHaveBeenCalledTimes(2);
+    } finally {
+      refused.mockRestore();
+    }
+    expect(arena.bytesInUse).toBe(before);
+  });
+
   it('outlives the scope in which it was begun, and leaves the tensors of others alone', () => {
     const expected = draw({ temperature: 0 });
     const { model, casts } = loaded();
@@ -144,34 +159,45 @@ describe('the cache', () => {
     expect(engine().arena.bytesInUse).toBe(before);
   });
 
-  it('has the same text with whatever memory there is for prepacked weights', () => {
+  it('needs no more memory because weights are prepacked, and has the same text with any amount', () => {
     const expected = draw({ temperature: 0 });
-    const { arena } = engine();
+    const { arena, kernels } = engine();
     const before = arena.bytesInUse;
     const alloc = arena.alloc.bind(arena);
-    let left = 0;
-    const limited = vi.spyOn(arena, 'alloc').mockImplementation((bytes) => {
-      // What is in use now counts, so that what was freed can be used again.
-      return alloc(arena.bytesInUse + bytes > before + left ? 2 ** 33 : bytes);
-    });
-    const texts: unknown[] = [];
-    try {
-      for (left = 0; left <= 400_000; left += 10_000) {
-        try {
-          expect(draw({ temperature: 0 })).toEqual(expected);
-          texts.push(left);
-        } catch (error) {
-          expect(error).toBeInstanceOf(RangeError);
-          // With more memory than once was enough it is never refused again.
-          expect(texts).toEqual([]);
+    /** The least memory with which there is a text. */
+    const needed = () => {
+      let left = 0;
+      let least: number | undefined;
+      const limited = vi.spyOn(arena, 'alloc').mockImplementation((bytes) => {
+        // What is in use now counts, so that what was freed can be used again.
+        return alloc(arena.bytesInUse + bytes > before + left ? 2 ** 33 : bytes);
+      });
+      try {
+        for (left = 0; left <= 320_000; left += 4000) {
+          try {
+            expect(draw({ temperature: 0 })).toEqual(expected);
+            least ??= left;
+          } catch (error) {
+            expect(error).toBeInstanceOf(RangeError);
+            // With more memory than once was enough it is never refused again.
+            expect(least).toBeUndefined();
+          }
+          expect(arena.bytesInUse).toBe(before);
         }
-        expect(arena.bytesInUse).toBe(before);
+      } finally {
+        limited.mockRestore();
       }
+      return least;
+    };
+    const packed = needed();
+    const none = vi.spyOn(kernels, 'prepackedBytes').mockReturnValue(2 ** 33);
+    try {
+      expect(packed).toBe(needed());
+      expect(none).toHaveBeenCalled();
     } finally {
-      limited.mockRestore();
+      none.mockRestore();
     }
-    expect(texts.length).toBeGreaterThan(10);
-    expect(texts[0]).not.toBe(0);
+    expect(packed).toBeGreaterThan(0);
   });
 });
 

@@ -27,11 +27,11 @@ const PIECE = 1 << 30;
 
 /** Reads a file of any size, or a pipe. Needs node:fs. */
 export async function readWhole(path: string, piece = PIECE): Promise<Uint8Array<ArrayBuffer>> {
-  const { open, readFile } = await import('node:fs/promises');
+  const { open } = await import('node:fs/promises');
   const handle = await open(path, 'r');
   try {
     const { size } = await handle.stat();
-    if (size < piece) return new Uint8Array(await readFile(handle));
+    if (size < piece) return new Uint8Array(await handle.readFile());
     const content = new Uint8Array(size);
     let at = 0;
     for (let read = 1; read > 0; at += read) {

@@ -1,6 +1,6 @@
 /**
- * Sizes of the units that kernels split their work into, and of the records they leave for the host: integers read by both compilers (asc
- * through assembly, tsc here). Partial sums per unit are part of the definition of a sum, so the sizes of units are part of the numeric contract.
+ * What kernels and host must agree on: integers read by both compilers (asc through assembly, tsc here). First the sizes of the units that
+ * kernels split their work into. Partial sums per unit are part of the definition of a sum, so these are part of the numeric contract.
  */
 export const QUANTIZE_ROWS = 8;
 /** Bins of a histogram of magnitudes, indexed by the exponent and two bits of the mantissa. */
@@ -17,6 +17,7 @@ export const VERIFY_ELEMENTS = 16384;
 export const TILE_ROWS = 6;
 export const TILE_COLUMNS = 8;
 
+// The records that kernels leave for the host, and what else both have to know.
 /** Bytes of what a cast reports per unit: amax bits, saturated, underflowed, 0. */
 export const STATS_BYTES = 16;
 /** Words of amax per unit of AdamW: one for each state, and 0. */
