@@ -108,6 +108,15 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     const three = sample(random.normals(3 * 33), [3, 33], 'bfloat16');
     expectSameProducts(three, ofCodes(weight, [40, 33], dtype), 'float32', 'weight, three rows');
     const finite = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
+    // Slices of 64 k and then one: what pads the last must not be what stood there, as 0 times infinity is NaN.
+    const lone = sample(random.normals(9 * 65), [9, 65], dtype);
+    (dtype === 'float32' ? new Uint32Array(lone.codes.buffer) : lone.codes)[1] = maxCode + 1;
+    expectSameProducts(
+      sample(random.normals(65), [1, 65], 'bfloat16'),
+      lone,
+      'float32',
+      'an infinity before the padding',
+    );
     for (const special of [Number.POSITIVE_INFINITY, Number.NaN]) {
       const numbers = [...x.subarray(1), special];
       expectSameProducts(sample(numbers, [1, 33], 'bfloat16'), finite, 'float32', `${special}`);
