@@ -323,6 +323,8 @@ describe('in Chromium', () => {
     await phase(two, 'Paused');
     await one.bringToFront();
     await phase(one, 'Paused');
+    // In front again, the tab looks at what others have done. If it saw the lock, it would take the button away for as long.
+    await one.evaluate(() => new Promise((done) => setTimeout(done, 500)));
     await two.evaluate(async () => {
       const root = await navigator.storage.getDirectory();
       const id = await (await (await root.getFileHandle('current')).getFile()).text();
