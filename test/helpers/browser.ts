@@ -39,15 +39,18 @@ export async function watchedPage(browser: Browser, origin: string): Promise<{ p
 
 /** Presses the button with this name. */
 export async function press(page: Page, name: string): Promise<void> {
+  // In one step: between two, a button may go away, and the press would be lost without a word.
   await page.waitForFunction(
-    (name) =>
-      [...document.querySelectorAll('button')].some((each) => each.textContent?.trim() === name && !each.disabled),
+    (name) => {
+      const button = [...document.querySelectorAll('button')].find(
+        (each) => each.textContent?.trim() === name && !each.disabled,
+      );
+      button?.click();
+      return button !== undefined;
+    },
     { timeout: 20_000 },
     name,
   );
-  await page.evaluate((name) => {
-    [...document.querySelectorAll('button')].find((each) => each.textContent?.trim() === name)?.click();
-  }, name);
 }
 
 /** To another view, or to other settings in the address, without loading the page again. */
