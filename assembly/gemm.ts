@@ -7,7 +7,7 @@
  * scales enter after the sum.
  */
 
-import { TILE_COLUMNS, TILE_ROWS } from '../src/engine/units';
+import { TILE_COLUMNS, TILE_ROWS, WEIGHT_COLUMNS } from '../src/engine/units';
 import { blocks } from './blocks';
 import { encodeRow } from './encode';
 import { finishRow, writeTile } from './finish';
@@ -16,7 +16,7 @@ import { lanes } from './lanes';
 import { pack } from './pack';
 import { pair } from './pair';
 import { fiveRows, TILE, threeRows, tile } from './tile';
-import { weightPanel } from './transposed-codes';
+import { weightPanel, WORDS } from './weight-panel';
 
 abstract class blocking {
   /**
@@ -43,33 +43,53 @@ abstract class blocking {
   }
 }
 
+/** Number of k that are copied from a prepacked panel at a time, a multiple of 4. */
+const SLICE = 64;
+
+/** Bytes of scratch for `packB`: a slice of a prepacked panel, and what decoding reads beyond it. */
+export function packBScratch(): i32 {
+  return SLICE * TILE_COLUMNS * 2 + 16;
+}
+
 /**
  * Units: panels of 8 columns. Panel p goes to dst + p * K * 32. `across`: B is stored K x N, else N x K; `prepacked`: as `prepack` wrote
- * it, which is across within a panel. ld is in elements. src is column `from` of N. `scales`, unless 0, holds a float32 power of two for
- * each block of blockRows x blockColumns of the stored matrix.
+ * it. ld is in elements. src is column `from` of N, or the first of a prepacked B. `scales`, unless 0, holds a float32 power of two for each
+ * block of blockRows x blockColumns of the stored matrix.
  */
 export function packB(
-  begin: i32, end: i32, _scratch: usize,
+  begin: i32, end: i32, scratch: usize,
   dtype: i32, src: usize, ld: i32, across: i32, prepacked: i32, columns: i32, depth: i32, dst: usize, from: i32, scales: usize, blockRows: i32, blockColumns: i32,
 ): void {
   const bytes = format.bytes(dtype);
+  const stride = <usize>ld * bytes;
   for (let panel = begin; panel < end; panel++) {
     const first = panel * TILE_COLUMNS;
     const valid = min(TILE_COLUMNS, columns - first);
-    const at = src + (prepacked ? <usize>panel * weightPanel.stride(dtype, depth) : <usize>(across ? first : first * ld) * bytes);
     const to = dst + <usize>panel * depth * 32;
-    const stride = <usize>(prepacked ? TILE_COLUMNS : ld) * bytes;
-    if (dtype === facts.about<F32>().id) pack.b<F32>(to, at, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<BF16>().id) pack.b<BF16>(to, at, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<F16>().id) pack.b<F16>(to, at, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<E4M3FN>().id) pack.b<E4M3FN>(to, at, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<E5M2>().id) pack.b<E5M2>(to, at, stride, across !== 0, valid, depth);
-    else if (dtype === facts.about<E4M3>().id) pack.b<E4M3>(to, at, stride, across !== 0, valid, depth);
+    if (prepacked) {
+      const column = from + first;
+      let words = src + <usize>(column / WEIGHT_COLUMNS) * <usize>weightPanel.bytes(dtype, depth) + <usize>((column % WEIGHT_COLUMNS) << 2);
+      for (let k = 0; k < depth; k += SLICE) {
+        const kc = min(SLICE, depth - k);
+        weightPanel.turn(bytes, scratch, words, kc);
+        packPanel(dtype, to + <usize>(k << 5), scratch, TILE_COLUMNS * bytes, true, valid, kc);
+        words += WORDS * (SLICE * bytes / 4);
+      }
+    } else packPanel(dtype, to, src + <usize>(across ? first : first * ld) * bytes, stride, across !== 0, valid, depth);
     if (scales) {
       const scaleColumns = (ld + blockColumns - 1) / blockColumns;
       blocks.scale(to, TILE_COLUMNS, depth, 0, from + first, valid, across !== 0, scales, scaleColumns, blockRows, blockColumns);
     }
   }
+}
+
+function packPanel(dtype: i32, dst: usize, src: usize, stride: usize, across: bool, valid: i32, kc: i32): void {
+  if (dtype === facts.about<F32>().id) pack.b<F32>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<BF16>().id) pack.b<BF16>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<F16>().id) pack.b<F16>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<E4M3FN>().id) pack.b<E4M3FN>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<E5M2>().id) pack.b<E5M2>(dst, src, stride, across, valid, kc);
+  else if (dtype === facts.about<E4M3>().id) pack.b<E4M3>(dst, src, stride, across, valid, kc);
 }
 
 function packA(dtype: i32, dst: usize, src: usize, stride: usize, across: bool, valid: i32, kc: i32): void {

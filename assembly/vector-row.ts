@@ -11,7 +11,6 @@ import { BF16, E4M3, E4M3FN, E5M2, F16, F32, facts, format } from './formats';
 import { lanes } from './lanes';
 import { pack } from './pack';
 import { TILE } from './tile';
-import { weightPanel } from './transposed-codes';
 
 /** Exponent field of the largest finite float32. */
 const MAX_EXPONENT = 254;
@@ -23,7 +22,7 @@ const MOST_OVER = 64;
 export abstract class vectorRow {
   /** Offset in bytes of the scaled copy: the values, with zeros after them. */
   @inline static scaledCopy(depth: i32): usize {
-    return <usize>(weightPanel.depth(depth) + 4) << 2;
+    return <usize>(((depth + 3) & ~3) + 4) << 2;
   }
   @inline static bytes(depth: i32): usize {
     return 2 * vectorRow.scaledCopy(depth) + 16;

@@ -1,7 +1,7 @@
 /** C = A B from codes, with scales applied in the epilogue. Kernels: assembly/gemm.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { TILE_COLUMNS } from '../engine/units.js';
+import { TILE_COLUMNS, WEIGHT_COLUMNS } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
 import { largestAmax } from './scale.js';
 import { type BlockScales, idOf, matrixShape, type Tensor } from './tensor.js';
@@ -113,7 +113,8 @@ export const canPrepack = ({ dtype, scaleInv }: Tensor): boolean =>
 
 /**
  * Returns a copy of a weight (N, K) of a one-byte format or BF16, without block scales, laid out for products with one row (of a one-byte
- * format also a few): as the transposed second operand of `matmul` it gives the same bits sooner. Eight columns of C lie side by side, k by k.
+ * format also a few): as the transposed second operand of `matmul` it gives the same bits sooner. 32 rows lie side by side, K padded to four
+ * bytes.
  */
 export function prepack(rt: Runtime, w: Tensor): Tensor {
   const { dtype, shape, scaleInv } = w;
@@ -122,12 +123,9 @@ export function prepack(rt: Runtime, w: Tensor): Tensor {
   if (typeof scaleInv !== 'number')
     throw new RangeError('prepack: expected a weight with one scale, got one with several');
   const [rows, depth] = matrixShape(w);
-  return rt.wholeOrNothing(() => {
-    const ptr = rt.arena.alloc(rt.kernels.prepackedBytes(idOf(dtype), rows, depth));
-    const units = Math.ceil(rows / TILE_COLUMNS);
-    rt.parallel('prepack', units, rt.kernels.prepackScratch(), idOf(dtype), w.ptr, rows, depth, ptr);
-    return { dtype, shape, ptr, block: rt.arena.blockAt(ptr), scaleInv, prepacked: true };
-  });
+  const ptr = rt.arena.alloc(rt.kernels.prepackedBytes(idOf(dtype), rows, depth));
+  rt.parallel('prepack', Math.ceil(rows / WEIGHT_COLUMNS), 0, idOf(dtype), w.ptr, rows, depth, ptr);
+  return { dtype, shape, ptr, block: rt.arena.blockAt(ptr), scaleInv, prepacked: true };
 }
 
 /** Throws unless the operands have formats that the kernels multiply, are prepacked only where allowed, and do not overlap `out`. */
@@ -222,13 +220,11 @@ function multiplyPanels(rt: Runtime, product: Product): number {
   let largest = 0;
   for (let first = 0; first < n; first += range) {
     const columns = Math.min(range, n - first);
-    const from =
-      b.ptr +
-      (b.prepacked ? rt.kernels.prepackedBytes(idOf(b.dtype), first, k) : first * (transposeB ? bColumns : 1) * bBytes);
+    const from = b.ptr + (b.prepacked ? 0 : first * (transposeB ? bColumns : 1) * bBytes);
     // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'packB', Math.ceil(columns / TILE_COLUMNS), 0,
-      idOf(b.dtype), from, bColumns, b.prepacked || !transposeB ? 1 : 0, b.prepacked ? 1 : 0,
+      'packB', Math.ceil(columns / TILE_COLUMNS), rt.kernels.packBScratch(),
+      idOf(b.dtype), from, bColumns, transposeB ? 0 : 1, b.prepacked ? 1 : 0,
       columns, k, panels, first, bBlocks.blocks, ...bBlocks.block,
     );
     const { rowBlock, columnBlock } = blocksFor(m, columns, rt.kernels.tileRows(exact), rt.info.threads);
