@@ -9,7 +9,7 @@
 import { TILE_COLUMNS, WEIGHT_COLUMNS } from '../src/engine/units';
 import { loadRow } from './decode';
 import { decodeBytes } from './decode-bytes';
-import { BF16, facts, format } from './formats';
+import { BF16, facts } from './formats';
 import { lanes, quad, splat } from './lanes';
 import { TILE } from './tile';
 import { vectorRow } from './vector-row';
@@ -129,10 +129,10 @@ export abstract class coded {
 
   /**
    * Adds the products of `count` words (1 or more) of each row to 32 sums, one k after another. Eight chains of sums hide the latency of an
-   * addition; the limit are the vector instructions, three for four one-byte weights. GFLOP/s of this loop with E4M3FN at 2048 x 2048 and
-   * 4096 x 11008, one thread of an EPYC, whose limit is 65 (assembly's second, of Node 20, in brackets): 39 and 37 (30 and 27); refused:
-   * written out for the k of a word 36 and 34 (35 and 34), a loop in a loop 39 and 37 (20 and 19), four panels of eight columns 36 and 32,
-   * two of them 33 and 24, and two with codes k by k, each vector of eight widened, shifted and masked twice, 31 and 22. BF16 has 52 and 40.
+   * addition; what limits is three vector instructions for four one-byte weights. GFLOP/s of this loop alone on an EPYC (65 at most), E4M3FN at
+   * 2048 x 2048 and 11008 x 4096, Node 26: 39 and 37. Refused: the k of a word written out, 36 and 34; four panels of eight columns, 36 and
+   * 32, or two, 33 and 24; codes k by k, each vector of them widened, then shifted and masked twice, 31 and 22. A loop in a loop is the same
+   * here and 20 instead of 30 on Node 20.
    */
   private static addOne<F, P>(c: usize, x: usize, words: usize, count: i32): void {
     const mask = weights.mask<F>();

@@ -14,8 +14,8 @@ import { quad, splat } from './lanes';
 export const WORDS: usize = WEIGHT_COLUMNS * 4;
 /** Bytes after the words of a panel. */
 const LINE: i32 = 16;
-/** Of the vectors of sixteen codes, as many as one in this many may hold a subnormal without the panel being one of many. */
-const VECTORS_TO_ONE = 16;
+/** A panel has few subnormals if at most one in this many of its steps, of sixteen codes in four rows, has any. */
+const STEPS_TO_ONE = 16;
 
 /** What a panel holds beside normal numbers and zeros. */
 export abstract class holds {
@@ -44,7 +44,6 @@ export abstract class weightPanel {
   private static packAs<F>(dtype: i32, dst: usize, src: usize, depth: i32, valid: i32): void {
     const bytes = facts.about<F>().bytes;
     const ld = <usize>(depth * bytes);
-    const whole = ld & ~15;
     const rest = <i32>(ld & 15);
     const magnitudes = decodeBytes.magnitudes;
     // The magnitude of a subnormal, less 1, is below `subnormals`; that of zero wraps to 255.
@@ -100,7 +99,7 @@ export abstract class weightPanel {
     let content = holds.FEW;
     if (bytes === 1) {
       if (decodeBytes.special(seen, format.maxCode(dtype))) content = holds.INFINITY_OR_NAN;
-      else if (found * VECTORS_TO_ONE > depth * WEIGHT_COLUMNS / 64) content = holds.MANY_SUBNORMALS;
+      else if (found * STEPS_TO_ONE > depth * WEIGHT_COLUMNS / 64) content = holds.MANY_SUBNORMALS;
     }
     store<i32>(weightPanel.content(dst, dtype, depth), content);
   }
