@@ -158,10 +158,10 @@ export abstract class coded {
         next += WORDS;
       }
     } while (x < end);
-    storeTile(c, a0, a1);
-    storeTile(c + NEXT, b0, b1);
-    storeTile(c + 2 * NEXT, c0, c1);
-    storeTile(c + 3 * NEXT, d0, d1);
+    coded.storeTile(c, a0, a1);
+    coded.storeTile(c + NEXT, b0, b1);
+    coded.storeTile(c + 2 * NEXT, c0, c1);
+    coded.storeTile(c + 3 * NEXT, d0, d1);
   }
 
   /** The same for eight sums of each of four rows. */
@@ -195,20 +195,19 @@ export abstract class coded {
         p3 += 4;
       }
     }
-    storeTile(c, a0, a1);
-    storeTile(second, b0, b1);
-    storeTile(third, c0, c1);
-    storeTile(last, d0, d1);
+    coded.storeTile(c, a0, a1);
+    coded.storeTile(second, b0, b1);
+    coded.storeTile(third, c0, c1);
+    coded.storeTile(last, d0, d1);
+  }
+
+  @inline private static storeTile(c: usize, low: v128, high: v128): void {
+    v128.store(c, low);
+    v128.store(c, high, 16);
   }
 }
 
 /** The first row of as many tiles as a panel has. */
 function clear(c: usize): void {
   for (let t: usize = 0; t < TILES; t++) memory.fill(c + t * NEXT, 0, TILE_COLUMNS * 4);
-}
-
-@inline
-function storeTile(c: usize, low: v128, high: v128): void {
-  v128.store(c, low);
-  v128.store(c, high, 16);
 }
