@@ -14,8 +14,13 @@ export abstract class lanes {
     return f32x4.add(f32x4.mul(a, b), acc);
   }
 
+  /** Whether products of two F values are exact in float32. */
+  @inline static exact<F>(): bool {
+    return facts.about<F>().manBits < 12;
+  }
+
   @inline static fuses<F>(): bool {
-    return ASC_FEATURE_RELAXED_SIMD && facts.about<F>().manBits < 12;
+    return ASC_FEATURE_RELAXED_SIMD && lanes.exact<F>();
   }
 
   /** (l0 + l1) + (l2 + l3): the order of every horizontal sum. */

@@ -10,12 +10,13 @@ import { type Engine, init } from '../src/index.js';
 import { TrainingCasts } from '../src/model/casts.js';
 import type { LlamaConfigInput } from '../src/model/config.js';
 import { parameterCount } from '../src/model/params.js';
-import type { Recipe } from '../src/ops/recipe.js';
+import { RECIPES, type Recipe } from '../src/ops/recipe.js';
 import { bytesOf, empty, sizeOf } from '../src/ops/tensor.js';
 import { DataOrder } from '../src/train/data.js';
 import { type TrainSettings, trainSettings } from '../src/train/options.js';
 import { initialState, stateBytesPerParameter, type TrainingState, trainingModel } from '../src/train/state.js';
 import { evaluate, trainStep } from '../src/train/step.js';
+import { withGuardedScratch } from './helpers/scratch.js';
 import { QUICK, SMOOTH_CHANNEL, TINY } from './helpers/training.js';
 
 /** Large enough that a float32 copy of anything in it shows against what an engine needs anyway: 0.7 million parameters. */
@@ -174,3 +175,16 @@ describe('inside a step', () => {
     });
   });
 });
+
+it.each(Object.keys(RECIPES))(
+  'no kernel of a step or an evaluation in %s writes beyond its scratch',
+  async (recipe) => {
+    await withRun(settingsOf(recipe, TINY), ({ engine, settings, state, step }) => {
+      const names = withGuardedScratch(engine, () => {
+        step();
+        evaluate(engine, settings, state, VALIDATION);
+      });
+      expect(names.size).toBeGreaterThan(10);
+    });
+  },
+);

@@ -7,6 +7,7 @@ import { useBuilds } from './helpers/builds.js';
 import { finiteCodes, ofCodes, place, type Sample, sample } from './helpers/cases.js';
 import { expectSameBytes } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
+import { withGuardedScratch } from './helpers/scratch.js';
 
 const onEveryBuild = useBuilds();
 const WEIGHTS = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'bfloat16', 'float16', 'float32'] as const;
@@ -107,14 +108,14 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     const three = sample(random.normals(3 * 33), [3, 33], 'bfloat16');
     expectSameProducts(three, ofCodes(weight, [40, 33], dtype), 'float32', 'weight, three rows');
     const finite = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
-    // Slices of 64 k and then one: what pads the last must not be what stood there, as 0 times infinity is NaN.
+    // K is padded: not with what follows in memory, which is the next row, as 0 times infinity is NaN.
     const lone = sample(random.normals(9 * 65), [9, 65], dtype);
-    (dtype === 'float32' ? new Uint32Array(lone.codes.buffer) : lone.codes)[1] = maxCode + 1;
+    (dtype === 'float32' ? new Uint32Array(lone.codes.buffer) : lone.codes)[65] = maxCode + 1;
     expectSameProducts(
       sample(random.normals(65), [1, 65], 'bfloat16'),
       lone,
       'float32',
-      'an infinity before the padding',
+      'an infinity where the padding of the row before would be',
     );
     for (const special of [Number.POSITIVE_INFINITY, Number.NaN]) {
       const numbers = [...x.subarray(1), special];
@@ -140,5 +141,23 @@ it('what cannot be prepacked, or is used as something else, is refused by name',
     expect(() => engine.matmul(plain, packed)).toThrow('expected a prepacked weight as B with transposeB');
     expect(() => engine.read(packed)).toThrow('read: expected a tensor, got a prepacked weight');
     expect(() => engine.codes(packed)).toThrow('codes: expected a tensor, got a prepacked weight');
+  });
+});
+
+it.each(WEIGHTS)('%s: products and packing stay within the scratch they ask for', (dtype) => {
+  const random = new Random(1);
+  onEveryBuild((engine) => {
+    if (engine.info.threads > 1) return;
+    const names = withGuardedScratch(engine, () => {
+      for (const [m, n, k] of SHAPES) {
+        const x = place(engine, sample(random.normals(m * k), [m, k], 'bfloat16'));
+        const w = place(engine, ofCodes(finiteCodes(random, n * k, dtype), [n, k], dtype));
+        for (const b of canPrepack(w) ? [w, prepack(engine, w)] : [w]) {
+          matmul(engine, x, b, { transposeB: true, out: zeros(engine, [m, n], 'float32') });
+        }
+      }
+    });
+    for (const name of ['packB', 'gemm']) expect(names).toContain(name);
+    if (dtype !== 'float16') expect(names).toContain('gemv');
   });
 });
