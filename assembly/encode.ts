@@ -1,6 +1,6 @@
 /** Float32 rows to codes: one rounding, four lanes at a time. */
 import { format, kind, rounding } from './formats';
-import { lanes } from './lanes';
+import { lanes, splat } from './lanes';
 import { nearest } from './nearest';
 import { stochastic } from './stochastic';
 
@@ -85,7 +85,7 @@ abstract class encode {
     let codes: v128;
     if (how === kind.whole) {
       // Nothing to round, but NaN is made canonical: the bits of a computed NaN differ between engines and must not reach a stored tensor.
-      codes = v128.or(saturate ? i32x4.min_s(magnitude, max) : magnitude, v128.and(x, signs));
+      codes = v128.or(i32x4.min_s(magnitude, limit), v128.and(x, signs));
     } else if (how === kind.upperHalf) {
       codes = encode.upperHalf(magnitude, random, mode);
       if (saturate) codes = i32x4.min_s(codes, maxCodes);
@@ -241,9 +241,9 @@ abstract class encode {
     else encode.rowIn(kind.powers, dtype, src, dst, n, scale, words, mode, false, stats);
   }
 
+  /** With one loop for both, as `limit` is all that saturation changes here. */
   static wholeRow(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, saturate: bool, stats: usize): void {
-    if (saturate) encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, true, stats);
-    else encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, false, stats);
+    encode.row(kind.whole, dtype, src, dst, n, scale, 0, rounding.tiesToEven, saturate, stats);
   }
 
   /**
@@ -299,9 +299,18 @@ export function storeRow(dtype: i32, src: usize, dst: usize, n: i32): void {
 
 /** Largest |x| of n float32 as bits: NaN orders above infinity above finite. */
 export function amaxRow(src: usize, n: i32): u32 {
+  const absolute = splat.words(0x7fffffff);
   let m = i32x4.splat(0);
   const whole = n & ~3;
-  for (let i = 0; i < whole; i += 4) m = i32x4.max_u(m, lanes.abs(v128.load(src + (i << 2))));
+  let i = 0;
+  // Four at a time, as the loop itself costs more than the work.
+  for (; i < (n & ~15); i += 16) {
+    const p = src + (i << 2);
+    const low = i32x4.max_u(v128.and(v128.load(p), absolute), v128.and(v128.load(p, 16), absolute));
+    const high = i32x4.max_u(v128.and(v128.load(p, 32), absolute), v128.and(v128.load(p, 48), absolute));
+    m = i32x4.max_u(m, i32x4.max_u(low, high));
+  }
+  for (; i < whole; i += 4) m = i32x4.max_u(m, v128.and(v128.load(src + (i << 2)), absolute));
   if (n & 3) m = i32x4.max_u(m, lanes.abs(lanes.loadTail(src + (whole << 2), n & 3)));
   return lanes.maxU32(m);
 }
