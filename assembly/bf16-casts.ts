@@ -32,14 +32,9 @@ export abstract class bf16Cast {
 
   /** Whether `row` can do this cast: to nearest, E4M3, alone or with a copy in E5M2; stochastic, E5M2 alone. `copy` is -1 for none. */
   static takes(dtype: i32, to: i32, mode: i32, saturate: i32, copy: i32): bool {
-    if (dtype !== facts.about<BF16>().id || !saturate || !bf16Cast.isSignedByte(to, mode === rounding.stochastic ? 2 : 3)) return false;
-    if (copy >= 0) return mode === rounding.tiesToEven && bf16Cast.isSignedByte(copy, 2);
+    if (dtype !== facts.about<BF16>().id || !saturate || !format.isSignedByte(to, mode === rounding.stochastic ? 2 : 3)) return false;
+    if (copy >= 0) return mode === rounding.tiesToEven && format.isSignedByte(copy, 2);
     return mode === rounding.tiesToEven || mode === rounding.stochastic;
-  }
-
-  /** Whether a format is a byte with the sign bit 0x80, a -0, and manBits of mantissa. */
-  @inline private static isSignedByte(dtype: i32, manBits: i32): bool {
-    return format.bits(dtype) === 8 && format.signBits(dtype) === 1 && format.nanCode(dtype) !== 0x80 && format.manBits(dtype) === manBits;
   }
 
   /** log2 of a positive normal power of two; a number too large for any format where `scale` is none. */

@@ -36,6 +36,10 @@ export abstract class format {
   @inline static maxCode(dtype: i32): i32 { return load<i32>(TABLE + (<usize>dtype << 5), 16); }
   @inline static infCode(dtype: i32): i32 { return load<i32>(TABLE + (<usize>dtype << 5), 20); }
   @inline static nanCode(dtype: i32): i32 { return load<i32>(TABLE + (<usize>dtype << 5), 24); }
+  /** Whether a format is a byte with the sign bit 0x80, a -0, and manBits of mantissa. */
+  @inline static isSignedByte(dtype: i32, manBits: i32): bool {
+    return format.bits(dtype) === 8 && format.signBits(dtype) === 1 && format.nanCode(dtype) !== 0x80 && format.manBits(dtype) === manBits;
+  }
   /** The largest finite value, as bits of a float32. */
   @inline static maxBits(dtype: i32): i32 {
     return (format.maxCode(dtype) << (23 - format.manBits(dtype))) + ((127 - format.bias(dtype)) << 23);

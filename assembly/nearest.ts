@@ -3,7 +3,7 @@
  * fast as the loop of encode.ts, which does the rest; to float16 eight at a time, 1.3 times.
  */
 import { BF16, format, kind } from './formats';
-import { lanes } from './lanes';
+import { lanes, splat } from './lanes';
 import { sixteen } from './sixteen';
 
 /** Constants of `eights`, loaded as in sixteen.ts: 1, and half a unit of BF16's last bit, less 1. */
@@ -21,8 +21,14 @@ export abstract class nearest {
     return i32x4.dot_i16x8_s(lanes.madd<BF16>(exponent, factor, magnitude), weights);
   }
 
+  // The constants of `quanta` and `codes`. The last is what the exponent of the smallest normal number contributes.
+  @inline static minNormal(dtype: i32): v128 { return splat.words((128 - format.bias(dtype)) << 23); }
+  @inline static factor(manBits: i32): v128 { return splat.words((150 - manBits) << 23); }
+  @inline static weights(manBits: i32): v128 { return splat.words((1 << 16) | (1 << (7 - manBits))); }
+  @inline static first(dtype: i32, manBits: i32): v128 { return splat.pairs((151 - format.bias(dtype) - manBits) << 7); }
+
   /** Codes, without signs, of sixteen |x|: nearest-even, saturated. */
-  @inline private static codes(
+  @inline static codes(
     manBits: i32, m0: v128, m1: v128, m2: v128, m3: v128, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128,
     most: v128,
   ): v128 {
@@ -124,15 +130,14 @@ export abstract class nearest {
     return nearest.scaledLoop(1, src, dst, n, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, stats);
   }
 
-  /** `plainLoop` likewise. */
+  /** `plainLoop` likewise. No byte with a sign has 1 bit of mantissa. */
   private static plain(
     manBits: i32, src: usize, dst: usize, n: i32, exponents: v128, minNormal: v128, factor: v128, weights: v128, first: v128, most: v128,
     signs: v128, absolute: v128,
   ): u32 {
     if (manBits === 3) return nearest.plainLoop(3, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
     if (manBits === 2) return nearest.plainLoop(2, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
-    if (manBits === 4) return nearest.plainLoop(4, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
-    return nearest.plainLoop(1, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
+    return nearest.plainLoop(4, src, dst, n, exponents, minNormal, factor, weights, first, most, signs, absolute);
   }
 
   /**
@@ -141,19 +146,15 @@ export abstract class nearest {
    */
   private static bytes(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, stats: usize): i32 {
     const manBits = format.manBits(dtype);
-    const bias = format.bias(dtype);
     const maxCode = format.maxCode(dtype);
     const signCode: i32 = 1 << (format.expBits(dtype) + manBits);
-    const least: i32 = (151 - bias - manBits) << 7;
-    const unit: i32 = 1 << (7 - manBits);
     const limit = sixteen.limit(dtype, stats);
     const whole = n & ~15;
     const exponents = sixteen.exponents;
-    const minNormal = i32x4.splat((128 - bias) << 23);
-    const factor = i32x4.splat((150 - manBits) << 23);
-    const weights = i32x4.splat((1 << 16) | unit);
-    // What the exponent of the smallest normal number contributes.
-    const first = i16x8.splat(<i16>least);
+    const minNormal = nearest.minNormal(dtype);
+    const factor = nearest.factor(manBits);
+    const weights = nearest.weights(manBits);
+    const first = nearest.first(dtype, manBits);
     const most = i8x16.splat(<i8>maxCode);
     const signs = i8x16.splat(<i8>signCode);
     const absolute = sixteen.absolute;

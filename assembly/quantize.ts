@@ -6,6 +6,7 @@ import { amaxRow, encodeRow } from './encode';
 import { F32, facts, format, rounding } from './formats';
 import { fillRandom } from './random';
 import { bf16Cast } from './bf16-casts';
+import { twice } from './twice';
 
 /** 2^floor(log2(max / amax)), by truncating the quotient to its exponent; 1 where amax is 0 or the quotient is not finite. */
 export function powerOfTwoScale(largest: f32, max: f32): f32 {
@@ -48,6 +49,7 @@ export function quantize(
   const words = scratch + quantizeWords(columns);
   const rows = (total + columns - 1) / columns;
   const asIs = srcDtype === facts.about<F32>().id && srcScale === 1 && !rowFactor && !columnFactor;
+  const pair = dst2 && stats && !scaleInv && mode === rounding.tiesToEven && saturate;
   for (let unit = begin; unit < end; unit++) {
     const slot = stats ? stats + unit * STATS_BYTES : 0;
     if (slot) memory.fill(slot, 0, STATS_BYTES);
@@ -66,6 +68,9 @@ export function quantize(
       }
       const values = asIs ? from : scratch;
       if (!asIs) loadFactored(from, srcDtype, srcScale, rowFactor, columnFactor, row, n, scratch);
+      const to1 = dst1 + <usize>first * format.bytes(format1);
+      const to2 = dst2 ? dst2 + <usize>first * format.bytes(format2) : 0;
+      if (pair && twice.row(values, n, to1, format1, scale1, to2, format2, scale2, slot)) continue;
       const largest = slot || scaleInv ? amaxRow(values, n) : 0;
       if (slot) store<u32>(slot, max(load<u32>(slot), largest));
       let scale = scale1;
@@ -74,8 +79,8 @@ export function quantize(
         store<f32>(scaleInv + (row << 2), 1 / scale);
       }
       if (mode === rounding.stochastic) fillRandom(words, first, n, false, stream, step, seedLow, seedHigh);
-      encodeRow(format1, values, dst1 + <usize>first * format.bytes(format1), n, scale, words, mode, saturate !== 0, slot ? slot + 4 : 0);
-      if (dst2) encodeRow(format2, values, dst2 + <usize>first * format.bytes(format2), n, scale2, 0, rounding.tiesToEven, true, 0);
+      encodeRow(format1, values, to1, n, scale, words, mode, saturate !== 0, slot ? slot + 4 : 0);
+      if (dst2) encodeRow(format2, values, to2, n, scale2, 0, rounding.tiesToEven, true, 0);
     }
   }
 }

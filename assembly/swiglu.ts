@@ -14,6 +14,7 @@ import { amaxRow, encodeRow, storeRow } from './encode';
 import { format, rounding } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
+import { twice } from './twice';
 
 /** The smallest power of two not below the largest |up|, clamped to float32's normal range; 1 for 0, infinity and NaN. */
 function smoothingScale(largest: u32): f32 {
@@ -36,6 +37,7 @@ export function swigluForward(
   const size = <usize>width << 2;
   const bytes = format.bytes(dtype);
   const ups = scratch + size;
+  const sigmoids = ups + size;
   for (let unit = begin; unit < end; unit++) {
     const slot = stats + unit * STATS_BYTES;
     memory.fill(slot, 0, STATS_BYTES);
@@ -51,18 +53,21 @@ export function swigluForward(
         store<f32>(rowScale + (row << 2), s);
         inverse = <f32>1 / s;
       }
+      math.sigmoidRow(scratch, sigmoids, width);
       const k = f32x4.splat(inverse);
       for (let i: usize = 0; i < size; i += 16) {
-        const g = v128.load(scratch + i);
-        let y = f32x4.mul(f32x4.mul(g, math.sigmoid(g)), f32x4.mul(v128.load(ups + i), k));
+        let y = f32x4.mul(f32x4.mul(v128.load(scratch + i), v128.load(sigmoids + i)), f32x4.mul(v128.load(ups + i), k));
         if (peaks) v128.store(peaks + i, i32x4.max_u(v128.load(peaks + i), lanes.abs(y)));
         if (channelInv) y = f32x4.mul(y, v128.load(channelInv + i));
         v128.store(scratch + i, y);
       }
-      store<u32>(slot, max(load<u32>(slot), amaxRow(scratch, width)));
       const at = <usize>row * width;
-      encodeRow(format1, scratch, dst1 + at * format.bytes(format1), width, scale1, 0, rounding.tiesToEven, format.saturates(format1), slot + 4);
-      if (dst2) encodeRow(format2, scratch, dst2 + at * format.bytes(format2), width, scale2, 0, rounding.tiesToEven, format.saturates(format2), 0);
+      const to1 = dst1 + at * format.bytes(format1);
+      const to2 = dst2 ? dst2 + at * format.bytes(format2) : 0;
+      if (dst2 && twice.row(scratch, width, to1, format1, scale1, to2, format2, scale2, slot)) continue;
+      store<u32>(slot, max(load<u32>(slot), amaxRow(scratch, width)));
+      encodeRow(format1, scratch, to1, width, scale1, 0, rounding.tiesToEven, format.saturates(format1), slot + 4);
+      if (dst2) encodeRow(format2, scratch, to2, width, scale2, 0, rounding.tiesToEven, format.saturates(format2), 0);
     }
   }
 }
@@ -79,14 +84,16 @@ export function swigluBackward(
   const bytes = format.bytes(dtype);
   const ups = scratch + size;
   const dys = ups + size;
+  const sigmoids = dys + size;
   const one = f32x4.splat(1);
   for (let row = begin; row < end; row++) {
     const at = <usize>row * 2 * width * bytes;
     loadRow(dtype, gateUp + at, scratch, 2 * width, 1);
     loadRow(dtype, dy + <usize>row * width * bytes, dys, width, rowScale ? <f32>1 / load<f32>(rowScale + (row << 2)) : 1);
+    math.sigmoidRow(scratch, sigmoids, width);
     for (let i: usize = 0; i < size; i += 16) {
       const g = v128.load(scratch + i);
-      const sig = math.sigmoid(g);
+      const sig = v128.load(sigmoids + i);
       let d = v128.load(dys + i);
       if (channelInv) d = f32x4.mul(d, v128.load(channelInv + i));
       const slope = f32x4.mul(sig, f32x4.add(one, f32x4.mul(g, f32x4.sub(one, sig))));
