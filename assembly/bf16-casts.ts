@@ -16,6 +16,7 @@ import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { BF16, facts, format, rounding } from './formats';
 import { splat } from './lanes';
+import { math } from './math';
 
 /** BF16 bits of infinity. */
 const INFINITE = 0x7f80;
@@ -37,17 +38,11 @@ export abstract class bf16Cast {
     return mode === rounding.tiesToEven || mode === rounding.stochastic;
   }
 
-  /** log2 of a positive normal power of two; a number too large for any format where `scale` is none. */
-  @inline private static log2(scale: f32): i32 {
-    const bits = reinterpret<i32>(scale);
-    return bits > 0 && bits < 0x7f800000 && !(bits & 0x7fffff) ? (bits >> 23) - 127 : 1 << 20;
-  }
-
   /** The BF16 exponent field of x that becomes 0 in a code; 0 unless x and x * factor are normal for every exponent of the code. */
   private static origin(dtype: i32, factor: f32, scale: f32): i32 {
     const most = 254 - (format.maxCode(dtype) >> format.manBits(dtype));
-    const value = 127 - format.bias(dtype) - bf16Cast.log2(scale);
-    const origin = value - bf16Cast.log2(factor);
+    const value = 127 - format.bias(dtype) - math.exponentOf(scale);
+    const origin = value - math.exponentOf(factor);
     return value > 0 && value <= most && origin > 0 && origin <= most ? origin : 0;
   }
 

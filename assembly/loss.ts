@@ -29,7 +29,7 @@ export function crossEntropy(
     const logit = load<f32>(target);
     let sums = f32x4.splat(0);
     for (let i = 0; i < padded; i += 4) {
-      const e = math.exp(f32x4.sub(v128.load(scratch + (i << 2)), f32x4.splat(peak)));
+      const e = math.expMinus(f32x4.sub(f32x4.splat(peak), v128.load(scratch + (i << 2))));
       sums = f32x4.add(sums, e);
       v128.store(scratch + (i << 2), e);
     }

@@ -21,11 +21,14 @@ export abstract class nearest {
     return i32x4.dot_i16x8_s(lanes.madd<BF16>(exponent, factor, magnitude), weights);
   }
 
-  // The constants of `quanta` and `codes`. The last is what the exponent of the smallest normal number contributes.
-  @inline static minNormal(dtype: i32): v128 { return splat.words((128 - format.bias(dtype)) << 23); }
+  // The constants of `quanta` and `codes`, for numbers that are still to be multiplied by 2^exponent. `first` is what the exponent of the
+  // smallest normal number contributes.
+  @inline static minNormal(dtype: i32, exponent: i32): v128 { return splat.words((128 - format.bias(dtype) - exponent) << 23); }
   @inline static factor(manBits: i32): v128 { return splat.words((150 - manBits) << 23); }
   @inline static weights(manBits: i32): v128 { return splat.words((1 << 16) | (1 << (7 - manBits))); }
-  @inline static first(dtype: i32, manBits: i32): v128 { return splat.pairs((151 - format.bias(dtype) - manBits) << 7); }
+  @inline static first(dtype: i32, manBits: i32, exponent: i32): v128 {
+    return splat.pairs((151 - format.bias(dtype) - manBits - exponent) << 7);
+  }
 
   /** Codes, without signs, of sixteen |x|: nearest-even, saturated. */
   @inline static codes(
@@ -151,10 +154,10 @@ export abstract class nearest {
     const limit = sixteen.limit(dtype, stats);
     const whole = n & ~15;
     const exponents = sixteen.exponents;
-    const minNormal = nearest.minNormal(dtype);
+    const minNormal = nearest.minNormal(dtype, 0);
     const factor = nearest.factor(manBits);
     const weights = nearest.weights(manBits);
-    const first = nearest.first(dtype, manBits);
+    const first = nearest.first(dtype, manBits, 0);
     const most = i8x16.splat(<i8>maxCode);
     const signs = i8x16.splat(<i8>signCode);
     const absolute = sixteen.absolute;
