@@ -15,7 +15,7 @@
 import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { BF16, facts, format, rounding } from './formats';
-import { splat } from './lanes';
+import { lanes, splat } from './lanes';
 import { math } from './math';
 
 /** BF16 bits of infinity. */
@@ -77,7 +77,7 @@ export abstract class bf16Cast {
     if (most > INFINITE) return false;
     if (stats) {
       store<u32>(stats, max(load<u32>(stats), reinterpret<u32>(reinterpret<f32>(most << 16) * factor)));
-      store<i32>(stats, load<i32>(stats, 4) + load<i32>(scratch + COUNTS) + bf16Cast.sumLanes(v128.load(scratch, OVER)), 4);
+      store<i32>(stats, load<i32>(stats, 4) + load<i32>(scratch + COUNTS) + lanes.sumI32(i32x4.extadd_pairwise_i16x8_u(v128.load(scratch, OVER))), 4);
       store<i32>(stats, load<i32>(stats, 8) + load<i32>(scratch + COUNTS, 4), 8);
     }
     return true;
@@ -161,10 +161,5 @@ export abstract class bf16Cast {
     m = i16x8.max_u(m, i64x2.shr_u(m, 32));
     m = i16x8.max_u(m, i64x2.shr_u(m, 16));
     return i16x8.extract_lane_u(m, 0);
-  }
-
-  @inline private static sumLanes(v: v128): i32 {
-    const pairs = i32x4.extadd_pairwise_i16x8_u(v);
-    return i32x4.extract_lane(pairs, 0) + i32x4.extract_lane(pairs, 1) + i32x4.extract_lane(pairs, 2) + i32x4.extract_lane(pairs, 3);
   }
 }

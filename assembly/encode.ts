@@ -193,13 +193,9 @@ abstract class encode {
       }
     }
     if (counting) {
-      store<i32>(stats, load<i32>(stats) + encode.count(over));
-      store<i32>(stats, load<i32>(stats, 4) + encode.count(under), 4);
+      store<i32>(stats, load<i32>(stats) + lanes.sumI32(over));
+      store<i32>(stats, load<i32>(stats, 4) + lanes.sumI32(under), 4);
     }
-  }
-
-  @inline static count(v: v128): i32 {
-    return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
   }
 
   @inline static row(

@@ -35,6 +35,11 @@ export abstract class lanes {
     return <u32>i32x4.extract_lane(m, 0);
   }
 
+  /** Sum of the lanes as integers. */
+  @inline static sumI32(v: v128): i32 {
+    return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
+  }
+
   @inline static abs(v: v128): v128 {
     return v128.and(v, i32x4.splat(0x7fffffff));
   }

@@ -144,14 +144,12 @@ export abstract class nearest {
   }
 
   /**
-   * Encodes as much of a row, from its start, as these two can, and returns its length; the rest is left to `encode.loop`. They cannot
-   * encode NaN, and do not count what saturates.
+   * Encodes as much of a row, from its start, as these two can, and returns its length; the rest is left to `encode.loop`.
    */
   private static bytes(dtype: i32, src: usize, dst: usize, n: i32, scale: f32, stats: usize): i32 {
     const manBits = format.manBits(dtype);
     const maxCode = format.maxCode(dtype);
     const signCode: i32 = 1 << (format.expBits(dtype) + manBits);
-    const limit = sixteen.limit(dtype, stats);
     const whole = n & ~15;
     const exponents = sixteen.exponents;
     const minNormal = nearest.minNormal(dtype, 0);
@@ -177,7 +175,7 @@ export abstract class nearest {
     let largest = nearest.scaled(
       manBits, src, dst, whole, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, stats,
     );
-    if (largest > limit) {
+    if (!sixteen.finish(largest, dtype, src, whole, scale, stats)) {
       if (stats) store<i32>(stats, before, 4);
       return 0;
     }
@@ -185,7 +183,7 @@ export abstract class nearest {
     largest = nearest.scaled(
       manBits, src + (<usize>(n - 16) << 2), dst + n - 16, 16, k, exponents, minNormal, factor, weights, first, most, signs, unsigned, absolute, 0,
     );
-    return largest > limit ? whole : n;
+    return largest > 0x7f800000 ? whole : n;
   }
 
   /** BF16 to nearest-even, eight numbers at a time, signs included; n is a multiple of 8. False if it met a NaN. */

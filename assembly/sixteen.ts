@@ -1,5 +1,6 @@
 /** What `nearest` and `stochastic` share in rounding sixteen numbers at a time: four vectors of float32, one of bytes. */
 import { format } from './formats';
+import { lanes } from './lanes';
 
 /** Masks of the magnitude and of the exponent, loaded, since V8 14 rebuilds a literal vector at every use. */
 const VECTORS = memory.data<u32>([
@@ -29,9 +30,22 @@ export abstract class sixteen {
     return popcnt(i8x16.bitmask(v128.andnot(i8x16.eq(codes, zero), zeros)));
   }
 
-  /** Bits of the largest |x * scale| for which the loops are right: they cannot encode NaN, and do not count what saturates. */
-  @inline static limit(dtype: i32, stats: usize): u32 {
-    const maxBits = format.maxBits(dtype);
-    return stats ? maxBits : 0x7f800000;
+  /**
+   * Whether loops over n numbers, a multiple of 16, were right, given the bits of the largest |x * scale|: they cannot encode NaN. Adds to the
+   * first word of `stats`, unless 0, how many exceed the format's largest value, by a pass of its own, as few rows have any.
+   */
+  static finish(largest: u32, dtype: i32, src: usize, n: i32, scale: f32, stats: usize): bool {
+    if (largest > 0x7f800000) return false;
+    const most = format.maxBits(dtype);
+    if (!stats || largest <= <u32>most) return true;
+    const k = f32x4.splat(scale);
+    const max = i32x4.splat(most);
+    const absolute = sixteen.absolute;
+    let over = i32x4.splat(0);
+    for (let i = 0; i < n << 2; i += 16) {
+      over = i32x4.sub(over, i32x4.gt_s(v128.and(f32x4.mul(v128.load(src + i), k), absolute), max));
+    }
+    store<i32>(stats, load<i32>(stats) + lanes.sumI32(over));
+    return true;
   }
 }

@@ -84,7 +84,6 @@ export abstract class stochastic {
     const firstCode: i32 = (135 - bias - manBits) << manBits;
     const between: i32 = 128 - (1 << manBits);
     const whole = n & ~15;
-    const limit = sixteen.limit(dtype, stats);
     const before = stats ? load<i32>(stats, 4) : 0;
     const largest = stochastic.bytes(
       src, dst, whole, f32x4.splat(scale), words, i32x4.splat((128 - bias) << 23), i32x4.splat((134 - manBits) << 23), i16x8.splat(1),
@@ -92,7 +91,7 @@ export abstract class stochastic {
       // In formats without -0, only codes above 0 take a sign.
       i8x16.splat(format.nanCode(dtype) === signCode ? 0 : -1), stats,
     );
-    if (largest <= limit) return whole;
+    if (sixteen.finish(largest, dtype, src, whole, scale, stats)) return whole;
     if (stats) store<i32>(stats, before, 4);
     return 0;
   }

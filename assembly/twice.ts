@@ -21,7 +21,7 @@ export abstract class twice {
   /**
    * x * scale1 in format1 to dst1 and x * scale2 in format2 to dst2, nearest-even and saturating. The first word of `stats` gets the bits of
    * the largest |x| if that is larger; to the third is added the number of non-zero elements whose first code is zero. False, with no
-   * statistics, where formats, scales or numbers do not suit this loop: it does not count what saturates, and cannot encode NaN.
+   * statistics, where formats or scales do not suit this loop, or with NaN.
    */
   static row(src: usize, n: i32, dst1: usize, format1: i32, scale1: f32, dst2: usize, format2: i32, scale2: f32, stats: usize): bool {
     if (!format.isSignedByte(format1, 3) || !format.isSignedByte(format2, 2)) return false;
@@ -66,8 +66,9 @@ export abstract class twice {
     }
     const rest = n - whole;
     const largest = max(lanes.maxU32(most), amaxRow(src, rest));
-    // Rounding keeps order, so this is the largest |x * scale1|; NaN compares as larger.
-    if (reinterpret<u32>(reinterpret<f32>(largest) * scale1) > <u32>format.maxBits(format1)) return false;
+    // Rounding keeps order, so the product is the largest |x * scale1|.
+    const scaled = reinterpret<u32>(reinterpret<f32>(largest) * scale1);
+    if (!sixteen.finish(scaled, format1, src - (<usize>whole << 2), whole, scale1, stats + 4)) return false;
     store<u32>(stats, max(load<u32>(stats), largest));
     store<i32>(stats, load<i32>(stats, 8) + under, 8);
     encodeRow(format1, src, dst1 + whole, rest, scale1, 0, rounding.tiesToEven, true, stats + 4);

@@ -11,7 +11,7 @@ import * as mirror from './reference/quantize.js';
 const onEveryBuild = useBuilds();
 const random = new Random(23);
 
-/** Numbers by kind, for a scale of 32. The first four stay in E4M3FN's range; only rows without saturation and NaN take the path. */
+/** Numbers by kind, for a scale of 32. All but NaN take the path. */
 const KINDS: Readonly<Record<string, (n: number) => Float32Array>> = {
   normal: (n) => random.wide(n, -8, 2),
   'rounded up to a power of two': (n) =>
