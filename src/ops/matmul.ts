@@ -35,12 +35,13 @@ const MAX_PANEL_BYTES = 1 << 25;
 /**
  * There are two ways to multiply by one-byte weights: in registers (gemv), where each weight is decoded once per four rows of C, and by panels
  * (gemm), where it is decoded to float32 in memory once. The fewer the rows, the better are registers: up to FEW_ROWS, with turbo up to
- * FEW_ROWS_TURBO, and for one row only where products are not fused. GFLOP/s times 2048 x 2048, in registers and by panels:
+ * FEW_ROWS_TURBO, and for one row only where products are not fused. GFLOP/s times 2048 x 2048 in E4M3FN, in registers and by panels, on
+ * an EPYC; with prepacked weights registers gain 3 to 11 and panels lose 2:
  *
- *   Node 26, relaxed   8 rows 42, 33   16 rows 45, 44   24 rows 46, 52
- *   Node 26, turbo     4 rows 39, 32    6 rows 33, 46
- *   Node 26, strict    2 rows 15, 15    8 rows 31, 35
- *   Node 20, strict    2 rows  9, 15    8 rows 19, 35
+ *   Node 26, relaxed   8 rows 48, 34   16 rows 51, 44   24 rows 51, 52
+ *   Node 26, turbo     4 rows 43, 33    6 rows 42, 50    8 rows 48, 48
+ *   Node 26, strict    2 rows 21, 16    8 rows 38, 39   16 rows 40, 42
+ *   Node 20, strict    2 rows  7, 15    8 rows 21, 37
  */
 const FEW_ROWS = 16;
 const FEW_ROWS_TURBO = 4;
