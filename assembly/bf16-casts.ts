@@ -16,7 +16,7 @@ import { loadRow } from './decode';
 import { encodeRow } from './encode';
 import { BF16, facts, format, rounding } from './formats';
 import { lanes, splat } from './lanes';
-import { math } from './math';
+import { sixteen } from './sixteen';
 
 /** BF16 bits of infinity. */
 const INFINITE = 0x7f80;
@@ -41,8 +41,8 @@ export abstract class bf16Cast {
   /** The BF16 exponent field of x that becomes 0 in a code; 0 unless x and x * factor are normal for every exponent of the code. */
   private static origin(dtype: i32, factor: f32, scale: f32): i32 {
     const most = 254 - (format.maxCode(dtype) >> format.manBits(dtype));
-    const value = 127 - format.bias(dtype) - math.exponentOf(scale);
-    const origin = value - math.exponentOf(factor);
+    const value = 127 - format.bias(dtype) - sixteen.exponentOf(scale);
+    const origin = value - sixteen.exponentOf(factor);
     return value > 0 && value <= most && origin > 0 && origin <= most ? origin : 0;
   }
 

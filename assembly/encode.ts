@@ -299,7 +299,7 @@ export function amaxRow(src: usize, n: i32): u32 {
   let m = i32x4.splat(0);
   const whole = n & ~3;
   let i = 0;
-  // Four at a time, as the loop itself costs more than the work.
+  // Four vectors at a time, as the loop itself costs more than the work.
   for (; i < (n & ~15); i += 16) {
     const p = src + (i << 2);
     const low = i32x4.max_u(v128.and(v128.load(p), absolute), v128.and(v128.load(p, 16), absolute));

@@ -26,12 +26,6 @@ const EXP = memory.data<f32>([
 const ONE = EXP + 12 * 16;
 
 export abstract class math {
-  /** log2 of a positive normal power of two; a number too large for any format where `scale` is none. */
-  @inline static exponentOf(scale: f32): i32 {
-    const bits = reinterpret<i32>(scale);
-    return bits > 0 && bits < 0x7f800000 && !(bits & 0x7fffff) ? (bits >> 23) - 127 : 1 << 20;
-  }
-
   /**
    * e^-x. Error below 1 ulp on [-88, 87] (measured: every float32 with |x| >= 2^-12; test/math.test.ts samples); exactly 0 above 87;
    * clamped at -88.37; NaN stays NaN. -x = n ln 2 - r with |r| <= 0.347. Of -x rather than x, as sigmoids need it: they would negate it.

@@ -1,4 +1,4 @@
-/** What `nearest` and `stochastic` share in rounding sixteen numbers at a time: four vectors of float32, one of bytes. */
+/** What the casts share that round sixteen numbers at a time: four vectors of float32 or two of BF16, one of bytes. */
 import { format } from './formats';
 import { lanes } from './lanes';
 
@@ -10,6 +10,12 @@ const VECTORS = memory.data<u32>([
 export abstract class sixteen {
   @inline static get absolute(): v128 { return v128.load(VECTORS); }
   @inline static get exponents(): v128 { return v128.load(VECTORS, 16); }
+
+  /** log2 of a positive normal power of two; a number too large for any format where `scale` is none. */
+  @inline static exponentOf(scale: f32): i32 {
+    const bits = reinterpret<i32>(scale);
+    return bits > 0 && bits < 0x7f800000 && !(bits & 0x7fffff) ? (bits >> 23) - 127 : 1 << 20;
+  }
 
   /** Bytes with the signs of sixteen numbers: a negative number is a negative integer, and stays one when narrowed. */
   @inline static signBytes(x0: v128, x1: v128, x2: v128, x3: v128): v128 {

@@ -5,7 +5,6 @@
 import { amaxRow, encodeRow } from './encode';
 import { format, rounding } from './formats';
 import { lanes, splat } from './lanes';
-import { math } from './math';
 import { nearest } from './nearest';
 import { sixteen } from './sixteen';
 
@@ -25,8 +24,8 @@ export abstract class twice {
    */
   static row(src: usize, n: i32, dst1: usize, format1: i32, scale1: f32, dst2: usize, format2: i32, scale2: f32, stats: usize): bool {
     if (!format.isSignedByte(format1, 3) || !format.isSignedByte(format2, 2)) return false;
-    const exponent1 = math.exponentOf(scale1);
-    const exponent2 = math.exponentOf(scale2);
+    const exponent1 = sixteen.exponentOf(scale1);
+    const exponent2 = sixteen.exponentOf(scale2);
     if (!twice.suits(format1, exponent1) || !twice.suits(format2, exponent2)) return false;
     const absolute = sixteen.absolute;
     const exponents = sixteen.exponents;
