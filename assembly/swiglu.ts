@@ -14,6 +14,7 @@ import { amaxRow, encodeRow, storeRow } from './encode';
 import { format, rounding } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
+import { multiplyRow } from './quantize';
 import { twice } from './twice';
 
 /** The smallest power of two not below the largest |up|, clamped to float32's normal range; 1 for 0, infinity and NaN. */
@@ -37,7 +38,7 @@ export function swigluForward(
   const size = <usize>width << 2;
   const bytes = format.bytes(dtype);
   const ups = scratch + size;
-  const sigmoids = ups + size;
+  const spare = ups + size;
   for (let unit = begin; unit < end; unit++) {
     const slot = stats + unit * STATS_BYTES;
     memory.fill(slot, 0, STATS_BYTES);
@@ -53,14 +54,13 @@ export function swigluForward(
         store<f32>(rowScale + (row << 2), s);
         inverse = <f32>1 / s;
       }
-      math.sigmoidRow(scratch, sigmoids, width);
-      const k = f32x4.splat(inverse);
-      for (let i: usize = 0; i < size; i += 16) {
-        let y = f32x4.mul(f32x4.mul(v128.load(scratch + i), v128.load(sigmoids + i)), f32x4.mul(v128.load(ups + i), k));
-        if (peaks) v128.store(peaks + i, i32x4.max_u(v128.load(peaks + i), lanes.abs(y)));
-        if (channelInv) y = f32x4.mul(y, v128.load(channelInv + i));
-        v128.store(scratch + i, y);
+      math.sigmoids(scratch, scratch, width, spare, true, ups, f32x4.splat(inverse));
+      if (peaks) {
+        for (let i: usize = 0; i < size; i += 16) {
+          v128.store(peaks + i, i32x4.max_u(v128.load(peaks + i), lanes.abs(v128.load(scratch + i))));
+        }
       }
+      if (channelInv) multiplyRow(scratch, channelInv, width);
       const at = <usize>row * width;
       const to1 = dst1 + at * format.bytes(format1);
       const to2 = dst2 ? dst2 + at * format.bytes(format2) : 0;
@@ -90,7 +90,7 @@ export function swigluBackward(
     const at = <usize>row * 2 * width * bytes;
     loadRow(dtype, gateUp + at, scratch, 2 * width, 1);
     loadRow(dtype, dy + <usize>row * width * bytes, dys, width, rowScale ? <f32>1 / load<f32>(rowScale + (row << 2)) : 1);
-    math.sigmoidRow(scratch, sigmoids, width);
+    math.sigmoidRow(scratch, sigmoids, width, sigmoids + size);
     for (let i: usize = 0; i < size; i += 16) {
       const g = v128.load(scratch + i);
       const sig = v128.load(sigmoids + i);
