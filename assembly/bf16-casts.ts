@@ -73,7 +73,7 @@ export abstract class bf16Cast {
       if (count > 0) bf16Cast.few(src + (i << 1), count, factor, dst1 + i, format1, scale1, mode, dst2 ? dst2 + i : 0, format2, scale2, halves + (i << 1), scratch);
       i += count;
     }
-    const most = bf16Cast.maxLane(v128.load(scratch));
+    const most = lanes.maxU16(v128.load(scratch));
     if (most > INFINITE) return false;
     if (stats) {
       store<u32>(stats, max(load<u32>(stats), reinterpret<u32>(reinterpret<f32>(most << 16) * factor)));
@@ -154,12 +154,5 @@ export abstract class bf16Cast {
     loadRow(facts.about<BF16>().id, src, numbers, n, factor);
     encodeRow(format1, numbers, dst1, n, scale1, scratch + WORDS, mode, true, scratch + COUNTS);
     if (dst2) encodeRow(format2, numbers, dst2, n, scale2, 0, rounding.tiesToEven, true, 0);
-  }
-
-  @inline private static maxLane(v: v128): i32 {
-    let m = i16x8.max_u(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-    m = i16x8.max_u(m, i64x2.shr_u(m, 32));
-    m = i16x8.max_u(m, i64x2.shr_u(m, 16));
-    return i16x8.extract_lane_u(m, 0);
   }
 }

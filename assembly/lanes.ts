@@ -29,14 +29,25 @@ export abstract class lanes {
   }
 
   /** Largest lane, read as unsigned integers. On |x| bits this orders NaN above infinity above the finite numbers. */
-  @inline static maxU32(v: v128): u32 {
+  static maxU32(v: v128): u32 {
     let m = i32x4.max_u(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
     m = i32x4.max_u(m, i8x16.shuffle(m, m, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
     return <u32>i32x4.extract_lane(m, 0);
   }
 
+  /** Largest of the 16-bit, and of the 8-bit lanes, unsigned. */
+  static maxU16(v: v128): i32 {
+    let m = i16x8.max_u(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    m = i16x8.max_u(m, i64x2.shr_u(m, 32));
+    m = i16x8.max_u(m, i64x2.shr_u(m, 16));
+    return i16x8.extract_lane_u(m, 0);
+  }
+  static maxU8(v: v128): i32 {
+    return lanes.maxU16(i16x8.max_u(i16x8.shr_u(v, 8), v128.and(v, i16x8.splat(255))));
+  }
+
   /** Sum of the lanes as integers. */
-  @inline static sumI32(v: v128): i32 {
+  static sumI32(v: v128): i32 {
     return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
   }
 

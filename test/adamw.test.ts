@@ -25,8 +25,8 @@ const STATES: readonly (readonly [DType, DType, DType])[] = [
   ['bfloat16', 'bfloat16', 'float32'],
   ['float16', 'float8_e5m2', 'float8_e4m3fn'],
 ];
-/** Around a unit of 4096 elements. */
-const SIZES = [1, 3, 7, 100, 4096, 4097, 9001];
+/** Around a unit of 1024 elements, and several. */
+const SIZES = [1, 3, 7, 100, 1024, 1025, 5001];
 const STEPS = 4;
 const BETA1 = 0.9;
 const BETA2 = 0.95;

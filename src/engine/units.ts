@@ -8,7 +8,7 @@ export const MAGNITUDE_BINS = 1024;
 export const NORM_ROWS = 32;
 export const SWIGLU_ROWS = 8;
 export const EMBEDDING_CHANNELS = 16;
-export const ADAMW_ELEMENTS = 4096;
+export const ADAMW_ELEMENTS = 1024;
 export const REDUCE_ELEMENTS = 4096;
 export const DIGEST_BYTES = 65536;
 /** float32 inputs per unit of an exhaustive verification. */

@@ -1,0 +1,250 @@
+/**
+ * `adamwAmax` skips units that cannot exceed what it has seen (assembly/adamw-bound.ts). A unit alone is never skipped, so the largest values of
+ * units alone are the truth for a run over all of them.
+ */
+import { describe, expect, it } from 'vitest';
+import { ADAMW_AMAX_WORDS, ADAMW_ELEMENTS } from '../src/engine/units.js';
+import { decode, encode } from '../src/formats/index.js';
+import type { Engine } from '../src/index.js';
+import { idOf } from '../src/ops/tensor.js';
+import { useBuilds } from './helpers/builds.js';
+import { Random } from './helpers/rng.js';
+
+const onEveryBuild = useBuilds();
+const SCRATCH = 4 * ADAMW_ELEMENTS * 4 + 256;
+const [M, V, W] = ['float8_e4m3fn', 'float8_e5m2', 'float16'] as const;
+
+interface State {
+  readonly m: Uint8Array;
+  readonly v: Uint8Array;
+  readonly w: Uint16Array;
+  readonly grad: Float32Array;
+}
+interface Numbers {
+  readonly gradScale: number;
+  readonly mInv: number;
+  readonly vInv: number;
+  readonly wInv: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly rate: number;
+  readonly eps: number;
+  readonly decay: number;
+}
+const NUMBERS: Numbers = {
+  ...{ gradScale: 1, mInv: 2 ** -20, vInv: 2 ** -40, wInv: 2 ** -18 },
+  ...{ beta1: 0.9, beta2: 0.95, rate: 1e-3, eps: 1e-8, decay: 0.9999 },
+};
+
+/** For each unit, the largest |m|, |v| and |w|: of units alone, and of all in one run, where a skipped one has zeros. */
+function largest(engine: Engine, { m, v, w, grad }: State, n: Numbers): { alone: number[][]; together: number[][] } {
+  return engine.scoped(() => {
+    const lay = (from: Uint8Array | Uint16Array | Float32Array) => {
+      const to = engine.arena.alloc(from.byteLength);
+      new Uint8Array(engine.arena.buffer, to).set(new Uint8Array(from.buffer, from.byteOffset, from.byteLength));
+      return to;
+    };
+    const [mAt, vAt, wAt, gAt] = [m, v, w, grad].map(lay);
+    const units = Math.ceil(m.length / ADAMW_ELEMENTS);
+    const run = (first: number, count: number) => {
+      const out = engine.arena.alloc(count * ADAMW_AMAX_WORDS * 4);
+      const from = first * ADAMW_ELEMENTS;
+      // biome-ignore format: one line per group of the kernel's signature
+      engine.parallel(
+        'adamwAmax', count, SCRATCH, Math.min(m.length - from, count * ADAMW_ELEMENTS), gAt + 4 * from, n.gradScale,
+        mAt + from, idOf(M), n.mInv, vAt + from, idOf(V), n.vInv, wAt + 2 * from, idOf(W), n.wInv,
+        n.beta1, n.beta2, n.rate, n.eps, n.decay, 0, 0, 0, 0, out,
+      );
+      const words = new Float32Array(engine.arena.buffer, out, count * ADAMW_AMAX_WORDS);
+      return Array.from({ length: count }, (_, i) => [...words.subarray(4 * i, 4 * i + 3)]);
+    };
+    return { alone: Array.from({ length: units }, (_, i) => run(i, 1)[0]), together: run(0, units) };
+  });
+}
+
+const most = (rows: number[][], column: number) => Math.max(...rows.map((row) => row[column]));
+
+function expectSame(engine: Engine, name: string, state: State, numbers: Numbers): number {
+  const { alone, together } = largest(engine, state, numbers);
+  for (const [i, what] of ['m', 'v', 'w'].entries()) {
+    expect(most(together, i), `${name}: ${what}`).toBe(most(alone, i));
+  }
+  return together.filter((row) => row.every((x) => x === 0)).length;
+}
+
+/** A state after steps of training: gradients of a normal distribution whose size differs between elements, and between units. */
+function trained(random: Random, size: number): State & Pick<Numbers, 'mInv' | 'vInv' | 'wInv'> {
+  const sizes = Array.from(
+    { length: size },
+    (_, i) => 2 ** (random.integer(-8, -6) - (Math.floor(i / ADAMW_ELEMENTS) % 6)),
+  );
+  const moment = sizes.map((x) => 0.3 * x * random.normals(1)[0]);
+  const square = sizes.map((x) => x * x * (0.3 + random.uniform()));
+  const weights = [...random.normals(size, 0.02)];
+  const peak = (values: number[]) => values.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+  const [mInv, vInv, wInv] = [peak(moment) / 448, peak(square) / 57344, peak(weights) / 65504].map(Math.fround);
+  return {
+    m: encode(
+      moment.map((x) => x / mInv),
+      M,
+    ) as Uint8Array,
+    v: encode(
+      square.map((x) => x / vInv),
+      V,
+    ) as Uint8Array,
+    w: encode(
+      weights.map((x) => x / wInv),
+      W,
+    ) as Uint16Array,
+    grad: Float32Array.from(sizes, (x) => x * random.normals(1)[0]),
+    ...{ mInv, vInv, wInv },
+  };
+}
+
+/** Fills each unit with one element. */
+function units(of: { a: number; b: number; w?: number; g?: number }[]): State {
+  const size = of.length * ADAMW_ELEMENTS;
+  const state = {
+    m: new Uint8Array(size),
+    v: new Uint8Array(size),
+    w: new Uint16Array(size),
+    grad: new Float32Array(size),
+  };
+  of.forEach(({ a, b, w = 0, g = 0 }, i) => {
+    const [from, to] = [i * ADAMW_ELEMENTS, (i + 1) * ADAMW_ELEMENTS];
+    state.m.fill(a, from, to);
+    state.v.fill(b, from, to);
+    state.w.fill(w, from, to);
+    state.grad.fill(g, from, to);
+  });
+  return state;
+}
+
+describe('the largest new values of AdamW', () => {
+  it('of a trained state are found although most units are skipped', () => {
+    const random = new Random(1);
+    const size = 24 * ADAMW_ELEMENTS + 5;
+    const { mInv, vInv, wInv, ...state } = trained(random, size);
+    onEveryBuild((engine, name) => {
+      const skipped = expectSame(engine, name, state, { ...NUMBERS, mInv, vInv, wInv, gradScale: 0.7 });
+      if (engine.info.threads === 1) expect(skipped, name).toBeGreaterThan(12);
+    });
+  });
+
+  it('are found wherever the largest stand', () => {
+    const random = new Random(2);
+    const size = 6 * ADAMW_ELEMENTS;
+    for (let round = 0; round < 40; round++) {
+      const { mInv, vInv, wInv, ...state } = trained(random, size);
+      const at = () => random.integer(0, size - 1);
+      state.grad[at()] *= 2 ** random.integer(0, 12);
+      state.m[at()] = random.integer(0, 0x7e);
+      state.v[at()] = random.integer(0, 0x7b);
+      state.w[at()] = 0x7bff;
+      const rate = 10 ** random.integer(-5, 0);
+      onEveryBuild((engine, name) => {
+        expectSame(engine, `${name}, round ${round}`, state, { ...NUMBERS, mInv, vInv, wInv, rate });
+      });
+    }
+  });
+
+  // The new w is the whole step here. Only the step of the second unit is larger: an element of the first has the largest moments.
+  it('include a step that grew by one code of m, for every pair of codes', () => {
+    const { beta1, beta2, mInv, vInv } = NUMBERS;
+    const ms = decode(
+      Uint8Array.from({ length: 0x7f }, (_, i) => i),
+      M,
+    );
+    const vs = decode(
+      Uint8Array.from({ length: 0x7c }, (_, i) => i),
+      V,
+    );
+    let grew = 0;
+    onEveryBuild((engine, name) => {
+      for (let a = 2; a <= 0x7e; a++) {
+        for (const b of [1, 2, 3, (a % 0x78) + 4]) {
+          // Where the inequality is an equality.
+          const steepest = ((1 - beta1) * beta2 * vs[b] * vInv) / ((1 - beta2) * beta1 * ms[a] * mInv);
+          for (const g of [0, steepest]) {
+            const state = units([a - 1, a].map((code) => ({ a: code, b, g })));
+            state.m[0] = 0x7e;
+            state.v[0] = 0x7b;
+            const { alone, together } = largest(engine, state, { ...NUMBERS, rate: 1, eps: 1e-12 });
+            if (alone[1][2] <= alone[0][2]) continue;
+            grew++;
+            expect(alone[1][0] <= alone[0][0] && alone[1][1] <= alone[0][1]).toBe(true);
+            expect(most(together, 2), `${name}: m ${a}, v ${b}, g ${g}`).toBe(alone[1][2]);
+          }
+        }
+      }
+    });
+    expect(grew).toBeGreaterThan(1000);
+  });
+
+  it('of states that cannot be bounded are computed', () => {
+    const cases: [string, State, Partial<Numbers>?][] = [
+      [
+        'a lost v',
+        units([
+          { a: 0x10, b: 0x20 },
+          { a: 1, b: 0 },
+        ]),
+      ],
+      [
+        'NaN among m',
+        units([
+          { a: 0x10, b: 0x20 },
+          { a: 0x7f, b: 0x20 },
+        ]),
+      ],
+      [
+        'infinity among v',
+        units([
+          { a: 0x10, b: 0x20 },
+          { a: 0x10, b: 0x7c },
+        ]),
+      ],
+      [
+        'a negative v',
+        units([
+          { a: 0x10, b: 0x20 },
+          { a: 0x10, b: 0x81 },
+        ]),
+      ],
+      [
+        'NaN among w',
+        units([
+          { a: 0x10, b: 0x20 },
+          { a: 0x10, b: 0x20, w: 0x7e00 },
+        ]),
+      ],
+      [
+        'an infinite gradient',
+        units([
+          { a: 0x10, b: 0x20 },
+          { a: 0, b: 0, g: Number.POSITIVE_INFINITY },
+        ]),
+      ],
+      [
+        'a negative decay',
+        units([
+          { a: 0x10, b: 0x20, w: 1 },
+          { a: 0x10, b: 0x20, w: 0x7bff },
+        ]),
+        { decay: -2 },
+      ],
+      [
+        'no eps',
+        units([
+          { a: 0x10, b: 0x20 },
+          { a: 0, b: 0, g: 1e-30 },
+        ]),
+        { eps: 0, gradScale: -1 },
+      ],
+    ];
+    onEveryBuild((engine, name) => {
+      for (const [what, state, numbers] of cases)
+        expectSame(engine, `${name}, ${what}`, state, { ...NUMBERS, ...numbers });
+    });
+  });
+});
