@@ -54,8 +54,8 @@ export abstract class bound {
       alone = v128.or(alone, v128.and(i8x16.eq(b, zero), a));
       wMost = i16x8.max_u(wMost, i16x8.max_u(v128.and(v128.load(w + (i << 1)), pairs), v128.and(v128.load(w + (i << 1), 16), pairs)));
     }
-    // Infinity, NaN or a sign among the v, or a v that is lost: v = 0 < |m|.
-    if (lanes.maxU8(vMost) >= format.infCode(vDtype) || v128.any_true(alone)) return i32x4.splat(-1);
+    // A v that is lost: v = 0 < |m|. Infinity, NaN or a negative v give a bound that exceeds all.
+    if (v128.any_true(alone)) return i32x4.splat(-1);
     const ratio = SPREAD * power(lanes.maxU8(i8x16.sub(apart, splat.bytes(-128))) - 128 + 4 * (format.bias(vDtype) - 2 * format.bias(mDtype))) * (mInv / vInv) * mInv;
     const c1: f32 = 1 - beta1;
     const c2: f32 = 1 - beta2;
