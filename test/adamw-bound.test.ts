@@ -263,12 +263,12 @@ describe('the largest new values of AdamW', () => {
           { a: 0x10, b: 0x20, w: 1 },
           { a: 0x10, b: 0x20, w: 0x7bff },
         ]),
-        { decay: -2 },
+        { decay: -8, rate: 4 },
       ],
       [
         'no eps',
         units([
-          { a: 0x10, b: 0x20 },
+          { a: 0x10, b: 0x20, w: 0x7bff },
           { a: 0, b: 0, g: 1e-30 },
         ]),
         { eps: 0, gradScale: -1 },
