@@ -1,5 +1,6 @@
 /** The context without which a figure is meaningless: machine, runtime, build, commit, command. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +13,7 @@ export function environment({ info }, argv) {
   return {
     date: new Date().toISOString(),
     machine: {
-      cpu: processors[0]?.model.trim() ?? 'unknown',
+      cpu: `${processors[0]?.model.trim() ?? 'unknown'}${generation()}`,
       cores: processors.length,
       memory_bytes: totalmem(),
       platform: `${process.platform} ${process.arch}`,
@@ -28,6 +29,18 @@ export function environment({ info }, argv) {
     commit: commit(),
     command: ['node', relative(ROOT, argv[1]), ...argv.slice(2)].map(quoted).join(' '),
   };
+}
+
+/** Family and model of the processor, on Linux: virtual machines may have names like 'AMD EPYC' for all generations. */
+function generation() {
+  try {
+    const text = readFileSync('/proc/cpuinfo', 'utf8');
+    const [family, model] = [/^cpu family\s*: (\d+)$/m, /^model\s*: (\d+)$/m].map((pattern) => text.match(pattern)[1]);
+    return `, family ${family}, model ${model}`;
+  } catch {
+    // Another system, or a processor that is described otherwise.
+    return '';
+  }
 }
 
 /** Quotes a word for a shell. */
