@@ -10,7 +10,7 @@
  * stacked tiles of P and dS already are the B panel of the products P V and dS K: 8 floats for each key.
  */
 
-import { TILE_ROWS } from '../src/engine/units';
+import { SIGMOID_STEP, TILE_ROWS } from '../src/engine/units';
 import { BLOCK, block, PANEL, TOGETHER } from './attention-block';
 import { loadRow } from './decode';
 import { storeRow } from './encode';
@@ -25,7 +25,7 @@ const LOG2E: f64 = 1.4426950408889634;
 export function attentionScratch(headDim: i32, keys: i32): f64 {
   const d: f64 = block.ceil(headDim, 24);
   const t: f64 = block.ceil(keys, TILE_ROWS);
-  return (5 * t * d + 2 * BLOCK * t + 2 * BLOCK * d + BLOCK * TILE_ROWS + 7 * PANEL * d + 2 * d + 8 * PANEL) * 4;
+  return (5 * t * d + 2 * BLOCK * t + 2 * BLOCK * d + BLOCK * TILE_ROWS + 7 * PANEL * d + 2 * d + 8 * PANEL + SIGMOID_STEP) * 4;
 }
 
 /**
@@ -63,6 +63,7 @@ function forward<F>(
   const o = qPanel + 2 * panel;
   const lines = o + 2 * panel;
   const sums = lines + panel;
+  const spare = sums + 2 * SUMS;
   const group = heads / kvHeads;
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
@@ -83,8 +84,8 @@ function forward<F>(
           pack.b<F>(qPanel + <usize>(i / PANEL) * panel, from, <usize>ldq * bytes, false, min(PANEL, count - i), headDim);
         }
         block.multiplyTwo<F>(kPanels, headDim, qPanel, seen, headDim, p, qPanel + panel, nextSeen, both ? headDim : 0, p + stride);
-        softmax<F>(p, offset + first, seen, scale, sums);
-        if (both) softmax<F>(p + stride, offset + first + PANEL, nextSeen, scale, sums + SUMS);
+        softmax<F>(p, offset + first, seen, scale, sums, spare);
+        if (both) softmax<F>(p + stride, offset + first + PANEL, nextSeen, scale, sums + SUMS, spare);
         block.multiplyTwo<F>(vPanels, keys, p, headDim, min(seen, keys), o, p + stride, headDim, min(nextSeen, keys), o + panel);
         for (let i = 0; i < count; i += PANEL) {
           const which = <usize>(i / PANEL);
@@ -102,7 +103,7 @@ function forward<F>(
 const SUMS: usize = 2 * PANEL * 4;
 
 /** Replaces a panel of scores by e^(scale score - peak) in F; `sums` gets the sum of each column, then the peak of each in base 2. */
-function softmax<F>(p: usize, position: i32, seen: i32, scale: f32, sums: usize): void {
+function softmax<F>(p: usize, position: i32, seen: i32, scale: f32, sums: usize, scratch: usize): void {
   // In base 2: e^(scale s - peak) = 2^(k s - k largest), k = scale log2 e.
   const k4 = f32x4.splat(scale * <f32>LOG2E);
   const least = block.least<F>();
@@ -117,13 +118,12 @@ function softmax<F>(p: usize, position: i32, seen: i32, scale: f32, sums: usize)
   // Rounding is monotonic: the largest scaled score is the scaled largest one.
   peak0 = f32x4.mul(peak0, k4);
   peak1 = f32x4.mul(peak1, k4);
+  math.exp2Rows(p, seen, scratch, k4, peak0, peak1, least);
   let sum0 = f32x4.splat(0);
   let sum1 = sum0;
   for (let at = p; at < last; at += 32) {
-    const x0 = f32x4.sub(f32x4.mul(v128.load(at), k4), peak0);
-    const x1 = f32x4.sub(f32x4.mul(v128.load(at, 16), k4), peak1);
-    const e0 = v128.andnot(math.exp2(x0, least), f32x4.lt(x0, least));
-    const e1 = v128.andnot(math.exp2(x1, least), f32x4.lt(x1, least));
+    const e0 = v128.load(at);
+    const e1 = v128.load(at, 16);
     sum0 = f32x4.add(sum0, e0);
     sum1 = f32x4.add(sum1, e1);
     v128.store(at, block.rounded<F>(e0));
@@ -182,22 +182,21 @@ function rowProduct<F>(o: usize, dOut: usize, headDim: i32, lineO: usize, lineDo
  * Replaces a panel of scores by P and one of dO V by dS, both in F, given the dot product o dO (`deltas`) and log-sum-exp (`offsets`) of
  * each query.
  */
-function scoreGradients<F>(p: usize, ds: usize, position: i32, seen: i32, scale: f32, deltas: usize, offsets: usize): void {
+function scoreGradients<F>(p: usize, ds: usize, position: i32, seen: i32, scale: f32, deltas: usize, offsets: usize, scratch: usize): void {
   const k4 = f32x4.splat(scale * <f32>LOG2E);
   const slope = f32x4.splat(scale);
   const least = block.least<F>();
   block.mask(position, seen, p);
+  math.exp2Rows(p, seen, scratch, k4, v128.load(offsets), v128.load(offsets, 16), least);
+  const zero = f32x4.splat(0);
   for (let half: usize = 0; half < 32; half += 16) {
     const delta = v128.load(deltas + half);
-    const offset = v128.load(offsets + half);
     for (let at = half; at < <usize>seen * 32; at += 32) {
-      const x = f32x4.sub(f32x4.mul(v128.load(p + at), k4), offset);
-      const e = math.exp2(x, least);
+      const e = v128.load(p + at);
       const g = f32x4.mul(f32x4.mul(e, f32x4.sub(v128.load(ds + at), delta)), slope);
-      // Masked scores are among these. A product with 0 would not do: a panel's padding could be NaN.
-      const none = f32x4.lt(x, least);
-      v128.store(p + at, v128.andnot(block.rounded<F>(e), none));
-      v128.store(ds + at, v128.andnot(block.flushed<F>(block.rounded<F>(g)), none));
+      v128.store(p + at, block.rounded<F>(e));
+      // Masked scores are among the zeros. Their product would not do: a panel's padding could be NaN.
+      v128.store(ds + at, v128.andnot(block.flushed<F>(block.rounded<F>(g)), f32x4.eq(e, zero)));
     }
   }
 }
@@ -234,6 +233,7 @@ function backward<F>(
   const lineDo = lineO + (<usize>d << 2);
   const deltas = lineDo + (<usize>d << 2);
   const offsets = deltas + TOGETHER * 4;
+  const spare = offsets + TOGETHER * 4;
   const group = heads / kvHeads;
   memory.fill(lineO, 0, <usize>d << 3);
   for (let unit = begin; unit < end; unit++) {
@@ -272,8 +272,8 @@ function backward<F>(
             store<f32>(deltas + at, rowProduct<F>(o + row, dOut + row, headDim, lineO, lineDo));
             store<f32>(offsets + at, load<f32>(lses + (<usize>(first + i) << 2)));
           }
-          scoreGradients<F>(pPanel, dsPanel, first, seen, scale, deltas, offsets);
-          if (both) scoreGradients<F>(pPanel + stride, dsPanel + stride, first + PANEL, nextSeen, scale, deltas + PANEL * 4, offsets + PANEL * 4);
+          scoreGradients<F>(pPanel, dsPanel, first, seen, scale, deltas, offsets, spare);
+          if (both) scoreGradients<F>(pPanel + stride, dsPanel + stride, first + PANEL, nextSeen, scale, deltas + PANEL * 4, offsets + PANEL * 4, spare);
           // dQ = dS K
           block.multiplyTwo<F>(
             kAcross, time, dsPanel, headDim, min(seen, time), dqTiles, dsPanel + stride, headDim, min(nextSeen, time), dqTiles + panel,

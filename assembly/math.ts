@@ -64,8 +64,39 @@ export abstract class math {
     const clamped = f32x4.pmax(x, least);
     const magic = v128.load(EXP, 48);
     const shifted = f32x4.add(clamped, magic);
-    const r = f32x4.mul(f32x4.sub(f32x4.sub(shifted, magic), clamped), v128.load(EXP, 96));
-    return math.scaled(r, shifted);
+    return math.scaled(math.rest2(clamped, shifted, magic, v128.load(EXP, 96)), shifted);
+  }
+
+  /** `rest` for base 2, x = n - r / ln 2. */
+  @inline private static rest2(x: v128, shifted: v128, magic: v128, ln2: v128): v128 {
+    return f32x4.mul(f32x4.sub(f32x4.sub(shifted, magic), x), ln2);
+  }
+
+  /**
+   * Replaces rows of eight x by 2^(k x - offset), 0 where that is below 2^least; `offset0` is for the first four, `offset1` for the others. Scratch
+   * holds a step. In loops as those of `sigmoids`, for the same reason: attention takes
+   * 0.95 of the time backward and 0.99 forward, with turbo 0.87 and 0.92.
+   */
+  static exp2Rows(p: usize, rows: i32, scratch: usize, k: v128, offset0: v128, offset1: v128, least: v128): void {
+    const magic = v128.load(EXP, 48), ln2 = v128.load(EXP, 96), one = v128.load(ONE);
+    for (const end = p + (<usize>rows << 5); p < end;) {
+      const size = min<usize>(end - p, STEP);
+      for (let i: usize = 0; i < size; i += 32) {
+        const x0 = f32x4.sub(f32x4.mul(v128.load(p + i), k), offset0);
+        const x1 = f32x4.sub(f32x4.mul(v128.load(p + i, 16), k), offset1);
+        const clamped0 = f32x4.pmax(x0, least);
+        const clamped1 = f32x4.pmax(x1, least);
+        const shifted0 = f32x4.add(clamped0, magic);
+        const shifted1 = f32x4.add(clamped1, magic);
+        v128.store(p + i, math.rest2(clamped0, shifted0, magic, ln2));
+        v128.store(p + i, math.rest2(clamped1, shifted1, magic, ln2), 16);
+        v128.store(scratch + i, v128.andnot(math.powerOf(shifted0, one), f32x4.lt(x0, least)));
+        v128.store(scratch + i, v128.andnot(math.powerOf(shifted1, one), f32x4.lt(x1, least)), 16);
+      }
+      math.polynomials(p, size);
+      for (let i: usize = 0; i < size; i += 16) v128.store(p + i, f32x4.mul(v128.load(p + i), v128.load(scratch + i)));
+      p += size;
+    }
   }
 
   /** e^-r 2^n for |r| <= 0.347, n in the low bits of `shifted`. */
