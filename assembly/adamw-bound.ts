@@ -30,8 +30,8 @@ export abstract class bound {
   }
 
   /**
-   * Bits of bounds of |m|, |v| and |w|, then 0, for the new values of n elements, a multiple of 16, whose gradients are at most `peak`. NaN
-   * where there is no bound. Needs 32 bytes of scratch.
+   * Bits of bounds of |m|, |v| and |w|, then 0, for the new values of n elements, a multiple of 16, whose gradients are at most `peak`.
+   * All bits are set where there is no finite bound. Needs 32 bytes of scratch.
    */
   static of(
     scratch: usize, n: i32, peak: f32, m: usize, mDtype: i32, mInv: f32, v: usize, vDtype: i32, vInv: f32, w: usize, wDtype: i32, wInv: f32,
@@ -54,8 +54,8 @@ export abstract class bound {
       alone = v128.or(alone, v128.and(i8x16.eq(b, zero), a));
       wMost = i16x8.max_u(wMost, i16x8.max_u(v128.and(v128.load(w + (i << 1)), pairs), v128.and(v128.load(w + (i << 1), 16), pairs)));
     }
-    // A v that is lost: v = 0 < |m|. Infinity, NaN or a negative v give a bound that exceeds all.
-    if (v128.any_true(alone)) return i32x4.splat(-1);
+    // Infinity, NaN or a sign among the v, or a v that is lost: v = 0 < |m|.
+    if (lanes.maxU8(vMost) >= format.infCode(vDtype) || v128.any_true(alone)) return i32x4.splat(-1);
     const ratio = SPREAD * power(lanes.maxU8(i8x16.sub(apart, splat.bytes(-128))) - 128 + 4 * (format.bias(vDtype) - 2 * format.bias(mDtype))) * (mInv / vInv) * mInv;
     const c1: f32 = 1 - beta1;
     const c2: f32 = 1 - beta2;
@@ -63,7 +63,9 @@ export abstract class bound {
     const mNext = value(mDtype, lanes.maxU8(mMost), mInv, scratch) * beta1 + peak * c1;
     const vNext = value(vDtype, lanes.maxU8(vMost), vInv, scratch) * beta2 + peak * peak * c2;
     const wNext = value(wDtype, lanes.maxU16(wMost), wInv, scratch) * abs(decay) + step;
-    return i32x4(reinterpret<i32>(mNext), reinterpret<i32>(vNext), reinterpret<i32>(wNext), 0);
+    const bounds = i32x4(reinterpret<i32>(mNext), reinterpret<i32>(vNext), reinterpret<i32>(wNext), 0);
+    // What may be infinite may be NaN as well.
+    return v128.or(bounds, i32x4.ge_u(bounds, i32x4.splat(0x7f800000)));
   }
 }
 

@@ -78,8 +78,8 @@ abstract class update {
 }
 
 /**
- * Units: ADAMW_ELEMENTS elements. Per unit, out gets 4 words: the bits of the largest new |m|, |v|, |w|, and 0; or zeros where none of these
- * exceeds those of earlier units.
+ * Units: ADAMW_ELEMENTS elements. Per unit, out gets 4 words: the bits of the largest new |m|, |v|, |w|, and 0; or zeros, if none of these
+ * exceeds those of earlier units in the call. Only the largest of all units does not depend on how they are cut.
  */
 export function adamwAmax(
   begin: i32, end: i32, scratch: usize,
@@ -94,7 +94,7 @@ export function adamwAmax(
     const n = min(ADAMW_ELEMENTS, total - first);
     const slot = out + unit * ADAMW_AMAX_WORDS * 4;
     memory.fill(slot, 0, ADAMW_AMAX_WORDS * 4);
-    if (bounded && n === ADAMW_ELEMENTS) {
+    if (bounded && n === ADAMW_ELEMENTS && v128.any_true(most)) {
       const peak = reinterpret<f32>(amaxRow(grad + (<usize>first << 2), n)) * abs(gradScale);
       const reach = bound.of(
         scratch, n, peak, m + first, mDtype, mInv, v + first, vDtype, vInv, w + (<usize>first << 1), wDtype, wInv, beta1, beta2, rate, decay,

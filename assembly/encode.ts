@@ -230,7 +230,7 @@ abstract class encode {
     else encode.rowIn(kind.upperHalf, dtype, src, dst, n, scale, words, mode, false, stats);
   }
 
-  /** With rounding and saturation as variables, since only scales are cast to E8M0: 3 kB less, and 1.1 to 1.3 times as long. */
+  /** With rounding and saturation as variables, as no step of training casts to E8M0: 3 kB less, and 1.1 to 1.3 times as long. */
   static powersRow(
     dtype: i32, src: usize, dst: usize, n: i32, scale: f32, words: usize, mode: i32, saturate: bool, stats: usize,
   ): void {

@@ -74,8 +74,8 @@ export abstract class math {
 
   /**
    * Replaces rows of eight x by 2^(k x - offset), 0 where that is below 2^least; `offset0` is for the first four, `offset1` for the others. Scratch
-   * holds a step. In loops as those of `sigmoids`, for the same reason: attention takes
-   * 0.95 of the time backward and 0.99 forward, with turbo 0.87 and 0.92.
+   * holds a step. In loops as those of `sigmoids`, for the same reason: attention takes 0.95 of the time backward and 0.99
+   * forward, with turbo 0.87 and 0.92.
    */
   static exp2Rows(p: usize, rows: i32, scratch: usize, k: v128, offset0: v128, offset1: v128, least: v128): void {
     const magic = v128.load(EXP, 48), ln2 = v128.load(EXP, 96), one = v128.load(ONE);
@@ -141,8 +141,8 @@ export abstract class math {
   }
 
   /**
-   * n float32, n a multiple of 4: 1 / (1 + e^-x), or where `silu`, x / (1 + e^-x) * (up * k), ups being n more. Scratch holds two steps. Where
-   * e^-x would be 0, e^-87 gives the same sum.
+   * n float32, n a multiple of 4: 1 / (1 + e^-x), or where `silu`, x / (1 + e^-x) * (up * k), with n more at `ups`. dst may be src. Scratch is 2 STEP
+   * bytes. Where e^-x would be 0, e^-87 gives the same sum.
    *
    * In three short loops over some numbers, whose constants stay in registers. In a single one, each vector's chain of 25 operations that wait
    * for one another fills a core's schedulers, two vectors at each step or one: the same work takes 1.3 to 1.4 times as long on an EPYC.

@@ -36,7 +36,7 @@ function generation() {
   try {
     const text = readFileSync('/proc/cpuinfo', 'utf8');
     const [family, model] = [/^cpu family\s*: (\d+)$/m, /^model\s*: (\d+)$/m].map((pattern) => text.match(pattern)[1]);
-    return `, family ${family}, model ${model}`;
+    return ` (family ${family}, model ${model})`;
   } catch {
     // Another system, or a processor that is described otherwise.
     return '';

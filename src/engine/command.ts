@@ -40,7 +40,7 @@ export function kernelNames(kernels: Kernels): string[] {
     .sort();
 }
 
-/** Runs the kernel on ranges of units until none are left. It does not matter which thread takes which: a unit's result depends on the unit alone. */
+/** Runs the kernel on ranges of units until none are left. It does not matter which thread takes which (docs/architecture.md, "Threads"). */
 export function drain(words: Int32Array, kernel: Kernel, scratch: number, args: readonly number[]): void {
   const units = words[UNITS];
   const size = words[UNITS_PER_TICKET];

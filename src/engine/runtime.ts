@@ -84,8 +84,8 @@ export class Runtime {
   }
 
   /**
-   * Runs a kernel over units 0 .. units - 1, split over the threads, giving each thread `scratch` bytes of its own. What a unit computes must
-   * not depend on how units are cut: where partial sums are combined, units follow from the sizes alone, never from the number of threads.
+   * Runs a kernel over units 0 .. units - 1, split over the threads, giving each thread `scratch` bytes of its own. What the host
+   * reads must not depend on how units are cut: where partial sums are combined, units follow from the sizes alone, never from the number of threads.
    */
   parallel<Name extends ParallelKernel>(
     name: Name,
