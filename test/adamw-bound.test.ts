@@ -267,7 +267,7 @@ describe('the largest new values of AdamW', () => {
           { a: 0x40, b: 0x40 },
           { a: 0x41, b: 0x40 },
         ]),
-        { groupScale: 2 ** -10 },
+        { groupScale: 2 ** 10 },
       ],
       [
         'NaN after infinity',
