@@ -10,7 +10,7 @@
  * stacked tiles of P and dS already are the B panel of the products P V and dS K: 8 floats for each key.
  */
 
-import { SIGMOID_STEP, TILE_ROWS } from '../src/engine/units';
+import { EXP_STEP, TILE_ROWS } from '../src/engine/units';
 import { BLOCK, block, PANEL, TOGETHER } from './attention-block';
 import { loadRow } from './decode';
 import { storeRow } from './encode';
@@ -25,7 +25,7 @@ const LOG2E: f64 = 1.4426950408889634;
 export function attentionScratch(headDim: i32, keys: i32): f64 {
   const d: f64 = block.ceil(headDim, 24);
   const t: f64 = block.ceil(keys, TILE_ROWS);
-  return (5 * t * d + 2 * BLOCK * t + 2 * BLOCK * d + BLOCK * TILE_ROWS + 7 * PANEL * d + 2 * d + 8 * PANEL + SIGMOID_STEP) * 4;
+  return (5 * t * d + 2 * BLOCK * t + 2 * BLOCK * d + BLOCK * TILE_ROWS + 7 * PANEL * d + 2 * d + 8 * PANEL + EXP_STEP) * 4;
 }
 
 /**

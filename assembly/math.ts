@@ -1,6 +1,6 @@
 /** Elementary functions on four float32 lanes, from strict operations only, so that every engine gives the same bits. */
 
-import { SIGMOID_STEP } from '../src/engine/units';
+import { EXP_STEP } from '../src/engine/units';
 
 /**
  * The constants of exp, four lanes each. Loaded, since V8 rebuilds a v128 constant at every use (two or three instructions): SwiGLU is 1.15
@@ -27,7 +27,7 @@ const EXP = memory.data<f32>([
 /** The bits of 1 (127 << 23), four times. */
 const ONE = EXP + 12 * 16;
 /** Bytes from a step's first numbers in scratch to its second. */
-const STEP: usize = SIGMOID_STEP * 4;
+const STEP: usize = EXP_STEP * 4;
 
 export abstract class math {
   /**
@@ -145,7 +145,7 @@ export abstract class math {
    * bytes. Where e^-x would be 0, e^-87 gives the same sum.
    *
    * In three short loops over some numbers, whose constants stay in registers. In a single one, each vector's chain of 25 operations that wait
-   * for one another fills a core's schedulers, two vectors at each step or one: the same work takes 1.3 to 1.4 times as long on an EPYC.
+   * for one another fills a core's schedulers, two vectors at each step or one: the same work takes 1.4 times as long on an EPYC.
    */
   @inline static sigmoids(src: usize, dst: usize, n: i32, scratch: usize, silu: bool, ups: usize, k: v128): void {
     const one = v128.load(ONE);

@@ -221,7 +221,7 @@ describe('the largest new values of AdamW', () => {
     });
   });
 
-  it('of states that cannot be bounded are computed', () => {
+  it('are those of the second unit, where it has no bound or a higher one than other terms give', () => {
     const cases: [string, State, Partial<Numbers>?][] = [
       [
         'a lost v',

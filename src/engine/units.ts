@@ -30,7 +30,7 @@ export const MONITOR_BYTES = 32;
 export const EXPANDED_WORDS = 3;
 /** Bits of 2^-100, the least amax that scales follow: below it MAX / amax could overflow. */
 export const LEAST_AMAX_BITS = 0x0d800000;
-/** Float32 numbers that sigmoids take through their loops at a time. */
-export const SIGMOID_STEP = 64;
+/** Float32 numbers that exponentials and sigmoids take through their loops at a time. */
+export const EXP_STEP = 64;
 /** The package's version, major * 10000 + minor * 100 + patch: kernels of another version do not fit. */
 export const VERSION = 100;

@@ -1,7 +1,7 @@
 /** SwiGLU and Smooth-SwiGLU, fused with encoding. Kernels: assembly/swiglu.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { SIGMOID_STEP, STATS_BYTES, SWIGLU_ROWS } from '../engine/units.js';
+import { EXP_STEP, STATS_BYTES, SWIGLU_ROWS } from '../engine/units.js';
 import type { DType } from '../formats/index.js';
 import { floatOfBits } from '../formats/spec.js';
 import { type Health, readHealth, rowScratch } from './quantize.js';
@@ -48,7 +48,7 @@ export function swigluForward(rt: Runtime, gateUp: Tensor, options: SwigluOption
     const peaks = channelAmax ? rt.arena.alloc(units * width * 4) : 0;
     // biome-ignore format: one line per group of the kernel's signature
     rt.parallel(
-      'swigluForward', units, rowScratch(2 * width + 2 * SIGMOID_STEP),
+      'swigluForward', units, rowScratch(2 * width + 2 * EXP_STEP),
       idOf(gateUp.dtype), gateUp.ptr, rows, width, rowScale?.ptr ?? 0, channelInv?.ptr ?? 0, peaks,
       y.ptr, idOf(first.dtype), first.scale,
       copy?.ptr ?? 0, copy ? idOf(copy.dtype) : 0, second?.scale ?? 1, stats,
@@ -81,7 +81,7 @@ export function swigluBackward(
   const [rows, width] = matrixShape(dy);
   const row = smoothing.rowScale?.ptr ?? 0;
   const channel = smoothing.channelInv?.ptr ?? 0;
-  const scratch = rowScratch(4 * width + 2 * SIGMOID_STEP);
+  const scratch = rowScratch(4 * width + 2 * EXP_STEP);
   const id = idOf(gateUp.dtype);
   rt.parallel('swigluBackward', rows, scratch, id, dy.ptr, gateUp.ptr, width, row, channel, gateUp.ptr);
   return gateUp;
