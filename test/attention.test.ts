@@ -121,3 +121,32 @@ it('a later key or value changes no earlier row', () => {
     expect(b.slice(50 * 16), name).not.toEqual(a.slice(50 * 16));
   });
 });
+
+it('a later value whose product with dO overflows changes no gradient of an earlier query', () => {
+  const shape = { batch: 1, time: 12, heads: 1, kvHeads: 1, headDim: 8 };
+  const last = 11 * 24 + 16;
+  for (const dtype of STORAGE) {
+    const random = new Random(6);
+    const qkv = normals(random, [12, 24], dtype);
+    const dOut = sample(
+      normals(random, [12, 8], dtype).values.map((x) => 4 * Math.sign(x)),
+      [12, 8],
+      dtype,
+    );
+    const later = sample(
+      qkv.values.map((x, i) => (i < last ? x : 3e38)),
+      qkv.shape,
+      dtype,
+    );
+    onEveryBuild((engine, name) => {
+      const [a, b] = [qkv, later].map((s) => {
+        const rows = place(engine, s);
+        const { out, lse } = attentionForward(engine, rows, shape);
+        return engine.read(attentionBackward(engine, rows, out, lse, place(engine, dOut), shape));
+      });
+      for (let row = 0; row < 11; row++) {
+        expectSame(b.slice(row * 24, row * 24 + 8), a.slice(row * 24, row * 24 + 8), `${name}, ${dtype}: dQ of ${row}`);
+      }
+    });
+  }
+});
