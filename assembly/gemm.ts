@@ -16,7 +16,7 @@ import { lanes } from './lanes';
 import { pack } from './pack';
 import { pair } from './pair';
 import { fiveRows, TILE, threeRows, tile } from './tile';
-import { weightPanel, WORDS } from './weight-panel';
+import { weightPanel } from './weight-panel';
 
 abstract class blocking {
   /**
@@ -43,7 +43,7 @@ abstract class blocking {
   }
 }
 
-/** Number of k that are copied from a prepacked panel at a time, a multiple of 4. */
+/** Number of k that are copied from a prepacked panel at a time, an even number. */
 const SLICE = 64;
 
 /** Bytes of scratch for `packB`: a slice of a prepacked panel, and what decoding reads beyond it. */
@@ -68,12 +68,12 @@ export function packB(
     const to = dst + <usize>panel * depth * 32;
     if (prepacked) {
       const column = from + first;
-      let words = src + <usize>(column / WEIGHT_COLUMNS) * <usize>weightPanel.bytes(dtype, depth) + <usize>((column % WEIGHT_COLUMNS) << 2);
+      let words = src + <usize>(column / WEIGHT_COLUMNS) * <usize>weightPanel.bytes(dtype, depth);
       for (let k = 0; k < depth; k += SLICE) {
         const kc = min(SLICE, depth - k);
-        weightPanel.turn(bytes, scratch, words, kc);
+        weightPanel.tile(bytes, scratch, words, (column % WEIGHT_COLUMNS) / TILE_COLUMNS, kc);
         packPanel(dtype, to + <usize>(k << 5), scratch, TILE_COLUMNS * bytes, true, valid, kc);
-        words += WORDS * (SLICE * bytes / 4);
+        words += SLICE * weightPanel.stride(dtype);
       }
     } else packPanel(dtype, to, src + <usize>(across ? first : first * ld) * bytes, stride, across !== 0, valid, depth);
     if (scales) {

@@ -1,6 +1,6 @@
 /**
  * v128 helpers, among them the readers of ASC_FEATURE_RELAXED_SIMD, which is all that `relaxed` and `simd` differ in. What `turbo` does
- * differently depends on isDefined(TURBO) in gemm.ts and attention-block.ts.
+ * differently depends on isDefined(TURBO) in gemm.ts, gemv.ts, gemv-codes.ts and attention-block.ts.
  */
 import { facts } from './formats';
 
@@ -104,16 +104,12 @@ export abstract class quad {
   @inline static highPairs(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31);
   }
-  // The upper halves of 32-bit lanes.
+  // The lower and the upper halves of 32-bit lanes.
+  @inline static lowerHalves(a: v128, b: v128): v128 {
+    return i8x16.shuffle(a, b, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29);
+  }
   @inline static upperHalves(a: v128, b: v128): v128 {
     return i8x16.shuffle(a, b, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
-  }
-  // The even and the odd 32-bit lanes of both.
-  @inline static evenLanes(a: v128, b: v128): v128 {
-    return i8x16.shuffle(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27);
-  }
-  @inline static oddLanes(a: v128, b: v128): v128 {
-    return i8x16.shuffle(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
   }
   // The two steps of a 4 x 4 transpose: 32-bit lanes interleaved, then 64-bit halves combined into the columns.
   @inline static lo(a: v128, b: v128): v128 {

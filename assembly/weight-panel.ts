@@ -1,7 +1,9 @@
 /**
- * Panels of weights as `gemv` reads them: of 32 rows of an N x K matrix, the 32-bit word that each has from one k on (four one-byte codes
- * or two of BF16), then the words that follow, K padded with zeros. A line after them says what is among the codes. `prepack` stores a
- * whole weight like this, for many products with few rows, as in generation; of other one-byte weights `gemv` makes one panel at a time.
+ * Panels of weights as `gemv` reads them, made of 32 rows of an N x K matrix: for each k 32-bit words that join the codes of rows 8 apart
+ * (one-byte formats: rows w, w + 8, w + 16 and w + 24 from the lowest byte up, 8 words) or 16 apart (BF16: w and w + 16, 16 words). So the
+ * same byte of eight words are the codes of a tile's eight columns, and a vector of words gives four vectors of codes by a few shifts. K is
+ * padded with zeros. A line after the words says what is among the codes. `prepack` stores a whole weight like this, for many products
+ * with few rows, as in generation; of other one-byte weights `gemv` makes one panel at a time.
  */
 
 import { TILE_COLUMNS, WEIGHT_COLUMNS } from '../src/engine/units';
@@ -10,10 +12,10 @@ import { decodeBytes } from './decode-bytes';
 import { BF16, E4M3FN, E5M2, facts, format } from './formats';
 import { quad, splat } from './lanes';
 
-/** Bytes from one word of a row to its next. */
-export const WORDS: usize = WEIGHT_COLUMNS * 4;
-/** Bytes after the words of a panel. */
-const LINE: i32 = 16;
+/** K is padded to a multiple of this, the codes that a vector of one row holds. */
+const STEP = 16;
+/** Bytes after the words of a panel: as many as keep the next on a line of the cache. */
+const LINE: i32 = 64;
 /** A panel has few subnormals if at most one in this many of its steps, of sixteen codes in four rows, has any. */
 const STEPS_TO_ONE = 16;
 
@@ -25,52 +27,57 @@ export abstract class holds {
 }
 
 export abstract class weightPanel {
-  /** Words of each row. */
-  @inline static words(dtype: i32, depth: i32): i32 {
-    return (depth * format.bytes(dtype) + 3) >> 2;
+  /** Bytes from one k to the next. */
+  @inline static stride(dtype: i32): usize {
+    return <usize>(WEIGHT_COLUMNS * format.bytes(dtype));
+  }
+
+  /** Bytes of the words. */
+  @inline private static words(dtype: i32, depth: i32): f64 {
+    return <f64>weightPanel.stride(dtype) * ((depth + STEP - 1) & -STEP);
   }
 
   /** Bytes from one panel to the next. */
   @inline static bytes(dtype: i32, depth: i32): f64 {
-    return <f64>WORDS * weightPanel.words(dtype, depth) + LINE;
+    return weightPanel.words(dtype, depth) + LINE;
   }
 
   /** Address of what `holds` lists, after the words. */
   @inline static content(panel: usize, dtype: i32, depth: i32): usize {
-    return panel + WORDS * <usize>weightPanel.words(dtype, depth);
+    return panel + <usize>weightPanel.words(dtype, depth);
   }
 
   /** Packs 32 rows, of which `valid` exist; the others repeat the last one. F has the format's bit layout. */
   private static packAs<F>(dtype: i32, dst: usize, src: usize, depth: i32, valid: i32): void {
     const bytes = facts.about<F>().bytes;
     const ld = <usize>(depth * bytes);
-    const rest = <i32>(ld & 15);
+    const stride = weightPanel.stride(dtype);
+    const apart = 8 * bytes;
     const magnitudes = decodeBytes.magnitudes;
     // The magnitude of a subnormal, less 1, is below `subnormals`; that of zero wraps to 255.
     const ones = splat.bytes(1);
     const subnormals = splat.bytes((1 << facts.about<F>().manBits) - 1);
-    const existing = i8x16.lt_u(i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), i8x16.splat(<i8>rest));
+    const existing = i8x16.lt_u(i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), i8x16.splat(<i8>(ld & 15)));
     let seen = i32x4.splat(0);
     let found = 0;
-    for (let j = 0; j < WEIGHT_COLUMNS; j += 4) {
-      let p0 = src + <usize>min(j, valid - 1) * ld;
-      let p1 = src + <usize>min(j + 1, valid - 1) * ld;
-      let p2 = src + <usize>min(j + 2, valid - 1) * ld;
-      let p3 = src + <usize>min(j + 3, valid - 1) * ld;
-      let to = dst + (j << 2);
-      // The last step, unless there is no rest, reads beyond the rows and clears what it finds there.
+    for (let word = 0; word < apart; word++) {
+      let p0 = src + <usize>min(word, valid - 1) * ld;
+      let p1 = src + <usize>min(word + apart, valid - 1) * ld;
+      let p2 = src + <usize>min(word + 2 * apart, valid - 1) * ld;
+      let p3 = src + <usize>min(word + 3 * apart, valid - 1) * ld;
+      // Four k of word w go to k = w mod 4 of the four, where `transpose` expects them.
+      let to = dst + <usize>(word & 3) * stride + <usize>((word & ~3) << 2);
+      // The last step of a row, unless there is no rest, reads beyond it and clears what it finds there.
       for (const end = p0 + ld; p0 < end; p0 += 16) {
         let a0 = weightPanel.load<F>(p0);
         let a1 = weightPanel.load<F>(p1);
-        let a2 = weightPanel.load<F>(p2);
-        let a3 = weightPanel.load<F>(p3);
-        let left = 4;
+        let a2 = bytes === 1 ? v128.load(p2) : a0;
+        let a3 = bytes === 1 ? v128.load(p3) : a1;
         if (p0 + 16 > end) {
           a0 = v128.and(a0, existing);
           a1 = v128.and(a1, existing);
           a2 = v128.and(a2, existing);
           a3 = v128.and(a3, existing);
-          left = (rest + 3) >> 2;
         }
         if (bytes === 1) {
           const m0 = v128.and(a0, magnitudes);
@@ -81,21 +88,25 @@ export abstract class weightPanel {
           const less01 = i8x16.min_u(i8x16.sub(m0, ones), i8x16.sub(m1, ones));
           const less23 = i8x16.min_u(i8x16.sub(m2, ones), i8x16.sub(m3, ones));
           found += i32(v128.any_true(i8x16.lt_u(i8x16.min_u(less01, less23), subnormals)));
+          const l01 = quad.lowBytes(a0, a1);
+          const l23 = quad.lowBytes(a2, a3);
+          const h01 = quad.highBytes(a0, a1);
+          const h23 = quad.highBytes(a2, a3);
+          v128.store(to, quad.lowPairs(l01, l23));
+          v128.store(to + 4 * stride, quad.highPairs(l01, l23));
+          v128.store(to + 8 * stride, quad.lowPairs(h01, h23));
+          v128.store(to + 12 * stride, quad.highPairs(h01, h23));
+        } else {
+          v128.store(to, quad.lowPairs(a0, a1));
+          v128.store(to + 4 * stride, quad.highPairs(a0, a1));
         }
-        const l01 = quad.lo(a0, a1);
-        const l23 = quad.lo(a2, a3);
-        const h01 = quad.hi(a0, a1);
-        const h23 = quad.hi(a2, a3);
-        v128.store(to, quad.evenHalves(l01, l23));
-        if (left > 1) v128.store(to, quad.oddHalves(l01, l23), WORDS);
-        if (left > 2) v128.store(to, quad.evenHalves(h01, h23), 2 * WORDS);
-        if (left > 3) v128.store(to, quad.oddHalves(h01, h23), 3 * WORDS);
         p1 += 16;
         p2 += 16;
         p3 += 16;
-        to += 4 * WORDS;
+        to += <usize>(16 / bytes) * stride;
       }
     }
+    weightPanel.transpose(dst, depth, stride);
     let content = holds.FEW;
     if (bytes === 1) {
       if (decodeBytes.special(seen, format.maxCode(dtype))) content = holds.INFINITY_OR_NAN;
@@ -116,19 +127,59 @@ export abstract class weightPanel {
     else weightPanel.packAs<E4M3FN>(dtype, dst, src, depth, valid);
   }
 
-  /** Copies `count` k of eight rows, whose words begin at `words`: for each k eight codes, and up to three k more. */
-  static turn(bytes: i32, dst: usize, words: usize, count: i32): void {
-    for (const end = dst + <usize>(count * TILE_COLUMNS * bytes); dst < end; dst += 32) {
+  /** Transposes `count` k, 4 x 4 words after another: from four k of each word to four words of each k. */
+  private static transpose(at: usize, count: i32, stride: usize): void {
+    for (let k = 0; k < count; k += 4) {
+      for (const end = at + stride; at < end; at += 16) {
+        const a0 = v128.load(at);
+        const a1 = v128.load(at + stride);
+        const a2 = v128.load(at + 2 * stride);
+        const a3 = v128.load(at + 3 * stride);
+        const l01 = quad.lo(a0, a1);
+        const l23 = quad.lo(a2, a3);
+        const h01 = quad.hi(a0, a1);
+        const h23 = quad.hi(a2, a3);
+        v128.store(at, quad.evenHalves(l01, l23));
+        v128.store(at + stride, quad.oddHalves(l01, l23));
+        v128.store(at + 2 * stride, quad.evenHalves(h01, h23));
+        v128.store(at + 3 * stride, quad.oddHalves(h01, h23));
+      }
+      at += 3 * stride;
+    }
+  }
+
+  /** Copies `count` k of tile `t` of a panel, from the k at `words` on: eight codes for each, and up to one k more. */
+  static tile(bytes: i32, dst: usize, words: usize, t: i32, count: i32): void {
+    const end = dst + <usize>(count * TILE_COLUMNS * bytes);
+    if (bytes === 2) weightPanel.pairs(dst, end, words + <usize>((t & 1) << 5), t > 1);
+    else if (t === 0) weightPanel.bytesOf(0, dst, end, words);
+    else if (t === 1) weightPanel.bytesOf(8, dst, end, words);
+    else if (t === 2) weightPanel.bytesOf(16, dst, end, words);
+    else weightPanel.bytesOf(24, dst, end, words);
+  }
+
+  /** The byte `shift` bits above the lowest of each word, two k at a time. */
+  @inline private static bytesOf(shift: i32, dst: usize, end: usize, words: usize): void {
+    const mask = splat.words(0xff);
+    for (; dst < end; dst += 16) {
+      const first = i16x8.narrow_i32x4_u(weightPanel.byteOf(shift, v128.load(words), mask), weightPanel.byteOf(shift, v128.load(words, 16), mask));
+      const second = i16x8.narrow_i32x4_u(weightPanel.byteOf(shift, v128.load(words, 32), mask), weightPanel.byteOf(shift, v128.load(words, 48), mask));
+      v128.store(dst, i8x16.narrow_i16x8_u(first, second));
+      words += 2 * WEIGHT_COLUMNS;
+    }
+  }
+  @inline private static byteOf(shift: i32, words: v128, mask: v128): v128 {
+    const shifted = shift ? i32x4.shr_u(words, shift) : words;
+    return shift < 24 ? v128.and(shifted, mask) : shifted;
+  }
+
+  /** The lower or the upper half of each word. */
+  private static pairs(dst: usize, end: usize, words: usize, upper: bool): void {
+    for (; dst < end; dst += 16) {
       const low = v128.load(words);
       const high = v128.load(words, 16);
-      if (bytes === 1) {
-        v128.store(dst, i8x16.shuffle(low, high, 0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29));
-        v128.store(dst, i8x16.shuffle(low, high, 2, 6, 10, 14, 18, 22, 26, 30, 3, 7, 11, 15, 19, 23, 27, 31), 16);
-      } else {
-        v128.store(dst, i8x16.shuffle(low, high, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29));
-        v128.store(dst, quad.upperHalves(low, high), 16);
-      }
-      words += WORDS;
+      v128.store(dst, upper ? quad.upperHalves(low, high) : quad.lowerHalves(low, high));
+      words += 2 * WEIGHT_COLUMNS;
     }
   }
 }

@@ -4,7 +4,7 @@ import { type DType, formatSpec } from '../src/formats/index.js';
 import type { Engine } from '../src/index.js';
 import { type AttentionShape, attentionBackward, attentionForward } from '../src/ops/attention.js';
 import { bytes, floats, type Tensor, zeros } from '../src/ops/tensor.js';
-import { useBuilds } from './helpers/builds.js';
+import { useBuilds, WITH_TURBO } from './helpers/builds.js';
 import { normals, place, type Sample, sample } from './helpers/cases.js';
 import { expectSame, expectSameBytes } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
@@ -12,7 +12,7 @@ import { ATTENTION_SHAPES, attentionName } from './helpers/shapes.js';
 import * as mirror from './reference/attention.js';
 import { load, operands, store } from './reference/codes.js';
 
-const onEveryBuild = useBuilds();
+const onEveryBuild = useBuilds(WITH_TURBO);
 const STORAGE = ['float32', 'bfloat16'] as const;
 const widthOf = ({ heads, kvHeads, headDim }: AttentionShape) => (heads + 2 * kvHeads) * headDim;
 

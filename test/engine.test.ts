@@ -519,9 +519,9 @@ describe('memory', () => {
   });
 
   it('knows sizes beyond 2 GiB', () => {
-    // 2^23 panels of eight bytes for each of 32 rows and a line of 16.
-    expect(engine.kernels.prepackedBytes(formatSpec('float8_e4m3fn').id, 2 ** 28, 8)).toBe(2 ** 23 * 272);
-    expect(engine.kernels.prepackedBytes(formatSpec('bfloat16').id, 2 ** 28, 4)).toBe(2 ** 23 * 272);
+    // 2^23 panels of 16 k for each of 32 rows and a line of 64.
+    expect(engine.kernels.prepackedBytes(formatSpec('float8_e4m3fn').id, 2 ** 28, 8)).toBe(2 ** 23 * 576);
+    expect(engine.kernels.prepackedBytes(formatSpec('bfloat16').id, 2 ** 28, 4)).toBe(2 ** 23 * 1088);
     expect(engine.kernels.quantizeScratch(2 ** 29)).toBeGreaterThan(2 ** 32);
     expect(engine.kernels.attentionScratch(1024, 2 ** 20)).toBeGreaterThan(2 ** 34);
   });

@@ -9,7 +9,7 @@ import type { QuantizeTensorOptions } from '../src/ops/engine.js';
 import { matmul } from '../src/ops/matmul.js';
 import { amaxOf } from '../src/ops/quantize.js';
 import type { BlockScaling } from '../src/ops/quantize-blocks.js';
-import { useBuilds } from './helpers/builds.js';
+import { useBuilds, WITH_TURBO } from './helpers/builds.js';
 import { finiteCodes, floatTensor, ofCodes, place, placeFloats, type Sample, sample } from './helpers/cases.js';
 import { expectSameBytes, expectSameNumber } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
@@ -17,7 +17,7 @@ import { type GemmShape, gemmShapes } from './helpers/shapes.js';
 import { operands } from './reference/codes.js';
 import { blockOperands, finish, sums } from './reference/gemm.js';
 
-const onEveryBuild = useBuilds();
+const onEveryBuild = useBuilds(WITH_TURBO);
 
 const OPERANDS: readonly (readonly [DType, DType])[] = [
   ['float8_e4m3fn', 'float8_e4m3fn'],

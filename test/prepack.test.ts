@@ -3,13 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { type Codes, type DType, encode, formatSpec } from '../src/formats/index.js';
 import { canPrepack, matmul, prepack } from '../src/ops/matmul.js';
 import { type Tensor, zeros } from '../src/ops/tensor.js';
-import { useBuilds } from './helpers/builds.js';
+import { useBuilds, WITH_TURBO } from './helpers/builds.js';
 import { finiteCodes, ofCodes, place, type Sample, sample } from './helpers/cases.js';
 import { expectSameBytes } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
 import { withGuardedScratch } from './helpers/scratch.js';
 
-const onEveryBuild = useBuilds();
+const onEveryBuild = useBuilds(WITH_TURBO);
 const WEIGHTS = ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3', 'bfloat16', 'float16', 'float32'] as const;
 /** More rows than the kernel takes, and fewer; edges of panels, of their pairs and of blocks; odd depths; a product in ranges of columns. */
 const SHAPES = [
@@ -23,6 +23,7 @@ const SHAPES = [
   [15, 9, 34],
   [17, 24, 16],
   [5, 70, 333],
+  [2, 128, 300],
   [1, 200, 40],
   [17, 585, 4099],
 ] as const;
@@ -105,6 +106,12 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     bits[39 * 33 + 32] = maxCode + 1 + signCode;
     const x = random.normals(33);
     expectSameProducts(sample(x, [1, 33], 'bfloat16'), ofCodes(weight, [40, 33], dtype), 'float32', 'weight');
+    // Of two panels, one that holds such a number.
+    for (const row of [0, 39]) {
+      const lone = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
+      (dtype === 'float32' ? new Uint32Array(lone.codes.buffer) : lone.codes)[row * 33] = maxCode + 1;
+      expectSameProducts(sample(x, [1, 33], 'bfloat16'), lone, 'float32', `weight in row ${row}`);
+    }
     const three = sample(random.normals(3 * 33), [3, 33], 'bfloat16');
     expectSameProducts(three, ofCodes(weight, [40, 33], dtype), 'float32', 'weight, three rows');
     const finite = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);

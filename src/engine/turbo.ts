@@ -1,12 +1,14 @@
 /**
  * Turbo: V8's experimental revectorization, which merges neighbouring 128-bit operations into 256-bit ones. It is used for matrix products and
- * attention, whose tile is wide enough to gain from it (the `turbo` builds). Opt-in, because it sets V8 flags in a running process, and checked
+ * attention, whose loops are written so that it finds pairs (the `turbo` builds). Opt-in, because it sets V8 flags in a running process, and checked
  * at every start (ops/self-check.ts).
  */
+import { type DType, formatSpec } from '../formats/index.js';
 import type { Arena } from './arena.js';
 import { wasmBytes } from './bytes.js';
 import { detectFeatures, hasNodeModules, runtimeName } from './features.js';
 import { instantiateKernels, type Kernels } from './load.js';
+import { WEIGHT_COLUMNS } from './units.js';
 
 /** The first Node whose V8 has the flag. */
 const FIRST_NODE = 24;
@@ -46,16 +48,19 @@ export async function compileWide(arena: Arena, shared: boolean): Promise<WebAss
   }
 }
 
-/** Calls both kinds of tile with zeros, large enough for two panels, and frees the memory. */
-function callEach({ gemm, gemmScratch }: Kernels, arena: Arena): void {
+/** Calls both kinds of tile, and the loops for one row and each kind of packed weights, with zeros: for two panels together, and for one. */
+function callEach({ gemm, gemmScratch, gemv, gemvScratch }: Kernels, arena: Arena): void {
   const mark = arena.mark();
   const zeros = (bytes: number) => {
     const ptr = arena.alloc(bytes);
     new Uint8Array(arena.buffer, ptr, bytes).fill(0);
     return ptr;
   };
-  const [m, n, k, float32] = [6, 16, 16, 0];
-  const [a, panels, out] = [4 * m * k, 4 * k * n, 4 * m * n].map(zeros);
+  const id = (dtype: DType) => formatSpec(dtype).id;
+  const float32 = id('float32');
+  const [m, n, k] = [6, 16, 16];
+  const columns = 3 * WEIGHT_COLUMNS;
+  const [a, panels, packed, out] = [4 * m * k, 4 * k * n, 4 * k * columns, 4 * m * columns].map(zeros);
   for (const exact of [0, 1]) {
     const rows = exact ? m : m - 1;
     const scratch = zeros(gemmScratch(rows, n, exact));
@@ -65,6 +70,15 @@ function callEach({ gemm, gemmScratch }: Kernels, arena: Arena): void {
       float32, a, k, 0, panels, exact, rows, n,
       out, float32, n, 1, 0, 0, 0, 1, 0,
       0, 0, 0,
+    );
+  }
+  const scratch = zeros(gemvScratch(1, k, columns));
+  for (const dtype of ['float8_e4m3fn', 'float8_e5m2', 'bfloat16'] as const) {
+    // biome-ignore format: one line per group of the kernel's signature
+    gemv(
+      0, 1, scratch, 1, columns, k,
+      id(dtype), a, id(dtype), packed, 1, 1, columns,
+      out, float32, 1, 0, 0, 0, 1, 0,
     );
   }
   arena.release(mark);

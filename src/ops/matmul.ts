@@ -33,15 +33,15 @@ const MIN_RANGE = 256;
 const MAX_PANEL_BYTES = 1 << 25;
 
 /**
- * There are two ways to multiply by one-byte weights: in registers (gemv), where each weight is decoded once per four rows of C, and by panels
- * (gemm), where it is decoded to float32 in memory once. The fewer the rows, the better are registers: up to FEW_ROWS, with turbo up to
- * FEW_ROWS_TURBO, and for one row only where products are not fused. GFLOP/s times 2048 x 2048 in E4M3FN, in registers and by panels, on
- * an EPYC; with prepacked weights registers gain 3 to 11 and panels lose 2:
+ * There are two ways to multiply by one-byte weights: in registers (gemv), where each weight is decoded once per four rows of C, or with
+ * turbo once per row, and by panels (gemm), where it is decoded to float32 in memory once. The fewer the rows, the better are registers:
+ * up to FEW_ROWS; where weights are not prepacked, with turbo up to FEW_ROWS_TURBO, and for one row only where products are not fused.
+ * GFLOP/s times 2048 x 2048 in E4M3FN, in registers and by panels, of prepacked weights and of others, on an EPYC (Zen 4):
  *
- *   Node 26, relaxed   8 rows 48, 34   16 rows 51, 44   24 rows 51, 52
- *   Node 26, turbo     4 rows 43, 33    6 rows 42, 50    8 rows 48, 48
- *   Node 26, strict    2 rows 21, 16    8 rows 38, 39   16 rows 40, 42
- *   Node 20, strict    2 rows  7, 15    8 rows 21, 37
+ *   Node 26, relaxed   8 rows 47, 24 and 39, 30   16 rows 47, 33 and 43, 39   24 rows 46, 41 and 44, 46
+ *   Node 26, turbo     4 rows 68, 19 and 33, 29    6 rows 68, 28 and 38, 42   16 rows 69, 49 and 43, 64
+ *   Node 26, strict    2 rows 22,  9 and 15, 13    3 rows 22, 13 and 17, 19   16 rows 31, 29 and 30, 33
+ *   Node 20, strict    2 rows 22,  6 and 15, 12    3 rows 22,  9 and 17, 17   16 rows 27, 23 and 25, 30
  */
 const FEW_ROWS = 16;
 const FEW_ROWS_TURBO = 4;
@@ -61,10 +61,12 @@ export const OPERANDS: readonly DType[] = [
 ];
 
 /** The most rows of C for which the kernel for few rows takes weights (N, K) of this format. */
-function mostRows(rt: Runtime, dtype: DType, exact: number): number {
-  const few = rt.info.turbo ? FEW_ROWS_TURBO : FEW_ROWS;
-  if (formatSpec(dtype).bytes === 1) return exact && rt.info.fused ? few : 1;
-  return dtype === 'float32' || (dtype === 'bfloat16' && exact) ? 1 : 0;
+function mostRows(rt: Runtime, { dtype, prepacked }: Tensor, exact: number): number {
+  if (formatSpec(dtype).bytes > 1) return dtype === 'float32' || (dtype === 'bfloat16' && exact) ? 1 : 0;
+  if (!exact) return 1;
+  if (prepacked) return FEW_ROWS;
+  if (!rt.info.fused) return 1;
+  return rt.info.turbo ? FEW_ROWS_TURBO : FEW_ROWS;
 }
 
 const roundUp = (n: number, multiple: number) => Math.ceil(n / multiple) * multiple;
@@ -194,7 +196,7 @@ export function matmul(rt: Runtime, a: Tensor, b: Tensor, options: MatmulOptions
 /** Whether B's weights are decoded in registers. A single row has the same layout whether or not A is transposed. */
 function isOfFewRows(rt: Runtime, { b, transposeA, transposeB, m, k, exact, aBlocks, bBlocks }: Product): boolean {
   if (!transposeB || aBlocks.blocks || bBlocks.blocks || (transposeA && m > 1) || k > FEW_ROWS_DEPTH) return false;
-  return m <= mostRows(rt, b.dtype, exact);
+  return m <= mostRows(rt, b, exact);
 }
 
 function multiplyFewRows(rt: Runtime, product: Product): number {

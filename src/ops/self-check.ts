@@ -1,6 +1,6 @@
 /**
  * Runs the operations of a training step on generated numbers, in shapes that exercise edges, and products and attention, which turbo has
- * kernels of its own for, with every kind of scale and with a past. Two engines agree if all resulting bytes do. A turbo engine starts only if
+ * kernels of its own for, with prepacked weights, with every kind of scale and with a past. Two engines agree if all resulting bytes do. A turbo engine starts only if
  * it agrees with the strict build.
  */
 import type { Runtime } from '../engine/runtime.js';
@@ -9,7 +9,7 @@ import { type DType, philox4x32 } from '../formats/index.js';
 import { adamw } from './adamw.js';
 import { attentionBackward, attentionForward } from './attention.js';
 import { crossEntropy } from './loss.js';
-import { matmul } from './matmul.js';
+import { canPrepack, matmul, prepack } from './matmul.js';
 import { normBackward, normForward } from './norm.js';
 import { dequantize, quantize } from './quantize.js';
 import { quantizeBlocks } from './quantize-blocks.js';
@@ -20,7 +20,7 @@ import { bytes, empty, floats, type Tensor, upload, zeros } from './tensor.js';
 const OPERANDS: readonly DType[] = ['float8_e4m3fn', 'float8_e5m2', 'bfloat16', 'float16', 'float32'];
 const LAYOUTS = { nt: [false, true], nn: [false, false], tn: [true, false] } as const;
 /** More than one GEMM block in each dimension, an odd number of panels, and edges. Single rows have a kernel of their own. */
-const [M, N, K] = [103, 180, 333];
+const [M, N, K] = [103, 148, 333];
 
 /** Float32 numbers over some binades on either side of 1, by position. */
 function numbers(rt: Runtime, shape: readonly number[], stream: number): Tensor {
@@ -65,6 +65,7 @@ export function results(rt: Runtime): Map<string, Uint8Array> {
         }
       }
     }
+    prepackedProducts(rt, see);
     scaledProducts(rt, see);
     for (const dtype of ['bfloat16', 'float32'] as const) block(rt, dtype, see);
     optimizer(rt, see);
@@ -73,6 +74,20 @@ export function results(rt: Runtime): Map<string, Uint8Array> {
 }
 
 type See = (name: string, ...tensors: readonly (Tensor | undefined)[]) => void;
+
+/** Products of one row, a few and many with prepacked weights: full and partial panels, in pairs and alone. */
+function prepackedProducts(rt: Runtime, see: See): void {
+  for (const dtype of OPERANDS) {
+    const w = quantize(rt, numbers(rt, [N, K], 4), { dtype }).codes;
+    if (!canPrepack(w)) continue;
+    const packed = prepack(rt, w);
+    for (const m of [1, 5, M]) {
+      const out = empty(rt, [m, N], 'float32');
+      matmul(rt, quantize(rt, numbers(rt, [m, K], 3), { dtype }).codes, packed, { transposeB: true, out });
+      see(`matmul of ${dtype}, prepacked, ${m} rows`, out);
+    }
+  }
+}
 
 /** Products with scales per row, per column, per block and of the output. */
 function scaledProducts(rt: Runtime, see: See): void {
