@@ -1,6 +1,6 @@
 /**
- * The part of `gemv` for weights in panels (weight-panel.ts): a vector of words gives four vectors of weights, each with its bits at their
- * places in a float32, by shifts and masks. A one-byte weight is then value * 2^(bias - 127), for which the row of A is scaled beforehand
+ * The part of `gemv` for weights in panels (weight-panel.ts), decoded by shifts and masks (gemv-weights.ts). A one-byte weight is then value
+ * * 2^(bias - 127), for which the row of A is scaled beforehand
  * (vector-row.ts), so products and sums keep their bits. A subnormal code becomes a subnormal float32, which costs Intel's processors an
  * assist: 36 ms instead of 0.7 for 2048 x 2048 of them. Panels with many, and rounded products, are decoded as `pack` does it
  * (decode-bytes.ts), to BF16 in scratch: twice the instructions.
@@ -18,7 +18,7 @@ import { holds, weightPanel } from './weight-panel';
 
 /** Tiles of a panel. */
 const TILES: usize = <usize>(WEIGHT_COLUMNS / TILE_COLUMNS);
-/** Number of k that are decoded before the next: 16 KiB of BF16. */
+/** Number of k that are decoded, or shared by several rows, before the next: 16 KiB of BF16. */
 const CHUNK = 256;
 /** Bytes from one k to the next of a panel of BF16, as which chunks are decoded. */
 const DECODED: usize = 2 * WEIGHT_COLUMNS;
@@ -85,8 +85,8 @@ export abstract class coded {
   }
 
   /**
-   * 32 sums of each of two panels for each row, where panels and rows allow decoding by shifts; products are exact. In the turbo builds
-   * (gemv-pair.ts).
+   * 32 sums of each of two panels for each row (gemv-pair.ts), in the turbo builds; products are exact. False, with nothing written, unless
+   * the panels and all rows allow decoding by shifts.
    */
   static pair<F>(dtype: i32, rows: i32, c: usize, cStride: usize, x: usize, xStride: usize, panel: usize, next: usize, depth: i32): bool {
     if (facts.about<F>().bytes === 1) {
@@ -97,11 +97,15 @@ export abstract class coded {
       x += vectorRow.scaledCopy(depth);
     }
     for (let row = 0; row < rows; row++) {
-      clear(c);
-      clear(c + TILES * NEXT);
-      addPair<F>(c, x, panel, next, depth);
-      c += cStride;
-      x += xStride;
+      clear(c + <usize>row * cStride);
+      clear(c + <usize>row * cStride + TILES * NEXT);
+    }
+    for (let k = 0; k < depth; k += CHUNK) {
+      const count = min(CHUNK, depth - k);
+      const from = <usize>k * weightPanel.stride(dtype);
+      for (let row = 0; row < rows; row++) {
+        addPair<F>(c + <usize>row * cStride, x + <usize>row * xStride + (k << 2), panel + from, next + from, count);
+      }
     }
     return true;
   }
@@ -173,7 +177,7 @@ export abstract class coded {
 
   /**
    * The same for eight sums of each of four rows, from one vector of words of each k: four of tile 0 or 1, where c says, and as many of the
-   * next tile but one. This loop alone, at 2048 x 2048: 55 GFLOP/s, and 51 in the form of `addOne`.
+   * next tile but one.
    */
   private static addFour<F>(c: usize, cStride: usize, x: usize, xStride: usize, words: usize, count: i32): void {
     const stride: usize = WEIGHT_COLUMNS * facts.about<F>().bytes;

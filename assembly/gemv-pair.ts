@@ -1,6 +1,6 @@
 /**
  * The loop of the turbo builds for weights in panels, two panels at once: V8 merges neighbouring vectors of words, and of sums, into one of
- * 256 bits. With the eight sums of one panel the additions' latency would limit: GFLOP/s at 2048 x 2048, Zen 4, Node 26, two panels and
+ * 256 bits. The eight sums of one panel would become four, which wait for each other's additions: GFLOP/s at 2048 x 2048, Zen 4, Node 26, two panels and
  * one, and without turbo: E4M3FN 66, 53, 34; BF16 79, 54, 46.
  */
 

@@ -1,7 +1,7 @@
 /**
- * What the loops of `gemv` for weights in panels share (gemv-codes.ts, gemv-pair.ts): from a vector of words (weight-panel.ts) to four
- * vectors of weights, each with its bits at their places in a float32, by shifts and masks. A one-byte weight is then value * 2^(bias -
- * 127).
+ * What the loops of `gemv` for weights in panels share (gemv-codes.ts, gemv-pair.ts): from a vector of words (weight-panel.ts) to vectors of
+ * weights, four of one-byte codes or two of BF16, their bits at their places in a float32, by shifts and masks. A one-byte weight is then
+ * value * 2^(bias - 127).
  */
 
 import { facts } from './formats';

@@ -97,7 +97,7 @@ function sumsOf<F>(
     return false;
   }
   const special = load<i32>(weightPanel.content(panel, dtype, depth)) === holds.INFINITY_OR_NAN;
-  // The rows beyond a multiple of four are taken one by one: in the loop for four, three take about 4 % longer.
+  // The rows beyond a multiple of four are taken one by one: sharing a weight gains about as much as a fourth row would cost.
   const together = special ? 0 : rows & ~3;
   if (together) coded.fours<F>(dtype, together, c, cStride, x, xStride, panel, depth, scratch);
   for (let row = together; row < rows; row++) {

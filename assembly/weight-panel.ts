@@ -1,9 +1,10 @@
 /**
  * Panels of weights as `gemv` reads them, made of 32 rows of an N x K matrix: for each k 32-bit words that join the codes of rows 8 apart
  * (one-byte formats: rows w, w + 8, w + 16 and w + 24 from the lowest byte up, 8 words) or 16 apart (BF16: w and w + 16, 16 words). So the
- * same byte of eight words are the codes of a tile's eight columns, and a vector of words gives four vectors of codes by a few shifts. K is
- * padded with zeros. A line after the words says what is among the codes. `prepack` stores a whole weight like this, for many products
- * with few rows, as in generation; of other one-byte weights `gemv` makes one panel at a time.
+ * codes of a tile's eight columns are the same part of eight words, and a vector of words gives four vectors of one-byte codes, or two of
+ * BF16, by a few shifts. There is room for a multiple of 16 k; `gemv` reads none beyond K. A line after the words says what is among the
+ * codes. `prepack` stores a whole weight like this, for many products with few rows, as in generation; of other one-byte weights `gemv`
+ * makes one panel at a time.
  */
 
 import { TILE_COLUMNS, WEIGHT_COLUMNS } from '../src/engine/units';
@@ -12,7 +13,7 @@ import { decodeBytes } from './decode-bytes';
 import { BF16, E4M3FN, E5M2, facts, format } from './formats';
 import { quad, splat } from './lanes';
 
-/** K is padded to a multiple of this, the codes that a vector of one row holds. */
+/** Room is for a multiple of this number of k, as rows are packed in vectors. */
 const STEP = 16;
 /** Bytes after the words of a panel: as many as keep the next on a line of the cache. */
 const LINE: i32 = 64;
@@ -127,7 +128,7 @@ export abstract class weightPanel {
     else weightPanel.packAs<E4M3FN>(dtype, dst, src, depth, valid);
   }
 
-  /** Transposes `count` k, 4 x 4 words after another: from four k of each word to four words of each k. */
+  /** Transposes the words of `count` k in squares of 4 x 4: from four k of a word to four words of a k. */
   private static transpose(at: usize, count: i32, stride: usize): void {
     for (let k = 0; k < count; k += 4) {
       for (const end = at + stride; at < end; at += 16) {

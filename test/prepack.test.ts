@@ -75,13 +75,18 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
   });
 
   /** As recipes have them: few subnormals, so that most groups of a panel are decoded the short way, and a row as large as its format allows. */
-  it.each([1, 2, 5])('%i rows times weights that fill the range of their format', (m) => {
-    const [n, k] = [41, 1101];
+  it.each([
+    [1, 41],
+    [1, 96],
+    [2, 130],
+    [5, 130],
+  ])('%i rows times %i x 1101 weights that fill the range of their format', (m, n) => {
+    const k = 1101;
     const { max, smallestSubnormal } = formatSpec(dtype);
     const largest = Math.min(max, 2 ** 20);
     const numbers = random.normals(n * k, largest / 8);
     for (let i = 0; i < numbers.length; i += 97) numbers[i] = 0;
-    for (let i = 0; i < numbers.length; i += 1009) numbers[i] = smallestSubnormal;
+    for (let i = 0; i < numbers.length; i += 4001) numbers[i] = smallestSubnormal;
     // Beside these the largest number of a row is of no weight, and the small ones show.
     for (let i = 0; i < numbers.length; i += 3 * k) numbers[i] = 0;
     const weight = sample(numbers, [n, k], dtype);
@@ -89,6 +94,7 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
       'codes up to the largest of E4M3FN': sample([448, ...random.normals(m * k - 1)], [m, k], 'float8_e4m3fn'),
       'codes of E5M2, 2^31 apart': sample([57344, 2 ** -16, ...random.normals(m * k - 2)], [m, k], 'float8_e5m2'),
       'numbers of about 1': sample(random.normals(m * k), [m, k], 'bfloat16'),
+      'numbers 2^158 apart in the last row': sample([...random.wide(m * k - 1, -60, -58), 2 ** 99], [m, k], 'bfloat16'),
       'numbers 2^130 apart': sample([2 ** 71, ...random.wide(m * k - 1, -60, -58)], [m, k], 'bfloat16'),
       'numbers 2^158 apart': sample([2 ** 99, ...random.wide(m * k - 1, -60, -58)], [m, k], 'bfloat16'),
       'float32, whose products are rounded': sample(random.normals(m * k), [m, k], 'float32'),
@@ -106,24 +112,25 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     bits[39 * 33 + 32] = maxCode + 1 + signCode;
     const x = random.normals(33);
     expectSameProducts(sample(x, [1, 33], 'bfloat16'), ofCodes(weight, [40, 33], dtype), 'float32', 'weight');
-    // Of two panels, one that holds such a number.
+    // Of two panels that would go together, one that cannot.
+    const { max, smallestSubnormal } = formatSpec(dtype);
     for (const row of [0, 39]) {
-      const lone = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
+      const numbers = random.normals(40 * 33, Math.min(max, 2 ** 20) / 8);
+      const lone = sample(numbers, [40, 33], dtype);
       (dtype === 'float32' ? new Uint32Array(lone.codes.buffer) : lone.codes)[row * 33] = maxCode + 1;
       expectSameProducts(sample(x, [1, 33], 'bfloat16'), lone, 'float32', `weight in row ${row}`);
+      const first = row < 32 ? 0 : 32 * 33;
+      numbers.fill(smallestSubnormal, first, first + 8 * 33);
+      expectSameProducts(
+        sample(x, [1, 33], 'bfloat16'),
+        sample(numbers, [40, 33], dtype),
+        'float32',
+        `subnormals from row ${row}`,
+      );
     }
     const three = sample(random.normals(3 * 33), [3, 33], 'bfloat16');
     expectSameProducts(three, ofCodes(weight, [40, 33], dtype), 'float32', 'weight, three rows');
     const finite = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
-    // K is padded: not with what follows in memory, which is the next row, as 0 times infinity is NaN.
-    const lone = sample(random.normals(9 * 65), [9, 65], dtype);
-    (dtype === 'float32' ? new Uint32Array(lone.codes.buffer) : lone.codes)[65] = maxCode + 1;
-    expectSameProducts(
-      sample(random.normals(65), [1, 65], 'bfloat16'),
-      lone,
-      'float32',
-      'an infinity where the padding of the row before would be',
-    );
     for (const special of [Number.POSITIVE_INFINITY, Number.NaN]) {
       const numbers = [...x.subarray(1), special];
       expectSameProducts(sample(numbers, [1, 33], 'bfloat16'), finite, 'float32', `${special}`);
@@ -132,6 +139,28 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     }
   });
 });
+
+it.each(WEIGHTS.filter((dtype) => formatSpec(dtype).bytes === 1))(
+  '%s: a panel says whether its own codes include few subnormals, many, or infinity or NaN',
+  (dtype) => {
+    const random = new Random(2);
+    const k = 65;
+    const { id, max, smallestSubnormal, maxCode } = formatSpec(dtype);
+    const numbers = random.normals(96 * k, max / 8);
+    numbers.fill(smallestSubnormal, 40 * k, 64 * k);
+    const weight = sample(numbers, [96, k], dtype);
+    // Where a vector of the row before ends.
+    weight.codes[64 * k] = maxCode + 1;
+    onEveryBuild((engine, name) => {
+      const { ptr } = prepack(engine, place(engine, weight));
+      const bytes = engine.kernels.prepackedBytes(id, 32, k);
+      const contents = [1, 2, 3].map((panels) =>
+        new DataView(engine.arena.buffer).getInt32(ptr + panels * bytes - 64, true),
+      );
+      expect(contents, name).toEqual([0, 1, 2]);
+    });
+  },
+);
 
 it('what cannot be prepacked, or is used as something else, is refused by name', () => {
   onEveryBuild((engine) => {

@@ -34,7 +34,7 @@ const MAX_PANEL_BYTES = 1 << 25;
 
 /**
  * There are two ways to multiply by one-byte weights: in registers (gemv), where each weight is decoded once per four rows of C, or with
- * turbo once per row, and by panels (gemm), where it is decoded to float32 in memory once. The fewer the rows, the better are registers:
+ * turbo, if prepacked, once per row, and by panels (gemm), where it is decoded to float32 in memory once. The fewer the rows, the better are registers:
  * up to FEW_ROWS; where weights are not prepacked, with turbo up to FEW_ROWS_TURBO, and for one row only where products are not fused.
  * GFLOP/s times 2048 x 2048 in E4M3FN, in registers and by panels, of prepacked weights and of others, on an EPYC (Zen 4):
  *
@@ -60,7 +60,7 @@ export const OPERANDS: readonly DType[] = [
   'float32',
 ];
 
-/** The most rows of C for which the kernel for few rows takes weights (N, K) of this format. */
+/** The most rows of C for which the kernel for few rows takes these weights (N, K). */
 function mostRows(rt: Runtime, { dtype, prepacked }: Tensor, exact: number): number {
   if (formatSpec(dtype).bytes > 1) return dtype === 'float32' || (dtype === 'bfloat16' && exact) ? 1 : 0;
   if (!exact) return 1;
@@ -116,8 +116,8 @@ export const canPrepack = ({ dtype, scaleInv }: Tensor): boolean =>
 
 /**
  * Returns a copy of a weight (N, K) of a one-byte format or BF16, without block scales, laid out for products with one row (of a one-byte
- * format also a few): as the transposed second operand of `matmul` it gives the same bits sooner. 32 rows lie side by side, K padded to four
- * bytes.
+ * format also a few): as the transposed second operand of `matmul` it gives the same bits sooner. It takes the bytes of the weight, rounded up
+ * to 32 rows and 16 columns, and a line for each 32 rows.
  */
 export function prepack(rt: Runtime, w: Tensor): Tensor {
   const { dtype, shape, scaleInv } = w;

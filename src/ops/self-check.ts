@@ -19,16 +19,17 @@ import { bytes, empty, floats, type Tensor, upload, zeros } from './tensor.js';
 
 const OPERANDS: readonly DType[] = ['float8_e4m3fn', 'float8_e5m2', 'bfloat16', 'float16', 'float32'];
 const LAYOUTS = { nt: [false, true], nn: [false, false], tn: [true, false] } as const;
-/** More than one GEMM block in each dimension, an odd number of panels, and edges. Single rows have a kernel of their own. */
+/** More than one GEMM block of rows, an odd number of panels of either width, and edges. Single rows have a kernel of their own. */
 const [M, N, K] = [103, 148, 333];
 
-/** Float32 numbers over some binades on either side of 1, by position. */
-function numbers(rt: Runtime, shape: readonly number[], stream: number): Tensor {
+/** Float32 numbers over some binades on either side of 1, by position; `least`: as a share of the power of two in each. */
+function numbers(rt: Runtime, shape: readonly number[], stream: number, least = 0): Tensor {
   const t = empty(rt, shape, 'float32');
   const to = floats(rt, t);
   for (let i = 0; i < to.length; i++) {
     const [significand, exponent] = philox4x32([i, stream, 0, 0], [0, 0]);
-    to[i] = (significand / 0x80000000 - 1) * (1 << (exponent & 7)) * 0.0625;
+    const signed = significand / 0x80000000 - 1;
+    to[i] = (signed * (1 - least) + Math.sign(signed) * least) * (1 << (exponent & 7)) * 0.0625;
   }
   return t;
 }
@@ -75,16 +76,19 @@ export function results(rt: Runtime): Map<string, Uint8Array> {
 
 type See = (name: string, ...tensors: readonly (Tensor | undefined)[]) => void;
 
-/** Products of one row, a few and many with prepacked weights: full and partial panels, in pairs and alone. */
+/** Products of one row, a few and many with prepacked weights, panels in pairs and alone: without subnormals, as weights are, and with many. */
 function prepackedProducts(rt: Runtime, see: See): void {
-  for (const dtype of OPERANDS) {
-    const w = quantize(rt, numbers(rt, [N, K], 4), { dtype }).codes;
-    if (!canPrepack(w)) continue;
-    const packed = prepack(rt, w);
-    for (const m of [1, 5, M]) {
-      const out = empty(rt, [m, N], 'float32');
-      matmul(rt, quantize(rt, numbers(rt, [m, K], 3), { dtype }).codes, packed, { transposeB: true, out });
-      see(`matmul of ${dtype}, prepacked, ${m} rows`, out);
+  for (const [kind, least] of Object.entries({ normal: 0.5, small: 0 })) {
+    const source = numbers(rt, [N, K], 4, least);
+    for (const dtype of OPERANDS) {
+      const w = quantize(rt, source, { dtype }).codes;
+      if (!canPrepack(w)) continue;
+      const packed = prepack(rt, w);
+      for (const m of [1, 5, M]) {
+        const out = empty(rt, [m, N], 'float32');
+        matmul(rt, quantize(rt, numbers(rt, [m, K], 3), { dtype }).codes, packed, { transposeB: true, out });
+        see(`matmul of ${dtype}, prepacked, ${kind}, ${m} rows`, out);
+      }
     }
   }
 }

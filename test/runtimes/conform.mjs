@@ -52,8 +52,11 @@ function products(engine) {
         for (const k of [1, 15, 16, 257, 1030]) {
           if (m * n * k > 2e7) continue;
           engine.scope(() => {
-            const c = engine.matmul(matrix(m, k, dtype), matrix(n, k, dtype), { transposeB: true });
-            seen.push(engine.read(c));
+            const [a, b] = [matrix(m, k, dtype), matrix(n, k, dtype)];
+            const read = (w) => engine.read(engine.matmul(a, w, { transposeB: true }));
+            const [plain, packed] = [read(b), read(engine.prepack(b))];
+            seen.push(plain);
+            if (digest([packed]) !== digest([plain])) seen.push(packed);
           });
         }
       }
