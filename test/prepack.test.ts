@@ -94,7 +94,11 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
       'codes up to the largest of E4M3FN': sample([448, ...random.normals(m * k - 1)], [m, k], 'float8_e4m3fn'),
       'codes of E5M2, 2^31 apart': sample([57344, 2 ** -16, ...random.normals(m * k - 2)], [m, k], 'float8_e5m2'),
       'numbers of about 1': sample(random.normals(m * k), [m, k], 'bfloat16'),
-      'numbers 2^158 apart in the last row': sample([...random.wide(m * k - 1, -60, -58), 2 ** 99], [m, k], 'bfloat16'),
+      'numbers 2^158 apart in a middle row': sample(
+        random.wide(m * k, -60, -58).fill(2 ** 99, (m >> 1) * k, (m >> 1) * k + 1),
+        [m, k],
+        'bfloat16',
+      ),
       'numbers 2^130 apart': sample([2 ** 71, ...random.wide(m * k - 1, -60, -58)], [m, k], 'bfloat16'),
       'numbers 2^158 apart': sample([2 ** 99, ...random.wide(m * k - 1, -60, -58)], [m, k], 'bfloat16'),
       'float32, whose products are rounded': sample(random.normals(m * k), [m, k], 'float32'),
@@ -152,12 +156,16 @@ it.each(WEIGHTS.filter((dtype) => formatSpec(dtype).bytes === 1))(
     // Where a vector of the row before ends.
     weight.codes[64 * k] = maxCode + 1;
     onEveryBuild((engine, name) => {
-      const { ptr } = prepack(engine, place(engine, weight));
       const bytes = engine.kernels.prepackedBytes(id, 32, k);
-      const contents = [1, 2, 3].map((panels) =>
-        new DataView(engine.arena.buffer).getInt32(ptr + panels * bytes - 64, true),
-      );
-      expect(contents, name).toEqual([0, 1, 2]);
+      const contentsOf = (w: Tensor) => {
+        const { ptr } = prepack(engine, w);
+        const panels = Array.from({ length: Math.ceil(w.shape[0] / 32) }, (_, i) => ptr + (i + 1) * bytes);
+        return panels.map((end) => new DataView(engine.arena.buffer).getInt32(end - 64, true));
+      };
+      const placed = place(engine, weight);
+      expect(contentsOf(placed), name).toEqual([0, 1, 2]);
+      // The rows after the 40th do not count.
+      expect(contentsOf({ ...placed, shape: [40, k] }), name).toEqual([0, 0]);
     });
   },
 );
