@@ -100,8 +100,10 @@ export abstract class coded {
       clear(c + <usize>row * cStride);
       clear(c + <usize>row * cStride + TILES * NEXT);
     }
-    for (let k = 0; k < depth; k += CHUNK) {
-      const count = min(CHUNK, depth - k);
+    // In chunks, one row takes 5 to 10 % longer.
+    const step = rows > 1 ? CHUNK : depth;
+    for (let k = 0; k < depth; k += step) {
+      const count = min(step, depth - k);
       const from = <usize>k * weightPanel.stride(dtype);
       for (let row = 0; row < rows; row++) {
         addPair<F>(c + <usize>row * cStride, x + <usize>row * xStride + (k << 2), panel + from, next + from, count);
