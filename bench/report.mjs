@@ -107,9 +107,11 @@ function codecs(file) {
 function steps(file) {
   const cases = ofKind(file, 'step').sort((a, b) => a.parameters - b.parameters);
   if (cases.length === 0) return '';
+  const hasSingle = cases.some(({ rows }) => rows.some(({ threads }) => threads === 1));
   const rows = cases.flatMap((each) => {
     const find = (pattern) => each.rows.find(({ rival }) => pattern.test(rival ?? ''));
     const [jax, torch] = [find(/^jax/), find(/^PyTorch/)];
+    const single = each.rows.find(({ threads }) => threads === 1);
     return each.rows.map((row) => [
       `${(each.parameters / 1e6).toFixed(1)} M`,
       row.name,
@@ -118,6 +120,7 @@ function steps(file) {
       times(row, each.rows[0]),
       times(row, jax),
       times(row, torch),
+      ...(hasSingle ? [row.recipe === 'fp8' ? times(row, single) : ''] : []),
       row.peakBytes ? short(row.peakBytes / 1e6) : '',
     ]);
   });
@@ -129,6 +132,7 @@ function steps(file) {
     'against f32',
     'against jax-js',
     'against PyTorch',
+    ...(hasSingle ? ['against one thread'] : []),
     'peak memory, MB',
   ];
   return `#### Training step, ${cases[0].tokens.toLocaleString('en')} tokens\n\n${table(head, rows)}`;
@@ -165,10 +169,19 @@ function others(file) {
   return `#### The rest\n\n${table(['case', '', 'rate', 'of the ceiling'], rows)}`;
 }
 
+/** Which cases are of the file's commit, where others were kept from earlier ones. */
+function commitLines({ results }) {
+  const earlier = [...new Set(results.map(({ commit }) => commit))].filter(Boolean);
+  if (earlier.length === 0) return [];
+  const own = results.filter(({ commit }) => !commit).map(({ name }) => name);
+  const counts = earlier.map((commit) => `${commit}, ${results.filter((each) => each.commit === commit).length} cases`);
+  return [`of it    ${own.join('; ')}`, `others   ${counts.join('; ')}`];
+}
+
 function section(file) {
   const title = `### ${file.runtime}, build ${file.build}, ${file.threads} thread${file.threads > 1 ? 's' : ''}`;
   const notes = (file.rivals ?? []).map(({ name, includes }) => `- ${name}: ${includes}.`).join('\n');
-  const about = `\`\`\`text\n${environmentLines(file).join('\n')}\n\`\`\``;
+  const about = `\`\`\`text\n${[...environmentLines(file), ...commitLines(file)].join('\n')}\n\`\`\``;
   return [title, about, notes, products(file), codecs(file), steps(file), profile(file), others(file)]
     .filter(Boolean)
     .join('\n\n');

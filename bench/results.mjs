@@ -11,12 +11,19 @@ function nameOf({ date, runtime, build, threads }) {
   return `${parts.join('-')}.json`;
 }
 
-/** Saves figures. Earlier cases in a file of the same commit are kept: they have their own ceilings, so a suite can be run in parts. */
+/**
+ * Saves figures. Other cases in a file of the same day and processor are kept, with their commit: they have their own ceilings, so a suite can be
+ * run in parts, and again in part after a change.
+ */
 export function save(json, figures) {
   const file = json === true ? fileURLToPath(new URL(nameOf(figures), FOLDER)) : json;
   const before = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
   const names = new Set(figures.results.map(({ name }) => name));
-  const kept = before?.commit === figures.commit ? before.results.filter(({ name }) => !names.has(name)) : [];
+  const others =
+    before?.machine.cpu === figures.machine.cpu ? before.results.filter(({ name }) => !names.has(name)) : [];
+  const kept = others.map(({ commit = before.commit, ...result }) =>
+    commit === figures.commit ? result : { ...result, commit },
+  );
   writeFileSync(file, `${JSON.stringify({ ...figures, results: [...kept, ...figures.results] }, null, 1)}\n`);
   return file;
 }

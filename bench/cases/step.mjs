@@ -35,13 +35,18 @@ async function contenders(model, parameters, { rivals, threads, build }) {
   const folder = writePlan(model, threads);
   const children = [];
   try {
+    const start = (recipe, count) =>
+      startChild(process.execPath, [path('../step/octavo.mjs'), folder, recipe, build, `${count}`]);
     for (const recipe of Object.keys(OPERANDS)) {
-      const child = await startChild(process.execPath, [path('../step/octavo.mjs'), folder, recipe, build]);
-      children.push({ child, recipe, name: recipe, detail: { recipe } });
+      children.push({ child: await start(recipe, threads), recipe, name: recipe, detail: { recipe } });
+    }
+    if (threads > 1) {
+      const detail = { recipe: 'fp8', threads: 1 };
+      children.push({ child: await start('fp8', 1), recipe: 'fp8', name: 'fp8, one thread', detail });
     }
     // A rival's first step may take a minute and gigabytes.
-    for (const start of rivals.length > 0 && !model.alone ? [jax, torch, torchAvx2] : []) {
-      const child = await start(folder);
+    for (const rival of rivals.length > 0 && !model.alone ? [jax, torch, torchAvx2] : []) {
+      const child = await rival(folder);
       if (child.unavailable) console.log(`  without ${child.unavailable}`);
       else if (children.some(({ name }) => name.startsWith(child.name))) await child.end();
       else children.push({ child, recipe: 'f32', name: `${child.name}, float32`, detail: { rival: child.name } });
