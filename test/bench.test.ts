@@ -1,5 +1,8 @@
 /** The benchmarks: every case runs, is checked before it is timed, and a wrong result is refused. */
 import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,6 +13,7 @@ import { ceilingsOf } from '../bench/ceilings.mjs';
 import { lineChart } from '../bench/chart.mjs';
 import { environment, environmentLines } from '../bench/environment.mjs';
 import { check, quantile, runCase, scoped } from '../bench/harness.mjs';
+import { save } from '../bench/results.mjs';
 import { parseShapes, readShapes } from '../bench/shapes.mjs';
 import { caseLines } from '../bench/table.mjs';
 import { type Engine, init } from '../src/index.js';
@@ -212,6 +216,28 @@ it('the environment names machine, runtime, build, start-up, commit and command'
   const names = ['machine', 'runtime', 'build', 'start-up', 'commit', 'command'];
   expect(lines.map((line: string) => line.split(' ')[0])).toEqual(names);
   expect(lines.join()).not.toContain('undefined');
+});
+
+it('a file keeps other cases of the same processor, each with its commit', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'octavo-results-'));
+  const file = join(folder, 'figures.json');
+  const run = (cpu: string, commit: string, ...names: string[]) => {
+    save(file, { machine: { cpu }, commit, results: names.map((name) => ({ name, rows: [commit] })) });
+    return JSON.parse(readFileSync(file, 'utf8')).results;
+  };
+  try {
+    run('p', 'one', 'a', 'b', 'c');
+    expect(run('p', 'two', 'b')).toEqual([
+      { name: 'a', rows: ['one'], commit: 'one' },
+      { name: 'c', rows: ['one'], commit: 'one' },
+      { name: 'b', rows: ['two'] },
+    ]);
+    expect(run('p', 'two', 'c').map((each: { commit?: string }) => each.commit)).toEqual(['one', undefined, undefined]);
+    expect(run('p', 'one', 'c').map((each: { commit?: string }) => each.commit)).toEqual([undefined, 'two', undefined]);
+    expect(run('q', 'one', 'd').length).toBe(1);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 describe('charts', () => {
