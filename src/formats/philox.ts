@@ -21,16 +21,18 @@ export const TWO_32 = 0x100000000;
 /** Four unsigned 32-bit words. */
 export type Words4 = [number, number, number, number];
 
-/** The upper 32 bits of the 64-bit product of two unsigned words, computed from 16-bit halves because a float64 product would be rounded. */
+/**
+ * The upper 32 bits of the 64-bit product of two unsigned words, computed from 16-bit halves because a float64 product would be rounded. No
+ * product or sum of them exceeds 32 bits, and each is made an unsigned word at once, so that engines compute with integers.
+ */
 function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;
   const bLow = b & 0xffff;
   const bHigh = b >>> 16;
-  // Every sum stays below 2^33, so it is exact in float64.
-  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 0x10000);
-  const cross = aLow * bHigh + (middle % 0x10000);
-  return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(cross / 0x10000)) >>> 0;
+  const middle = ((Math.imul(aHigh, bLow) >>> 0) + (Math.imul(aLow, bLow) >>> 16)) >>> 0;
+  const cross = ((Math.imul(aLow, bHigh) >>> 0) + (middle & 0xffff)) >>> 0;
+  return (Math.imul(aHigh, bHigh) + (middle >>> 16) + (cross >>> 16)) >>> 0;
 }
 
 /**
