@@ -1,9 +1,8 @@
 /**
- * The part of `gemv` for weights in panels (weight-panel.ts), decoded by shifts and masks (gemv-weights.ts). A one-byte weight is then value
- * * 2^(bias - 127), for which the row of A is scaled beforehand
- * (vector-row.ts), so products and sums keep their bits. A subnormal code becomes a subnormal float32, which costs Intel's processors an
- * assist: 36 ms instead of 0.7 for 2048 x 2048 of them. Panels with many, and rounded products, are decoded as `pack` does it
- * (decode-bytes.ts), to BF16 in scratch: twice the instructions.
+ * The part of `gemv` for weights in panels (weight-panel.ts), decoded by shifts and masks (gemv-weights.ts). A one-byte weight is then its
+ * value times 2^(bias - 127), for which the row of A is scaled beforehand (vector-row.ts), so products and sums keep their bits. A
+ * subnormal code becomes a subnormal float32, which costs Intel's processors an assist: 36 ms instead of 0.7 for 2048 x 2048 of them.
+ * Panels with many, and rounded products, are decoded as `pack` does it (decode-bytes.ts), to BF16 in scratch: twice the instructions.
  */
 
 import { TILE_COLUMNS, WEIGHT_COLUMNS } from '../src/engine/units';

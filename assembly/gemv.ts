@@ -3,7 +3,7 @@
  * panel. Sums, scales and encoding are those of `gemm`, in the same order, so a generated token equals a recomputed one.
  *
  * Prepacked weights are panels (weight-panel.ts), as which other one-byte weights are packed on use, and are decoded in registers
- * (gemv-codes.ts). Four rows share each decoded weight. Others of two or four bytes are read as they lie (gemv-wide.ts).
+ * (gemv-codes.ts). Four rows share each decoded weight, except in the turbo builds. Others of two or four bytes are read as they lie (gemv-wide.ts).
  */
 
 import { TILE_COLUMNS, WEIGHT_COLUMNS } from '../src/engine/units';

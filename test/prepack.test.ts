@@ -135,6 +135,15 @@ describe.each(WEIGHTS)('weights of %s', (dtype) => {
     const three = sample(random.normals(3 * 33), [3, 33], 'bfloat16');
     expectSameProducts(three, ofCodes(weight, [40, 33], dtype), 'float32', 'weight, three rows');
     const finite = ofCodes(finiteCodes(random, 40 * 33, dtype), [40, 33], dtype);
+    // Nothing of what follows a row in memory, here an infinity, enters its sums, where 0 times it would be NaN.
+    const lone = sample(random.normals(9 * 65), [9, 65], dtype);
+    (dtype === 'float32' ? new Uint32Array(lone.codes.buffer) : lone.codes)[65] = maxCode + 1;
+    expectSameProducts(
+      sample(random.normals(65), [1, 65], 'bfloat16'),
+      lone,
+      'float32',
+      'an infinity where the padding of the row before would be',
+    );
     for (const special of [Number.POSITIVE_INFINITY, Number.NaN]) {
       const numbers = [...x.subarray(1), special];
       expectSameProducts(sample(numbers, [1, 33], 'bfloat16'), finite, 'float32', `${special}`);

@@ -1,7 +1,7 @@
 /**
  * Turbo: V8's experimental revectorization, which merges neighbouring 128-bit operations into 256-bit ones. It is used for matrix products and
- * attention, whose loops are written so that it finds pairs (the `turbo` builds). Opt-in, because it sets V8 flags in a running process, and checked
- * at every start (ops/self-check.ts).
+ * attention, whose loops are written so that it finds pairs (the `turbo` builds). Opt-in, because it sets V8 flags in a running process, and
+ * checked at every start (ops/self-check.ts).
  */
 import { type DType, formatSpec } from '../formats/index.js';
 import type { Arena } from './arena.js';

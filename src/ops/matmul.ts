@@ -34,8 +34,9 @@ const MAX_PANEL_BYTES = 1 << 25;
 
 /**
  * There are two ways to multiply by one-byte weights: in registers (gemv), where each weight is decoded once per four rows of C, or with
- * turbo, if prepacked, once per row, and by panels (gemm), where it is decoded to float32 in memory once. The fewer the rows, the better are registers:
- * up to FEW_ROWS; where weights are not prepacked, with turbo up to FEW_ROWS_TURBO, and for one row only where products are not fused.
+ * turbo, if prepacked, once per row, and by panels (gemm), where it is decoded to float32 in memory once. The fewer the rows, the better are
+ * registers: up to FEW_ROWS; where weights are not prepacked, with turbo up to FEW_ROWS_TURBO, and for one row only where products are not
+ * fused.
  * GFLOP/s times 2048 x 2048 in E4M3FN, in registers and by panels, of prepacked weights and of others, on an EPYC (Zen 4):
  *
  *   Node 26, relaxed   8 rows 47, 24 and 39, 30   16 rows 47, 33 and 43, 39   24 rows 46, 41 and 44, 46

@@ -1,7 +1,7 @@
 /**
  * Runs the operations of a training step on generated numbers, in shapes that exercise edges, and products and attention, which turbo has
- * kernels of its own for, with prepacked weights, with every kind of scale and with a past. Two engines agree if all resulting bytes do. A turbo engine starts only if
- * it agrees with the strict build.
+ * kernels of its own for, with prepacked weights, with every kind of scale and with a past. Two engines agree if all resulting bytes do. A
+ * turbo engine starts only if it agrees with the strict build.
  */
 import type { Runtime } from '../engine/runtime.js';
 import { sameBytes } from '../formats/check.js';
