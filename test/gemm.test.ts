@@ -141,6 +141,14 @@ describe.each(CASES)('$name', ({ name, aType, bType, random, cases }) => {
       check(name, shape, a, b, random, options);
     }
   });
+
+  it('rows of A across the sum, a multiple of 4 KiB apart', () => {
+    for (const k of [8, 21]) {
+      const shape = { m: 4096, n: 3, k };
+      const a = operand(random, [k, shape.m], aType);
+      check(name, shape, a, operand(random, [k, shape.n], bType), random, { ...plain('float32'), transposeA: true });
+    }
+  });
 });
 
 it('the cases meet every choice with every output, and every transposition with every pair of formats', () => {
