@@ -3,23 +3,21 @@
  * linear in the number of keys, and the backward pass rebuilds the probabilities from the saved log-sum-exp of each row.
  *
  * Unit = one (batch, key/value head), which serves its group of query heads in order, so that dK and dV are summed in one fixed order.
- * Query i of a batch has position offset + i and sees keys 0 .. offset + i; sums over keys and over queries ascend. With BF16 storage all
- * matrix operands (Q, K, V, P, dO, dS) are BF16 and the products exact; with float32 they are strict.
+ * Query i of a batch sees keys 0 .. i; sums over keys and over queries ascend. With BF16 storage all matrix operands (Q, K, V, P, dO, dS)
+ * are BF16 and the products exact; with float32 they are strict.
  *
  * Scores are computed transposed: keys are the rows of a tile and eight queries its columns. Softmax then works on whole vectors, and the
  * stacked tiles of P and dS already are the B panel of the products P V and dS K: 8 floats for each key.
  */
 
 import { EXP_STEP, TILE_ROWS } from '../src/engine/units';
-import { BLOCK, block, PANEL, TOGETHER } from './attention-block';
+import { BLOCK, block, LOG2E, PANEL, TOGETHER } from './attention-block';
 import { loadRow } from './decode';
 import { storeRow } from './encode';
 import { BF16, F32, facts } from './formats';
 import { lanes } from './lanes';
 import { math } from './math';
 import { pack } from './pack';
-
-const LOG2E: f64 = 1.4426950408889634;
 
 /** Bytes of scratch a thread needs for either pass. An f64, as the sum may be beyond 32 bits and is then refused. */
 export function attentionScratch(headDim: i32, keys: i32): f64 {
@@ -29,31 +27,30 @@ export function attentionScratch(headDim: i32, keys: i32): f64 {
 }
 
 /**
- * out[b, i, h] = softmax(scale * q k^T) v, scale > 0. q, k, v, out in dtype; ld* are elements between rows, *Batch elements between
- * batches. lse (batch, heads, queries) float32 gets the log-sum-exp of each row, in base 2.
+ * out[b, i, h] = softmax(scale * q k^T) v, scale > 0, over rows of a QKV matrix. q, k, v, out in dtype; ld, ldo are elements between rows.
+ * lse (batch, heads, time) float32 gets the log-sum-exp of each row, in base 2.
  */
 export function attentionForward(
   begin: i32, end: i32, scratch: usize,
-  dtype: i32, q: usize, ldq: i32, k: usize, v: usize, ldkv: i32, kvBatch: i32, heads: i32, kvHeads: i32, headDim: i32,
-  queries: i32, offset: i32, scale: f32, out: usize, ldo: i32, lse: usize,
+  dtype: i32, q: usize, k: usize, v: usize, ld: i32, heads: i32, kvHeads: i32, headDim: i32, time: i32, scale: f32,
+  out: usize, ldo: i32, lse: usize,
 ): void {
   if (dtype === facts.about<F32>().id) {
-    forward<F32>(begin, end, scratch, q, ldq, k, v, ldkv, kvBatch, heads, kvHeads, headDim, queries, offset, scale, out, ldo, lse);
+    forward<F32>(begin, end, scratch, q, k, v, ld, heads, kvHeads, headDim, time, scale, out, ldo, lse);
   } else {
-    forward<BF16>(begin, end, scratch, q, ldq, k, v, ldkv, kvBatch, heads, kvHeads, headDim, queries, offset, scale, out, ldo, lse);
+    forward<BF16>(begin, end, scratch, q, k, v, ld, heads, kvHeads, headDim, time, scale, out, ldo, lse);
   }
 }
 
 function forward<F>(
   begin: i32, end: i32, scratch: usize,
-  q: usize, ldq: i32, k: usize, v: usize, ldkv: i32, kvBatch: i32, heads: i32, kvHeads: i32, headDim: i32,
-  queries: i32, offset: i32, scale: f32, out: usize, ldo: i32, lse: usize,
+  q: usize, k: usize, v: usize, ld: i32, heads: i32, kvHeads: i32, headDim: i32, time: i32, scale: f32,
+  out: usize, ldo: i32, lse: usize,
 ): void {
   const dtype = facts.about<F>().id;
   const bytes = facts.about<F>().bytes;
-  const keys = offset + queries;
   const d = block.ceil(headDim, 24);
-  const t = block.ceil(keys, TILE_ROWS);
+  const t = block.ceil(time, TILE_ROWS);
   const kPanels = scratch;
   const vPanels = kPanels + <usize>(t * d) * 4;
   const p = vPanels + <usize>(t * d) * 4;
@@ -68,29 +65,29 @@ function forward<F>(
   for (let unit = begin; unit < end; unit++) {
     const batch = unit / kvHeads;
     const kvHead = unit % kvHeads;
-    const kv = <usize>(batch * kvBatch + kvHead * headDim) * bytes;
-    block.packA<F>(kPanels, k + kv, ldkv, false, keys, headDim);
-    block.packA<F>(vPanels, v + kv, ldkv, true, headDim, keys);
+    const kv = <usize>(batch * time * ld + kvHead * headDim) * bytes;
+    block.packA<F>(kPanels, k + kv, ld, false, time, headDim);
+    block.packA<F>(vPanels, v + kv, ld, true, headDim, time);
     for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
-      const rows = q + <usize>(batch * queries * ldq + head * headDim) * bytes;
-      const lses = lse + (<usize>((batch * heads + head) * queries) << 2);
-      for (let first = 0; first < queries; first += TOGETHER) {
-        const count = min(TOGETHER, queries - first);
+      const rows = q + <usize>(batch * time * ld + head * headDim) * bytes;
+      const lses = lse + (<usize>((batch * heads + head) * time) << 2);
+      for (let first = 0; first < time; first += TOGETHER) {
+        const count = min(TOGETHER, time - first);
         const both = count > PANEL;
-        const seen = block.seen(offset + first, keys);
-        const nextSeen = both ? block.seen(offset + first + PANEL, keys) : 0;
+        const seen = block.seen(first, time);
+        const nextSeen = both ? block.seen(first + PANEL, time) : 0;
         for (let i = 0; i < count; i += PANEL) {
-          const from = rows + <usize>((first + i) * ldq) * bytes;
-          pack.b<F>(qPanel + <usize>(i / PANEL) * panel, from, <usize>ldq * bytes, false, min(PANEL, count - i), headDim);
+          const from = rows + <usize>((first + i) * ld) * bytes;
+          pack.b<F>(qPanel + <usize>(i / PANEL) * panel, from, <usize>ld * bytes, false, min(PANEL, count - i), headDim);
         }
         block.multiplyTwo<F>(kPanels, headDim, qPanel, seen, headDim, p, qPanel + panel, nextSeen, both ? headDim : 0, p + stride);
-        softmax<F>(p, offset + first, seen, scale, sums, spare);
-        if (both) softmax<F>(p + stride, offset + first + PANEL, nextSeen, scale, sums + SUMS, spare);
-        block.multiplyTwo<F>(vPanels, keys, p, headDim, min(seen, keys), o, p + stride, headDim, min(nextSeen, keys), o + panel);
+        softmax<F>(p, first, seen, scale, sums, spare);
+        if (both) softmax<F>(p + stride, first + PANEL, nextSeen, scale, sums + SUMS, spare);
+        block.multiplyTwo<F>(vPanels, time, p, headDim, min(seen, time), o, p + stride, headDim, min(nextSeen, time), o + panel);
         for (let i = 0; i < count; i += PANEL) {
           const which = <usize>(i / PANEL);
           const m = min(PANEL, count - i);
-          const to = out + <usize>((batch * queries + first + i) * ldo + head * headDim) * bytes;
+          const to = out + <usize>((batch * time + first + i) * ldo + head * headDim) * bytes;
           normalize(o + which * panel, headDim, sums + which * SUMS, m, lses + (<usize>(first + i) << 2));
           block.storeColumns(o + which * panel, headDim, m, lines, dtype, to, <usize>ldo * bytes);
         }
@@ -151,7 +148,7 @@ function normalize(o: usize, headDim: i32, sums: usize, m: i32, lse: usize): voi
 }
 
 /**
- * Gradients of one call of attentionForward with offset 0 over rows of a QKV matrix: dq, dk, dv are laid out like q, k, v (row length ld).
+ * Gradients of one call of attentionForward: dq, dk, dv are laid out like q, k, v.
  * o and dOut: (batch, queries, heads * headDim).
  */
 export function attentionBackward(

@@ -14,6 +14,7 @@ export { embeddingForward, embeddingBackward } from './embedding';
 export { normForward, normBackward } from './norm';
 export { rope } from './rope';
 export { attentionForward, attentionBackward, attentionScratch } from './attention';
+export { attentionCached, attentionCachedScratch } from './attention-cached';
 export { swigluForward, swigluBackward } from './swiglu';
 export { crossEntropy } from './loss';
 export { adamwAmax, adamwUpdate } from './adamw';

@@ -28,6 +28,11 @@ export abstract class lanes {
     return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
   }
 
+  /** Largest lane, NaN if one is. */
+  @inline static max(v: v128): f32 {
+    return max(max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)), max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)));
+  }
+
   /** Largest lane, read as unsigned integers. On |x| bits this orders NaN above infinity above the finite numbers. */
   static maxU32(v: v128): u32 {
     let m = i32x4.max_u(v, i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));

@@ -36,6 +36,7 @@ const FULL = {
   scaled: { m: 1024, n: 1024, k: 1024 },
   swiglu: { rows: 1024, width: 384 },
   attention: { batch: 4, time: 256, heads: 5, kvHeads: 1, headDim: 32 },
+  cached: { batch: 1, time: 1024, heads: 6, kvHeads: 6, headDim: 64 },
   adamw: 1 << 20,
   // Checking a whole batch of the larger model would take a minute.
   models: [demo, { ...MIDDLE, batchSize: 1 }],
@@ -61,6 +62,7 @@ const QUICK = {
   scaled: { m: 13, n: 128, k: 256 },
   swiglu: { rows: 11, width: 20 },
   attention: { batch: 2, time: 50, heads: 2, kvHeads: 1, headDim: 8 },
+  cached: { batch: 1, time: 37, heads: 4, kvHeads: 2, headDim: 20 },
   adamw: 4099,
   models: [tiny],
   generations: [{ ...tiny, newTokens: 6 }],

@@ -1,9 +1,14 @@
-/** Causal attention, bit for bit against its mirror on every build; and decoding with past keys against the whole sequence. */
+/** Causal attention, bit for bit against its mirror on every build; and over a cache against the whole sequence. */
 import { describe, expect, it } from 'vitest';
 import { type DType, formatSpec } from '../src/formats/index.js';
-import type { Engine } from '../src/index.js';
-import { type AttentionShape, attentionBackward, attentionForward } from '../src/ops/attention.js';
-import { bytes, floats, type Tensor, zeros } from '../src/ops/tensor.js';
+import {
+  type AttentionShape,
+  attentionBackward,
+  attentionCached,
+  attentionForward,
+  emptyCache,
+} from '../src/ops/attention.js';
+import { floats } from '../src/ops/tensor.js';
 import { useBuilds, WITH_TURBO } from './helpers/builds.js';
 import { normals, place, type Sample, sample } from './helpers/cases.js';
 import { expectSame, expectSameBytes } from './helpers/close.js';
@@ -61,50 +66,51 @@ describe.each(STORAGE)('%s', (dtype) => {
   });
 });
 
-/** One batch's keys and values, cut from QKV rows as a cache holds them. */
-function cacheOf(
-  engine: Engine,
-  qkv: Tensor,
-  { time, heads, kvHeads, headDim }: AttentionShape,
-  positions: number,
-): Tensor {
-  const size = formatSpec(qkv.dtype).bytes;
-  const cache = zeros(engine, [positions, 2 * kvHeads * headDim], qkv.dtype);
-  const [from, to] = [bytes(engine, qkv), bytes(engine, cache)];
-  const [row, kept] = [(heads + 2 * kvHeads) * headDim * size, 2 * kvHeads * headDim * size];
-  for (let i = 0; i < time; i++) to.set(from.subarray(i * row + row - kept, (i + 1) * row), i * kept);
-  return cache;
-}
-
-describe.each(STORAGE)('decoding with past keys, %s', (dtype: DType) => {
+describe.each(STORAGE)('with a cache, %s: the rows of the whole sequence, in pieces of any length', (dtype: DType) => {
   const shapes = ATTENTION_SHAPES.filter(({ batch, time }) => batch === 1 && time > 1);
-  it.each(shapes.map((shape) => [attentionName(shape), shape] as const))(
-    '%s: the rows of the whole sequence',
-    (_, shape) => {
-      const { time } = shape;
-      const width = widthOf(shape);
-      const qkv = normals(new Random(time), [time, width], dtype, 2);
-      onEveryBuild((engine, name) => {
-        const rows = place(engine, qkv);
-        const whole = engine.codes(attentionForward(engine, rows, shape).out);
-        const outWidth = whole.length / time;
-        const tensor = cacheOf(engine, rows, shape, time + 5);
-        for (const queries of [1, 2, 7]) {
-          for (let offset = 0; offset + queries <= time; offset += queries === 1 ? 1 : 11) {
-            const part = { ...rows, shape: [queries, width], ptr: rows.ptr + offset * width * formatSpec(dtype).bytes };
-            const { out } = attentionForward(
-              engine,
-              part,
-              { ...shape, time: queries },
-              { tensor, positions: time + 5, offset },
-            );
-            const expected = whole.slice(offset * outWidth, (offset + queries) * outWidth);
-            expectSameBytes(engine.codes(out), expected, `${name}: ${queries} queries at ${offset}`);
-          }
+
+  function checkPieces(shape: AttentionShape, qkv: Sample): void {
+    const { time, heads, headDim } = shape;
+    const width = widthOf(shape);
+    onEveryBuild((engine, name) => {
+      const rows = place(engine, qkv);
+      const whole = engine.codes(attentionForward(engine, rows, shape).out);
+      for (const lengths of [[1], [2, 1, 1], [7], [time - 2, 1]]) {
+        const cache = emptyCache(engine, time, shape, dtype);
+        for (let at = 0, i = 0; at < time; i++) {
+          const length = Math.min(lengths[i % lengths.length], time - at);
+          const ptr = rows.ptr + at * width * formatSpec(dtype).bytes;
+          const piece = { ...rows, shape: [length, width], ptr };
+          const out = attentionCached(engine, piece, { ...shape, time: length }, cache, at);
+          const expected = whole.slice(at * heads * headDim, (at + length) * heads * headDim);
+          expectSameBytes(engine.codes(out), expected, `${name}: ${length} tokens at ${at}, of ${lengths}`);
+          at += length;
         }
-      });
-    },
-  );
+      }
+    });
+  }
+
+  it.each(shapes.map((shape) => [attentionName(shape), shape] as const))('%s', (_, shape) => {
+    const { values } = normals(new Random(shape.time), [shape.time, widthOf(shape)], dtype, 2);
+    // Some are below the bound of BF16 operands.
+    const some = values.map((x, i) => (i % 5 === 0 ? x * 2 ** -61 : x));
+    checkPieces(shape, sample(some, [shape.time, widthOf(shape)], dtype));
+  });
+
+  it('an infinite key and a NaN value', () => {
+    const shape = { batch: 1, time: 40, heads: 2, kvHeads: 2, headDim: 16 };
+    const { values } = normals(new Random(8), [40, 96], dtype);
+    // At the first position, as a panel's earlier queries would multiply a later one by their zeros.
+    const [key, value] = [35, 90];
+    checkPieces(
+      shape,
+      sample(
+        values.map((x, i) => (i === key ? Infinity : i === value ? NaN : x)),
+        [40, 96],
+        dtype,
+      ),
+    );
+  });
 });
 
 it('a later key or value changes no earlier row', () => {

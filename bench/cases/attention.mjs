@@ -1,6 +1,6 @@
-/** Causal attention, forward and backward, against the mirror. Operations counted: those of the products, without the masked halves. */
-import { attentionBackward, attentionForward } from '../../dist/ops/attention.js';
-import { floats } from '../../dist/ops/tensor.js';
+/** Causal attention, forward, backward, and of one token over a cache, against the mirror. Operations counted: those of the products, without the masked halves. */
+import { attentionBackward, attentionCached, attentionForward, emptyCache } from '../../dist/ops/attention.js';
+import { bytesOf, floats } from '../../dist/ops/tensor.js';
 import * as mirror from '../mirror.mjs';
 import { operations } from '../work.mjs';
 
@@ -11,16 +11,18 @@ const PRODUCTS = { forward: 2, backward: 5 };
 const operationsOf = ({ batch, time, heads, headDim }, pass) =>
   PRODUCTS[pass] * 2 * headDim * ((time * (time + 1)) / 2) * batch * heads;
 
-export function attentionCases({ attention: shape }) {
-  const { batch, time, heads, kvHeads, headDim } = shape;
-  const sizes = `B ${batch}, T ${time}, H ${heads}/${kvHeads}, D ${headDim}`;
-  return ['forward', 'backward'].map((pass) => ({
-    name: `attention ${pass}, ${sizes}`,
-    prepare: ({ engine }) => STORAGE.map((dtype) => PASSES[pass](engine, shape, dtype)),
-  }));
+export function attentionCases({ attention, cached }) {
+  const passes = { forward: attention, backward: attention, 'of the last token, cached': cached };
+  return Object.entries(passes).map(([pass, shape]) => {
+    const { batch, time, heads, kvHeads, headDim } = shape;
+    return {
+      name: `attention ${pass}, B ${batch}, T ${time}, H ${heads}/${kvHeads}, D ${headDim}`,
+      prepare: ({ engine }) => STORAGE.map((dtype) => PASSES[pass](engine, shape, dtype)),
+    };
+  });
 }
 
-const PASSES = { forward, backward };
+const PASSES = { forward, backward, 'of the last token, cached': last };
 
 function problem(engine, shape, dtype) {
   const random = new mirror.Random(shape.time);
@@ -61,6 +63,26 @@ function backward(engine, shape, dtype) {
       const operand = mirror.operands(dOut.codes, dtype);
       const dQkv = mirror.attention.attentionBackward(read, dtype, shape, stored, operand, kept);
       return { dQkv: mirror.store(dQkv, dtype) };
+    },
+  };
+}
+
+/** What generation computes for a token: its keys and values are stored where they lie already. */
+function last(engine, shape, dtype) {
+  const { time, heads, kvHeads, headDim } = shape;
+  const { read, placed } = problem(engine, shape, dtype);
+  const cache = emptyCache(engine, time, shape, dtype);
+  attentionCached(engine, placed, shape, cache, 0);
+  const width = (heads + 2 * kvHeads) * headDim;
+  const token = { ...placed, shape: [1, width], ptr: placed.ptr + (bytesOf(placed) / time) * (time - 1) };
+  return {
+    name: dtype,
+    ...operations(2 * 2 * headDim * time * heads, dtype),
+    run: () => attentionCached(engine, token, { ...shape, time: 1 }, cache, time - 1),
+    seen: (out) => ({ out: engine.codes(out) }),
+    expected: () => {
+      const { out } = mirror.attention.attentionForward(read, dtype, shape);
+      return { out: mirror.store(out, dtype).slice(-heads * headDim) };
     },
   };
 }

@@ -16,6 +16,8 @@ export const VERIFY_ELEMENTS = 16384;
 /** Rows and columns of C that the GEMM computes per tile. */
 export const TILE_ROWS = 6;
 export const TILE_COLUMNS = 8;
+/** Positions in a block of cached keys; the positions and channels of a cache are multiples of it. */
+export const KV_BLOCK = 8;
 /** Rows of a weight, columns of its product, in a panel of `prepack`. */
 export const WEIGHT_COLUMNS = 32;
 

@@ -94,7 +94,7 @@ export function* draws(
   if (bad !== undefined) throw new RangeError(`prompt: expected token ids below ${config.vocabSize}, got ${bad}`);
   const cache = newKvCache(model, Math.min(config.maxPositions, text.length + options.maxNewTokens));
   // The reader's scope may end before the text does.
-  for (const { ptr } of cache.layers) rt.arena.keep(ptr);
+  for (const { tensor } of cache.layers) rt.arena.keep(tensor.ptr);
   const prepacked = new Prepacked(model);
   try {
     let pending = text.slice(-config.maxPositions);
@@ -114,7 +114,7 @@ export function* draws(
       yield { id, logits };
     }
   } finally {
-    for (const layer of cache.layers) rt.arena.free(layer.ptr);
+    for (const { tensor } of cache.layers) rt.arena.free(tensor.ptr);
     prepacked.free();
   }
 }

@@ -8,14 +8,20 @@
  * Shapes: B batch, T time, C channels, H heads, D head size, F feed-forward width, V vocabulary; a "row" is one token of B * T.
  */
 import type { Runtime } from '../engine/runtime.js';
-import { formatSpec } from '../formats/index.js';
-import { type AttentionShape, attentionBackward, attentionForward, type KeysAndValues } from '../ops/attention.js';
+import {
+  type AttentionShape,
+  attentionBackward,
+  attentionCached,
+  attentionForward,
+  emptyCache,
+  type KeysAndValues,
+} from '../ops/attention.js';
 import { embeddingBackward, embeddingForward } from '../ops/embedding.js';
 import { linearBackwardInput, linearBackwardWeight, linearForward } from '../ops/linear.js';
 import { normBackward, normForward } from '../ops/norm.js';
 import { type RopeTable, rope } from '../ops/rope.js';
 import { swigluBackward } from '../ops/swiglu.js';
-import { bytes, empty, type Tensor, zeros } from '../ops/tensor.js';
+import { type Tensor, zeros } from '../ops/tensor.js';
 import { type Casts, type Operand, type SmoothOperand, spend, type TrainingCasts } from './casts.js';
 import type { LlamaConfig } from './config.js';
 import { headName } from './params.js';
@@ -38,10 +44,9 @@ export interface Batch {
   readonly time: number;
 }
 
-/** Keys and values of one text in each layer, (positions, 2 * kvHeads * D), filled up to `length`. */
+/** Keys and values of one text in each layer, filled up to `length`. */
 export interface KvCache {
-  readonly layers: readonly Tensor[];
-  readonly positions: number;
+  readonly layers: readonly KeysAndValues[];
   length: number;
 }
 
@@ -52,7 +57,8 @@ interface LayerActivations {
   readonly attnInput: Operand;
   readonly qkv: Tensor;
   readonly attn: Tensor;
-  readonly lse: Tensor;
+  /** Absent where there is a cache, which no backward pass follows. */
+  readonly lse?: Tensor;
   readonly oInput: Operand;
   readonly middle: Tensor;
   readonly middleRstd: Tensor;
@@ -81,26 +87,8 @@ function attentionShape({ config }: Model, { batch, time }: Batch): AttentionSha
 }
 
 export function newKvCache({ rt, config, storage }: Model, positions: number): KvCache {
-  const shape = [positions, 2 * config.kvHeads * config.headDim];
-  const layers = rt.wholeOrNothing(() => Array.from({ length: config.layers }, () => empty(rt, shape, storage)));
-  return { layers, positions, length: 0 };
-}
-
-function pastOf(cache: KvCache, layer: number): KeysAndValues {
-  return { tensor: cache.layers[layer], positions: cache.positions, offset: cache.length };
-}
-
-/** Appends the keys and values of new tokens to the cache. */
-function append({ rt, config, storage }: Model, qkv: Tensor, { time }: Batch, past: KeysAndValues): void {
-  const element = formatSpec(storage).bytes;
-  const kept = 2 * config.kvHeads * config.headDim * element;
-  const width = config.heads * config.headDim * element + kept;
-  const from = bytes(rt, qkv);
-  const to = bytes(rt, past.tensor);
-  for (let t = 0; t < time; t++) {
-    const row = (t + 1) * width;
-    to.set(from.subarray(row - kept, row), (past.offset + t) * kept);
-  }
+  const layer = () => emptyCache(rt, positions, config, storage);
+  return { layers: rt.wholeOrNothing(() => Array.from({ length: config.layers }, layer)), length: 0 };
 }
 
 /** Computes logits (rows, V) in the storage format, and what the backward pass needs. */
@@ -126,7 +114,9 @@ export function infer(model: Model, casts: Casts, input: Batch, cache?: KvCache)
   for (let i = 0; i < config.layers; i++) {
     const x = h;
     h = rt.scoped(
-      () => layerForward(model, casts, `layers.${i}`, x, input, cache && pastOf(cache, i)).out,
+      () =>
+        layerForward(model, casts, `layers.${i}`, x, input, cache && { layer: cache.layers[i], offset: cache.length })
+          .out,
       ({ ptr }) => [ptr],
     );
     rt.arena.free(x.ptr);
@@ -150,7 +140,7 @@ function layerForward(
   at: string,
   x: Tensor,
   input: Batch,
-  past?: KeysAndValues,
+  past?: { readonly layer: KeysAndValues; readonly offset: number },
 ): { out: Tensor; kept: LayerActivations } {
   const { rt, config, storage: dtype } = model;
   const shape = attentionShape(model, input);
@@ -162,8 +152,9 @@ function layerForward(
   const qkv = linearForward(rt, attnInput.forward, weight(model, `${at}.qkv`).forward, { dtype });
   const turned = { heads: heads + kvHeads, headDim, time: input.time, offset: past?.offset };
   rope(rt, qkv, turned, model.rope, 'forward');
-  if (past) append(model, qkv, input, past);
-  const { out: attn, lse } = attentionForward(rt, qkv, shape, past);
+  const { out: attn, lse } = past
+    ? { out: attentionCached(rt, qkv, shape, past.layer, past.offset), lse: undefined }
+    : attentionForward(rt, qkv, shape);
   const oInput = casts.input(`${at}.o`, attn);
   const middle = linearForward(rt, oInput.forward, weight(model, `${at}.o`).forward, { dtype, addend: x });
 
@@ -257,7 +248,7 @@ function layerBackward(
 
   // middle = x + O(attention)
   const dAttn = linearBackward(model, casts, `${at}.o`, dMiddle, kept.oInput, grad);
-  const dQkv = attentionBackward(rt, kept.qkv, kept.attn, kept.lse, dAttn, attentionShape(model, input));
+  const dQkv = attentionBackward(rt, kept.qkv, kept.attn, kept.lse!, dAttn, attentionShape(model, input));
   rope(rt, dQkv, { heads: heads + kvHeads, headDim, time: input.time }, model.rope, 'back');
   const dNorm = linearBackward(model, casts, `${at}.qkv`, dQkv, kept.attnInput, grad);
   return normBackward(rt, dNorm, kept.x, gain(model, `${at}.attn_norm`), kept.rstd, dMiddle, grad(`${at}.attn_norm`));

@@ -1,7 +1,8 @@
-/** Causal attention. Kernels: assembly/attention.ts. */
+/** Causal attention. Kernels: assembly/attention.ts, assembly/attention-cached.ts. */
 
 import type { Runtime } from '../engine/runtime.js';
-import { formatSpec } from '../formats/index.js';
+import { KV_BLOCK } from '../engine/units.js';
+import { type DType, formatSpec } from '../formats/index.js';
 import { empty, idOf, type Tensor } from './tensor.js';
 
 export interface AttentionShape {
@@ -13,43 +14,71 @@ export interface AttentionShape {
   readonly headDim: number;
 }
 
-/** Keys and values of earlier positions, (batch, positions, 2 * kvHeads * headDim): first the keys of a position, then its values. */
+/** Keys and values of one text in one layer, as assembly/attention-cached.ts lays them out. */
 export interface KeysAndValues {
   readonly tensor: Tensor;
   readonly positions: number;
-  /** Position of the first query. */
-  readonly offset: number;
+}
+
+const wholeBlocks = (n: number) => Math.ceil(n / KV_BLOCK) * KV_BLOCK;
+
+/** Room for the keys and values of `positions` tokens in the format of activations, with nothing in it. */
+export function emptyCache(
+  rt: Runtime,
+  positions: number,
+  { kvHeads, headDim }: { readonly kvHeads: number; readonly headDim: number },
+  dtype: DType,
+): KeysAndValues {
+  return { tensor: empty(rt, [kvHeads, 2, wholeBlocks(positions), wholeBlocks(headDim)], dtype), positions };
 }
 
 const scaleOf = (headDim: number) => Math.fround(1 / Math.sqrt(headDim));
 
-/**
- * qkv (batch * time, (heads + 2 kvHeads) * headDim) -> out (batch * time, heads * headDim), and lse (batch, heads, time) for the backward pass.
- * With `past`, keys and values come from there and queries start at its offset.
- */
-export function attentionForward(
-  rt: Runtime,
-  qkv: Tensor,
-  shape: AttentionShape,
-  past?: KeysAndValues,
-): { out: Tensor; lse: Tensor } {
+/** Addresses of the first query, key and value in rows of QKV, and the elements from one row to the next. */
+function partsOf(
+  { ptr, dtype }: Tensor,
+  { heads, kvHeads, headDim }: AttentionShape,
+): [number, number, number, number] {
+  const head = headDim * formatSpec(dtype).bytes;
+  return [ptr, ptr + heads * head, ptr + (heads + kvHeads) * head, (heads + 2 * kvHeads) * headDim];
+}
+
+/** qkv (batch * time, (heads + 2 kvHeads) * headDim) -> out (batch * time, heads * headDim), and lse (batch, heads, time) for the backward pass. */
+export function attentionForward(rt: Runtime, qkv: Tensor, shape: AttentionShape): { out: Tensor; lse: Tensor } {
   const { batch, time, heads, kvHeads, headDim } = shape;
-  const { bytes } = formatSpec(qkv.dtype);
-  const width = (heads + 2 * kvHeads) * headDim;
   const out = empty(rt, [batch * time, heads * headDim], qkv.dtype);
   const lse = empty(rt, [batch, heads, time], 'float32');
-  const offset = past?.offset ?? 0;
-  const keys = past ? past.tensor.ptr : qkv.ptr + heads * headDim * bytes;
-  const stride = past ? 2 * kvHeads * headDim : width;
-  const values = keys + kvHeads * headDim * bytes;
   // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
-    'attentionForward', batch * kvHeads, rt.kernels.attentionScratch(headDim, offset + time),
-    idOf(qkv.dtype), qkv.ptr, width, keys, values, stride, (past?.positions ?? time) * stride,
-    heads, kvHeads, headDim, time, offset, scaleOf(headDim),
+    'attentionForward', batch * kvHeads, rt.kernels.attentionScratch(headDim, time),
+    idOf(qkv.dtype), ...partsOf(qkv, shape), heads, kvHeads, headDim, time, scaleOf(headDim),
     out.ptr, heads * headDim, lse.ptr,
   );
   return { out, lse };
+}
+
+/**
+ * `out` of attentionForward for tokens of one text from position `offset` on (batch 1), given a cache of the keys and values of those before,
+ * to which theirs are added.
+ */
+export function attentionCached(
+  rt: Runtime,
+  qkv: Tensor,
+  shape: AttentionShape,
+  { tensor, positions }: KeysAndValues,
+  offset: number,
+): Tensor {
+  const { time, heads, kvHeads, headDim } = shape;
+  // A text of several tokens from its beginning, such as a prompt, needs no cached keys, and packed panels are faster.
+  const panels = offset === 0 && time > 1;
+  const out = panels ? attentionForward(rt, qkv, shape).out : empty(rt, [time, heads * headDim], qkv.dtype);
+  // biome-ignore format: one line per group of the kernel's signature
+  rt.parallel(
+    'attentionCached', kvHeads, rt.kernels.attentionCachedScratch(headDim, offset + time),
+    idOf(qkv.dtype), ...partsOf(qkv, shape), tensor.ptr, positions, offset, time, panels ? 0 : 1,
+    heads, kvHeads, headDim, scaleOf(headDim), out.ptr, heads * headDim,
+  );
+  return out;
 }
 
 /** Gradient with respect to qkv, in a new tensor of the same shape and format. */
@@ -62,17 +91,14 @@ export function attentionBackward(
   shape: AttentionShape,
 ): Tensor {
   const { batch, time, heads, kvHeads, headDim } = shape;
-  const { bytes } = formatSpec(qkv.dtype);
   const dQkv = empty(rt, qkv.shape, qkv.dtype);
-  const keysAt = heads * headDim * bytes;
-  const valuesAt = keysAt + kvHeads * headDim * bytes;
+  const [dq, dk, dv] = partsOf(dQkv, shape);
   // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
     'attentionBackward', batch * kvHeads, rt.kernels.attentionScratch(headDim, time),
-    idOf(qkv.dtype), qkv.ptr, qkv.ptr + keysAt, qkv.ptr + valuesAt, (heads + 2 * kvHeads) * headDim,
-    heads, kvHeads, headDim, time, scaleOf(headDim),
+    idOf(qkv.dtype), ...partsOf(qkv, shape), heads, kvHeads, headDim, time, scaleOf(headDim),
     out.ptr, dOut.ptr, heads * headDim, lse.ptr,
-    dQkv.ptr, dQkv.ptr + keysAt, dQkv.ptr + valuesAt,
+    dq, dk, dv,
   );
   return dQkv;
 }

@@ -7,7 +7,7 @@ import type { Runtime } from '../engine/runtime.js';
 import { sameBytes } from '../formats/check.js';
 import { type DType, philox4x32 } from '../formats/index.js';
 import { adamw } from './adamw.js';
-import { attentionBackward, attentionForward } from './attention.js';
+import { attentionBackward, attentionCached, attentionForward, emptyCache } from './attention.js';
 import { crossEntropy } from './loss.js';
 import { canPrepack, matmul, prepack } from './matmul.js';
 import { normBackward, normForward } from './norm.js';
@@ -134,8 +134,12 @@ function block(rt: Runtime, dtype: 'bfloat16' | 'float32', see: See): void {
   rope(rt, qkv, turned, ropeTable(rt, shape.time, shape.headDim, 10000), 'forward');
   const { out, lse } = attentionForward(rt, qkv, shape);
   see(`attention in ${dtype}`, qkv, out, lse, attentionBackward(rt, qkv, out, lse, stored(width, 9), shape));
-  const past = { tensor: stored(width, 17), positions: shape.time, offset: shape.time - 1 };
-  see(`attention to the past in ${dtype}`, attentionForward(rt, qkv, { ...shape, time: 1 }, past).out);
+  const cache = emptyCache(rt, shape.time, shape, dtype);
+  attentionCached(rt, qkv, { ...shape, batch: 1 }, cache, 0);
+  see(
+    `attention to the past in ${dtype}`,
+    attentionCached(rt, qkv, { ...shape, batch: 1, time: 1 }, cache, shape.time - 1),
+  );
 
   const gateUp = stored(2 * width, 10);
   const first = { dtype: 'float8_e4m3fn', scale: 8 } as const;

@@ -39,6 +39,8 @@ const EDGES: readonly GemmShape[] = [
   { m: 1, n: 65, k: 9 },
   { m: 1, n: 127, k: 23 },
   { m: 2, n: 129, k: 1040 },
+  { m: 13, n: 1033, k: 21 },
+  { m: 7, n: 521, k: 1031 },
 ];
 
 /** `count` shapes: the edges first, then sizes of the lists above, paired at random. */
@@ -52,7 +54,7 @@ export function gemmShapes(count: number, seed: number): GemmShape[] {
   return [...EDGES, ...more];
 }
 
-/** Times around a block of queries (48), heads in groups, and head sizes with and without a tail of 4 and of 8. */
+/** Times around a block of queries (48), heads in groups, and head sizes with and without a tail of 4, of 8 and of 16. */
 export const ATTENTION_SHAPES: readonly AttentionShape[] = [
   { batch: 1, time: 1, heads: 1, kvHeads: 1, headDim: 2 },
   { batch: 2, time: 5, heads: 2, kvHeads: 1, headDim: 6 },
@@ -63,6 +65,8 @@ export const ATTENTION_SHAPES: readonly AttentionShape[] = [
   { batch: 1, time: 100, heads: 2, kvHeads: 1, headDim: 8 },
   { batch: 1, time: 100, heads: 1, kvHeads: 1, headDim: 2 },
   { batch: 2, time: 13, heads: 4, kvHeads: 4, headDim: 6 },
+  { batch: 1, time: 53, heads: 4, kvHeads: 2, headDim: 48 },
+  { batch: 3, time: 1, heads: 4, kvHeads: 2, headDim: 16 },
 ];
 
 export const attentionName = ({ batch, time, heads, kvHeads, headDim }: AttentionShape): string =>
