@@ -181,36 +181,46 @@ abstract class cached {
     }
   }
 
-  /** The sum over keys of p v, a float32 for each channel; channels past the last are of the next position, and of no use. */
+  /**
+   * The sum over keys of p v, a float32 for each channel; channels past the last are of the next position, and of no use. Some keys at a time,
+   * so that their values are in L1 cache when the next channels are summed.
+   */
   static sumValues<F>(p: usize, v: usize, channels: usize, keys: i32, headDim: i32, to: usize): void {
     const zero = splat.words(0);
-    const end = p + (<usize>keys << 2);
-    for (let d = 0; d < headDim; d += CHANNELS) {
-      let c0 = f32x4.splat(0), c1 = c0, c2 = c0, c3 = c0;
-      let from = v;
-      for (let at = p; at < end; at += 4) {
-        const x = v128.load32_splat(at);
-        if (facts.about<F>().bytes === 4) {
-          c0 = lanes.madd<F>(x, v128.load(from), c0);
-          c1 = lanes.madd<F>(x, v128.load(from, 16), c1);
-          c2 = lanes.madd<F>(x, v128.load(from, 32), c2);
-          c3 = lanes.madd<F>(x, v128.load(from, 48), c3);
-        } else {
-          const low = v128.load(from);
-          const high = v128.load(from, 16);
-          c0 = lanes.madd<F>(x, quad.lowPairs(zero, low), c0);
-          c1 = lanes.madd<F>(x, quad.highPairs(zero, low), c1);
-          c2 = lanes.madd<F>(x, quad.lowPairs(zero, high), c2);
-          c3 = lanes.madd<F>(x, quad.highPairs(zero, high), c3);
+    memory.fill(to, 0, block.ceil(headDim, CHANNELS) << 2);
+    for (let first = 0; first < keys; first += KEYS) {
+      const from = p + (<usize>first << 2);
+      const end = from + (<usize>min(KEYS, keys - first) << 2);
+      for (let d = 0; d < headDim; d += CHANNELS) {
+        const sums = to + (<usize>d << 2);
+        let at = v + <usize>(d * facts.about<F>().bytes);
+        let c0 = v128.load(sums);
+        let c1 = v128.load(sums, 16);
+        let c2 = v128.load(sums, 32);
+        let c3 = v128.load(sums, 48);
+        for (let key = from; key < end; key += 4) {
+          const x = v128.load32_splat(key);
+          if (facts.about<F>().bytes === 4) {
+            c0 = lanes.madd<F>(x, v128.load(at), c0);
+            c1 = lanes.madd<F>(x, v128.load(at, 16), c1);
+            c2 = lanes.madd<F>(x, v128.load(at, 32), c2);
+            c3 = lanes.madd<F>(x, v128.load(at, 48), c3);
+          } else {
+            const low = v128.load(at);
+            const high = v128.load(at, 16);
+            c0 = lanes.madd<F>(x, quad.lowPairs(zero, low), c0);
+            c1 = lanes.madd<F>(x, quad.highPairs(zero, low), c1);
+            c2 = lanes.madd<F>(x, quad.lowPairs(zero, high), c2);
+            c3 = lanes.madd<F>(x, quad.highPairs(zero, high), c3);
+          }
+          at += channels;
         }
-        from += channels;
+        v128.store(sums, c0);
+        v128.store(sums, c1, 16);
+        v128.store(sums, c2, 32);
+        v128.store(sums, c3, 48);
       }
-      v128.store(to, c0);
-      v128.store(to, c1, 16);
-      v128.store(to, c2, 32);
-      v128.store(to, c3, 48);
-      v += CHANNELS * facts.about<F>().bytes;
-      to += CHANNELS * 4;
+      v += KEYS * channels;
     }
   }
 }
