@@ -25,15 +25,16 @@ export function attentionCachedScratch(headDim: i32, keys: i32): f64 {
 }
 
 /**
- * Units: key/value heads. Appends keys and values of `count` tokens, whose rows are `ld` elements apart, to a cache of `positions`, from
- * position `offset` on. Then, if `attends`, out[i, h] = softmax(scale * q k^T) v for each of them over the keys up to its own, scale > 0. q,
+ * Units: key/value heads. Appends keys and values of `count` tokens, whose rows are `ld` elements apart, to a cache of `positions`, from the
+ * position on that the int32 at offsetAt tells. Then, if `attends`, out[i, h] = softmax(scale * q k^T) v for each of them over the keys up to its own, scale > 0. q,
  * k, v, cache and out in dtype.
  */
 export function attentionCached(
   begin: i32, end: i32, scratch: usize,
-  dtype: i32, q: usize, k: usize, v: usize, ld: i32, cache: usize, positions: i32, offset: i32, count: i32, attends: i32,
+  dtype: i32, q: usize, k: usize, v: usize, ld: i32, cache: usize, positions: i32, offsetAt: usize, count: i32, attends: i32,
   heads: i32, kvHeads: i32, headDim: i32, scale: f32, out: usize, ldo: i32,
 ): void {
+  const offset = load<i32>(offsetAt);
   if (dtype === facts.about<F32>().id) {
     cached.of<F32>(begin, end, scratch, q, k, v, ld, cache, positions, offset, count, attends, heads / kvHeads, headDim, scale, out, ldo);
   } else {

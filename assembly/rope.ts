@@ -7,15 +7,16 @@ import { storeRow } from './encode';
 import { format } from './formats';
 
 /**
- * Units: rows. x: rows of `stride` elements. Row r is at position offset + r % time. cosines, sines: (positions, D/2) float32. direction is
+ * Units: rows. x: rows of `stride` elements. Row r is at position r % time, plus the int32 at `offsetAt` unless that is 0. cosines, sines: (positions, D/2) float32. direction is
  * 1, or -1 to rotate back (the backward pass). Where D/2 is not a multiple of 4, the rest is done one channel at a time.
  */
 export function rope(
   begin: i32, end: i32, scratch: usize,
-  dtype: i32, x: usize, stride: i32, heads: i32, headDim: i32, time: i32, offset: i32, cosines: usize, sines: usize, direction: f32,
+  dtype: i32, x: usize, stride: i32, heads: i32, headDim: i32, time: i32, offsetAt: usize, cosines: usize, sines: usize, direction: f32,
 ): void {
   const half = headDim >> 1;
   const width = heads * headDim;
+  const offset = offsetAt ? load<i32>(offsetAt) : 0;
   for (let row = begin; row < end; row++) {
     const at = x + <usize>(row * stride) * format.bytes(dtype);
     const table = <usize>((offset + (row % time)) * half) << 2;

@@ -53,6 +53,32 @@ describe('the arena', () => {
     expect(arena.bytesInUse).toBe(0);
   });
 
+  it('gives nothing again while it holds what is freed', () => {
+    const arena = new Arena(false);
+    const before = arena.alloc(100);
+    const mark = arena.mark();
+    const { result, free } = arena.holding(() => {
+      const first = arena.alloc(1000);
+      arena.free(first);
+      const second = arena.alloc(1000);
+      arena.release(mark);
+      return [first, second, arena.alloc(1000)];
+    });
+    expect(new Set(result).size).toBe(3);
+    expect(result).not.toContain(arena.alloc(1000));
+    arena.release(mark);
+    free();
+    expect(arena.alloc(2000)).toBe(result[0]);
+    arena.release(mark);
+    const failing = () => {
+      arena.free(arena.alloc(10));
+      throw new Error('on purpose');
+    };
+    expect(() => arena.holding(failing)).toThrow('on purpose');
+    arena.free(before);
+    expect(arena.bytesInUse).toBe(0);
+  });
+
   it('never gives one byte twice: random allocations, frees, marks and releases against a plain list', () => {
     const arena = new Arena(false);
     const choose = new Random(9);

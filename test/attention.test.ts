@@ -8,7 +8,7 @@ import {
   attentionForward,
   emptyCache,
 } from '../src/ops/attention.js';
-import { floats } from '../src/ops/tensor.js';
+import { floats, int32At, upload } from '../src/ops/tensor.js';
 import { useBuilds, WITH_TURBO } from './helpers/builds.js';
 import { normals, place, type Sample, sample } from './helpers/cases.js';
 import { expectSame, expectSameBytes } from './helpers/close.js';
@@ -76,12 +76,13 @@ describe.each(STORAGE)('with a cache, %s: the rows of the whole sequence, in pie
       const rows = place(engine, qkv);
       const whole = engine.codes(attentionForward(engine, rows, shape).out);
       for (const lengths of [[1], [2, 1, 1], [7], [time - 2, 1]]) {
-        const cache = emptyCache(engine, time, shape, dtype);
+        const cache = emptyCache(engine, time, shape, dtype, upload(engine, Int32Array.of(0)));
         for (let at = 0, i = 0; at < time; i++) {
           const length = Math.min(lengths[i % lengths.length], time - at);
           const ptr = rows.ptr + at * width * formatSpec(dtype).bytes;
           const piece = { ...rows, shape: [length, width], ptr };
-          const out = attentionCached(engine, piece, { ...shape, time: length }, cache, at);
+          int32At(engine, cache.lengthAt)[0] = at;
+          const out = attentionCached(engine, piece, { ...shape, time: length }, cache);
           const expected = whole.slice(at * heads * headDim, (at + length) * heads * headDim);
           expectSameBytes(engine.codes(out), expected, `${name}: ${length} tokens at ${at}, of ${lengths}`);
           at += length;

@@ -1,7 +1,7 @@
 /** Rotary embedding: its table against Math, the turn bit for bit against its mirror on every build. */
 import { describe, expect, it } from 'vitest';
 import { rope, ropeTable } from '../src/ops/rope.js';
-import { floats } from '../src/ops/tensor.js';
+import { floats, upload } from '../src/ops/tensor.js';
 import { useBuilds } from './helpers/builds.js';
 import { normals, place } from './helpers/cases.js';
 import { expectSame, expectSameBytes, expectWithin } from './helpers/close.js';
@@ -49,7 +49,8 @@ describe.each(['float32', 'bfloat16'] as const)('%s', (dtype) => {
         ['back', -1],
       ] as const) {
         const t = place(engine, x);
-        rope(engine, t, { heads, headDim, time, offset }, table, direction);
+        const offsetAt = upload(engine, Int32Array.of(offset));
+        rope(engine, t, { heads, headDim, time, offsetAt }, table, direction);
         const turned = mirror.rope(x.values, stride, { heads, headDim, time, offset }, cosines, sines, sign);
         expectSameBytes(engine.codes(t), store(turned, dtype), `${name}: ${direction}`);
       }

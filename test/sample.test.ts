@@ -159,7 +159,29 @@ describe('the cache', () => {
     expect(engine().arena.bytesInUse).toBe(before);
   });
 
-  it('needs no more memory because weights are prepacked, and has the same text with any amount', () => {
+  it('has the same text where other texts, and other work, come between its tokens', () => {
+    const { model, casts } = loaded();
+    const options = { maxNewTokens: 12, seed: 3 };
+    const other = [...prompt].reverse();
+    const expected = [prompt, other].map((text) => [...sample(model, casts, text, options)]);
+    const before = engine().arena.bytesInUse;
+    const texts = [prompt, other].map((text) => sample(model, casts, text, options));
+    const drawn: number[][] = [[], []];
+    for (let i = 0; i < 12; i++) {
+      for (const [which, text] of texts.entries()) {
+        drawn[which].push(text.next().value!);
+        // Takes, and fills, whatever memory is free.
+        engine().scope(() => {
+          engine().tensor(new Float32Array(1000 * (i + 1)).fill(Number.NaN), [1000 * (i + 1)], 'float32');
+        });
+      }
+    }
+    expect(drawn).toEqual(expected);
+    for (const text of texts) expect(text.next().done).toBe(true);
+    expect(engine().arena.bytesInUse).toBe(before);
+  });
+
+  it('needs no more memory because weights are prepacked and steps recorded, and has the same text with any amount', () => {
     const expected = draw({ temperature: 0 });
     const { arena, kernels } = engine();
     const before = arena.bytesInUse;
@@ -196,6 +218,15 @@ describe('the cache', () => {
       expect(none).toHaveBeenCalled();
     } finally {
       none.mockRestore();
+    }
+    const unrecorded = vi.spyOn(engine(), 'record').mockImplementation(() => {
+      throw new RangeError('memory');
+    });
+    try {
+      expect(packed).toBe(needed());
+      expect(unrecorded).toHaveBeenCalled();
+    } finally {
+      unrecorded.mockRestore();
     }
     expect(packed).toBeGreaterThan(0);
   });

@@ -1,6 +1,6 @@
 /** Causal attention, forward, backward, and of one token over a cache, against the mirror. Operations counted: those of the products, without the masked halves. */
 import { attentionBackward, attentionCached, attentionForward, emptyCache } from '../../dist/ops/attention.js';
-import { bytesOf, floats } from '../../dist/ops/tensor.js';
+import { bytesOf, floats, int32At, upload } from '../../dist/ops/tensor.js';
 import * as mirror from '../mirror.mjs';
 import { operations } from '../work.mjs';
 
@@ -71,14 +71,15 @@ function backward(engine, shape, dtype) {
 function last(engine, shape, dtype) {
   const { time, heads, kvHeads, headDim } = shape;
   const { read, placed } = problem(engine, shape, dtype);
-  const cache = emptyCache(engine, time, shape, dtype);
-  attentionCached(engine, placed, shape, cache, 0);
+  const cache = emptyCache(engine, time, shape, dtype, upload(engine, Int32Array.of(0)));
+  attentionCached(engine, placed, shape, cache);
+  int32At(engine, cache.lengthAt)[0] = time - 1;
   const width = (heads + 2 * kvHeads) * headDim;
   const token = { ...placed, shape: [1, width], ptr: placed.ptr + (bytesOf(placed) / time) * (time - 1) };
   return {
     name: dtype,
     ...operations(2 * 2 * headDim * time * heads, dtype),
-    run: () => attentionCached(engine, token, { ...shape, time: 1 }, cache, time - 1),
+    run: () => attentionCached(engine, token, { ...shape, time: 1 }, cache),
     seen: (out) => ({ out: engine.codes(out) }),
     expected: () => {
       const { out } = mirror.attention.attentionForward(read, dtype, shape);

@@ -39,6 +39,8 @@ export class Arena {
   private readonly live = new Map<number, Block>();
   /** Blocks in order of allocation, including freed ones until the next sweep. A mark is a position in that order. */
   private made: Block[] = [];
+  /** While `holding`: the blocks that were freed. */
+  private held: Set<Block> | undefined;
   private end = FIRST;
   private used = 0;
   private peak = 0;
@@ -91,9 +93,31 @@ export class Arena {
   free(ptr: number): void {
     const block = this.live.get(ptr);
     if (!block) throw new Error(`free: expected a live tensor, got address ${ptr}, which is not allocated`);
+    if (this.held) {
+      this.held.add(block);
+      return;
+    }
     this.live.delete(ptr);
     this.used -= block.bytes;
     this.giveBack(ptr, block.bytes);
+  }
+
+  /** Calls `run`, in which no memory is used twice: what it frees stays allocated until `free` is called, or at once if it throws. */
+  holding<T>(run: () => T): { result: T; free: () => void } {
+    const held = new Set<Block>();
+    const free = () => {
+      for (const block of held) if (this.isLive(block)) this.free(block.ptr);
+    };
+    this.held = held;
+    try {
+      return { result: run(), free };
+    } catch (error) {
+      this.held = undefined;
+      free();
+      throw error;
+    } finally {
+      this.held = undefined;
+    }
   }
 
   /** The serial number of the live block at `ptr`, which tells it from later blocks at the same address and from those of other engines. */

@@ -47,7 +47,25 @@ export interface EngineInfo {
   runtime: string;
 }
 
+/** A kernel call as `parallel` makes it. */
+interface Call {
+  readonly name: ParallelKernel;
+  readonly units: number;
+  readonly scratch: number;
+  readonly values: readonly number[];
+}
+
+/** Work whose kernel calls can be made again. */
+export interface Recording<T> {
+  readonly result: T;
+  /** Makes the same kernel calls again, with the same addresses: for work that differs only in what memory holds. */
+  again(): void;
+  /** Frees the memory that the calls use. */
+  free(): void;
+}
+
 export class Runtime {
+  private calls: Call[] | undefined;
   private scratchBytes = 0;
   private scratchAt = 0;
   private readonly scratchSlots: number;
@@ -93,10 +111,15 @@ export class Runtime {
     scratch: number,
     ...args: KernelArguments<Name>
   ): void {
+    const values = args as unknown as number[];
+    this.calls?.push({ name, units, scratch, values });
+    this.launch(name, units, scratch, values);
+  }
+
+  private launch(name: ParallelKernel, units: number, scratch: number, values: readonly number[]): void {
     this.checkOpen();
     if (units <= 0) return;
     if (scratch > this.scratchBytes) this.growScratch(scratch);
-    const values = args as unknown as number[];
     if (this.pool && units > 1) this.pool.run(name, units, this.scratchAt, values);
     else (this.kernels[name] as unknown as Kernel)(0, units, this.scratchAt, ...values);
   }
@@ -111,6 +134,24 @@ export class Runtime {
       return result;
     } finally {
       this.arena.release(mark, kept);
+    }
+  }
+
+  /**
+   * Calls `run` and records its kernel calls. What it allocated is freed by the recording's `free`, the result's memory included. Between
+   * calls the host must do nothing that the next call depends on.
+   */
+  record<T>(run: () => T): Recording<T> {
+    const calls: Call[] = [];
+    this.calls = calls;
+    try {
+      const { result, free } = this.arena.holding(() => this.scoped(run));
+      const again = () => {
+        for (const { name, units, scratch, values } of calls) this.launch(name, units, scratch, values);
+      };
+      return { result, again, free };
+    } finally {
+      this.calls = undefined;
     }
   }
 

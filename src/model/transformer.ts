@@ -21,7 +21,7 @@ import { linearBackwardInput, linearBackwardWeight, linearForward } from '../ops
 import { normBackward, normForward } from '../ops/norm.js';
 import { type RopeTable, rope } from '../ops/rope.js';
 import { swigluBackward } from '../ops/swiglu.js';
-import { type Tensor, zeros } from '../ops/tensor.js';
+import { int32At, type Tensor, zeros } from '../ops/tensor.js';
 import { type Casts, type Operand, type SmoothOperand, spend, type TrainingCasts } from './casts.js';
 import type { LlamaConfig } from './config.js';
 import { headName } from './params.js';
@@ -44,10 +44,27 @@ export interface Batch {
   readonly time: number;
 }
 
-/** Keys and values of one text in each layer, filled up to `length`. */
-export interface KvCache {
-  readonly layers: readonly KeysAndValues[];
-  length: number;
+/** Keys and values of one text in each layer, filled up to `length`, which kernels read too. */
+export class KvCache {
+  constructor(
+    private readonly rt: Runtime,
+    private readonly lengthAt: number,
+    readonly layers: readonly KeysAndValues[],
+  ) {
+    this.length = 0;
+  }
+
+  get length(): number {
+    return int32At(this.rt, this.lengthAt)[0];
+  }
+  set length(positions: number) {
+    int32At(this.rt, this.lengthAt)[0] = positions;
+  }
+
+  /** Addresses of its memory. */
+  get blocks(): number[] {
+    return [this.lengthAt, ...this.layers.map(({ tensor }) => tensor.ptr)];
+  }
 }
 
 /** Activations that one layer keeps for its backward pass. */
@@ -87,8 +104,11 @@ function attentionShape({ config }: Model, { batch, time }: Batch): AttentionSha
 }
 
 export function newKvCache({ rt, config, storage }: Model, positions: number): KvCache {
-  const layer = () => emptyCache(rt, positions, config, storage);
-  return { layers: rt.wholeOrNothing(() => Array.from({ length: config.layers }, layer)), length: 0 };
+  return rt.wholeOrNothing(() => {
+    const lengthAt = rt.arena.alloc(4);
+    const layer = () => emptyCache(rt, positions, config, storage, lengthAt);
+    return new KvCache(rt, lengthAt, Array.from({ length: config.layers }, layer));
+  });
 }
 
 /** Computes logits (rows, V) in the storage format, and what the backward pass needs. */
@@ -114,9 +134,7 @@ export function infer(model: Model, casts: Casts, input: Batch, cache?: KvCache)
   for (let i = 0; i < config.layers; i++) {
     const x = h;
     h = rt.scoped(
-      () =>
-        layerForward(model, casts, `layers.${i}`, x, input, cache && { layer: cache.layers[i], offset: cache.length })
-          .out,
+      () => layerForward(model, casts, `layers.${i}`, x, input, cache?.layers[i]).out,
       ({ ptr }) => [ptr],
     );
     rt.arena.free(x.ptr);
@@ -140,7 +158,7 @@ function layerForward(
   at: string,
   x: Tensor,
   input: Batch,
-  past?: { readonly layer: KeysAndValues; readonly offset: number },
+  past?: KeysAndValues,
 ): { out: Tensor; kept: LayerActivations } {
   const { rt, config, storage: dtype } = model;
   const shape = attentionShape(model, input);
@@ -150,10 +168,10 @@ function layerForward(
   const attnInput = casts.input(`${at}.qkv`, norm.y);
   spend(rt, norm.y, attnInput);
   const qkv = linearForward(rt, attnInput.forward, weight(model, `${at}.qkv`).forward, { dtype });
-  const turned = { heads: heads + kvHeads, headDim, time: input.time, offset: past?.offset };
+  const turned = { heads: heads + kvHeads, headDim, time: input.time, offsetAt: past?.lengthAt };
   rope(rt, qkv, turned, model.rope, 'forward');
   const { out: attn, lse } = past
-    ? { out: attentionCached(rt, qkv, shape, past.layer, past.offset), lse: undefined }
+    ? { out: attentionCached(rt, qkv, shape, past), lse: undefined }
     : attentionForward(rt, qkv, shape);
   const oInput = casts.input(`${at}.o`, attn);
   const middle = linearForward(rt, oInput.forward, weight(model, `${at}.o`).forward, { dtype, addend: x });

@@ -3,7 +3,7 @@
 import type { Runtime } from '../engine/runtime.js';
 import { KV_BLOCK } from '../engine/units.js';
 import { type DType, formatSpec } from '../formats/index.js';
-import { empty, idOf, type Tensor } from './tensor.js';
+import { empty, idOf, int32At, type Tensor } from './tensor.js';
 
 export interface AttentionShape {
   readonly batch: number;
@@ -18,18 +18,22 @@ export interface AttentionShape {
 export interface KeysAndValues {
   readonly tensor: Tensor;
   readonly positions: number;
+  /** Address of an int32, the number of positions that are filled. */
+  readonly lengthAt: number;
 }
 
 const wholeBlocks = (n: number) => Math.ceil(n / KV_BLOCK) * KV_BLOCK;
 
-/** Room for the keys and values of `positions` tokens in the format of activations, with nothing in it. */
+/** Room for the keys and values of `positions` tokens in the format of activations. */
 export function emptyCache(
   rt: Runtime,
   positions: number,
   { kvHeads, headDim }: { readonly kvHeads: number; readonly headDim: number },
   dtype: DType,
+  lengthAt: number,
 ): KeysAndValues {
-  return { tensor: empty(rt, [kvHeads, 2, wholeBlocks(positions), wholeBlocks(headDim)], dtype), positions };
+  const tensor = empty(rt, [kvHeads, 2, wholeBlocks(positions), wholeBlocks(headDim)], dtype);
+  return { tensor, positions, lengthAt };
 }
 
 const scaleOf = (headDim: number) => Math.fround(1 / Math.sqrt(headDim));
@@ -58,24 +62,19 @@ export function attentionForward(rt: Runtime, qkv: Tensor, shape: AttentionShape
 }
 
 /**
- * `out` of attentionForward for tokens of one text from position `offset` on (batch 1), given a cache of the keys and values of those before,
- * to which theirs are added.
+ * `out` of attentionForward for the next tokens of one text (batch 1), given the keys and values of those before, to which theirs are added;
+ * the length stays as it is.
  */
-export function attentionCached(
-  rt: Runtime,
-  qkv: Tensor,
-  shape: AttentionShape,
-  { tensor, positions }: KeysAndValues,
-  offset: number,
-): Tensor {
+export function attentionCached(rt: Runtime, qkv: Tensor, shape: AttentionShape, past: KeysAndValues): Tensor {
   const { time, heads, kvHeads, headDim } = shape;
+  const { tensor, positions, lengthAt } = past;
   // A text of several tokens from its beginning, such as a prompt, needs no cached keys, and packed panels are faster.
-  const panels = offset === 0 && time > 1;
+  const panels = time > 1 && int32At(rt, lengthAt)[0] === 0;
   const out = panels ? attentionForward(rt, qkv, shape).out : empty(rt, [time, heads * headDim], qkv.dtype);
   // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(
-    'attentionCached', kvHeads, rt.kernels.attentionCachedScratch(headDim, offset + time),
-    idOf(qkv.dtype), ...partsOf(qkv, shape), tensor.ptr, positions, offset, time, panels ? 0 : 1,
+    'attentionCached', kvHeads, rt.kernels.attentionCachedScratch(headDim, positions),
+    idOf(qkv.dtype), ...partsOf(qkv, shape), tensor.ptr, positions, lengthAt, time, panels ? 0 : 1,
     heads, kvHeads, headDim, scaleOf(headDim), out.ptr, heads * headDim,
   );
   return out;

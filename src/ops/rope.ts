@@ -25,11 +25,14 @@ export function ropeTable(rt: Runtime, positions: number, headDim: number, theta
   return { cosines, sines };
 }
 
-/** Rotates the first `heads` heads of each row of x in place; row r is at position offset + r % time. 'back' undoes it, for the gradient. */
+/**
+ * Rotates the first `heads` heads of each row of x in place; row r is at position r % time, plus the int32 at the address `offsetAt`, if given.
+ * 'back' undoes it, for the gradient.
+ */
 export function rope(
   rt: Runtime,
   x: Tensor,
-  { heads, headDim, time, offset = 0 }: { heads: number; headDim: number; time: number; offset?: number },
+  { heads, headDim, time, offsetAt = 0 }: { heads: number; headDim: number; time: number; offsetAt?: number },
   table: RopeTable,
   direction: 'forward' | 'back',
 ): void {
@@ -37,5 +40,9 @@ export function rope(
   const [cosines, sines] = [table.cosines.ptr, table.sines.ptr];
   const sign = direction === 'forward' ? 1 : -1;
   const scratch = rowScratch(heads * headDim);
-  rt.parallel('rope', rows, scratch, idOf(x.dtype), x.ptr, stride, heads, headDim, time, offset, cosines, sines, sign);
+  // biome-ignore format: one line per group of the kernel's signature
+  rt.parallel(
+    'rope', rows, scratch,
+    idOf(x.dtype), x.ptr, stride, heads, headDim, time, offsetAt, cosines, sines, sign,
+  );
 }

@@ -15,7 +15,7 @@ import { dequantize, quantize } from './quantize.js';
 import { quantizeBlocks } from './quantize-blocks.js';
 import { rope, ropeTable } from './rope.js';
 import { swigluBackward, swigluForward } from './swiglu.js';
-import { bytes, empty, floats, type Tensor, upload, zeros } from './tensor.js';
+import { bytes, empty, floats, int32At, type Tensor, upload, zeros } from './tensor.js';
 
 const OPERANDS: readonly DType[] = ['float8_e4m3fn', 'float8_e5m2', 'bfloat16', 'float16', 'float32'];
 const LAYOUTS = { nt: [false, true], nn: [false, false], tn: [true, false] } as const;
@@ -134,12 +134,10 @@ function block(rt: Runtime, dtype: 'bfloat16' | 'float32', see: See): void {
   rope(rt, qkv, turned, ropeTable(rt, shape.time, shape.headDim, 10000), 'forward');
   const { out, lse } = attentionForward(rt, qkv, shape);
   see(`attention in ${dtype}`, qkv, out, lse, attentionBackward(rt, qkv, out, lse, stored(width, 9), shape));
-  const cache = emptyCache(rt, shape.time, shape, dtype);
-  attentionCached(rt, qkv, { ...shape, batch: 1 }, cache, 0);
-  see(
-    `attention to the past in ${dtype}`,
-    attentionCached(rt, qkv, { ...shape, batch: 1, time: 1 }, cache, shape.time - 1),
-  );
+  const cache = emptyCache(rt, shape.time, shape, dtype, upload(rt, Int32Array.of(0)));
+  attentionCached(rt, qkv, { ...shape, batch: 1 }, cache);
+  int32At(rt, cache.lengthAt)[0] = shape.time - 1;
+  see(`attention to the past in ${dtype}`, attentionCached(rt, qkv, { ...shape, batch: 1, time: 1 }, cache));
 
   const gateUp = stored(2 * width, 10);
   const first = { dtype: 'float8_e4m3fn', scale: 8 } as const;

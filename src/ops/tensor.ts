@@ -69,6 +69,9 @@ export function freeTensor(rt: Runtime, t: Tensor): void {
   if (scalesAt(t)) rt.arena.free(scalesAt(t));
 }
 
+/** A view of the int32 at an address. */
+export const int32At = (rt: Runtime, ptr: number): Int32Array => new Int32Array(rt.arena.buffer, ptr, 1);
+
 /** Copies token ids (int32) to wasm memory and returns their address. */
 export function upload(rt: Runtime, ids: Int32Array): number {
   const ptr = rt.arena.alloc(ids.byteLength);
