@@ -148,8 +148,7 @@ function normalize(o: usize, headDim: i32, sums: usize, m: i32, lse: usize): voi
 }
 
 /**
- * Gradients of one call of attentionForward: dq, dk, dv are laid out like q, k, v.
- * o and dOut: (batch, queries, heads * headDim).
+ * Gradients of one call of attentionForward: dq, dk, dv are laid out like q, k, v. o and dOut: (batch, time, heads * headDim).
  */
 export function attentionBackward(
   begin: i32, end: i32, scratch: usize,

@@ -5,8 +5,8 @@
  *   BF16 bits of a normal code = (magnitude << shift) + bias, computed separately in its two bytes
  *   bytes of a subnormal       = the same + a correction from a table of 16, whose lookup gives 0 from index 16 on
  *
- * Infinity and NaN come out wrong: callers keep the largest magnitude (`decodeBytes.special`) and decode again by `decode.operand` if one
- * occurs.
+ * Infinity and NaN come out wrong: callers keep the largest magnitude (`decodeBytes.special`) and decode again by `decode.operands` if
+ * one occurs.
  */
 import { decode } from './decode';
 import { facts } from './formats';

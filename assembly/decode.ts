@@ -51,7 +51,11 @@ export abstract class decode {
     return f.expBits === 8 && f.manBits === 7 ? decode.flushed(value) : value;
   }
 
-  /** The same from p; one-byte codes, of which packing needs this for what its own loops leave, by one function for all their formats. */
+  /**
+   * The same from p, for packing. Its loops leave little of one-byte codes: panels with infinity or NaN, and the last of K where that is no
+   * multiple of eight. One function does for all their formats: with one each, inlined, kernels had 6 kB more; a product with NaN in every
+   * panel takes 1.2 to 1.4 times as long in Node 26 and up to 1.9 in Node 20, one with K = 7 1.2 and 1.4.
+   */
   @inline static operands<F>(p: usize): v128 {
     if (facts.about<F>().bytes === 1) return decode.fourBytes(facts.about<F>().id, p);
     return decode.operand<F>(decode.load<F>(p));

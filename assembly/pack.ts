@@ -17,7 +17,7 @@ import { quad } from './lanes';
 
 export abstract class pack {
   /** Row `row` of a panel, or the last one that exists. */
-  @inline static clamped(src: usize, ld: usize, row: i32, valid: i32): usize {
+  @inline private static clamped(src: usize, ld: usize, row: i32, valid: i32): usize {
     return src + <usize>min(row, valid - 1) * ld;
   }
 
@@ -62,7 +62,7 @@ export abstract class pack {
 
   /**
    * One-byte codes, two rows at a time; true if it met infinity or NaN and the panel must be packed again. Transposed as bytes, in panels of
-   * eight rows of which two are of no use, as bBytes: 1.27 times this in Node 26, 1.07 in Node 20.
+   * eight rows of which two are of no use, as bBytes does, it took 1.27 times as long in Node 26, 1.07 in Node 20.
    */
   private static aBytes<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): bool {
     const magnitudes = decodeBytes.magnitudes;
@@ -250,7 +250,8 @@ export abstract class pack {
   }
 
   /**
-   * One-byte codes; true as `aBytes`. Transposed as bytes: two rows at a time as there took 1.0 to 1.1 of this in Node 26, 1.15 in Node 20.
+   * One-byte codes; true as `aBytes`. Transposed as bytes: two rows at a time, as there, took 1.0 to 1.1 times as long in Node 26, 1.15 in
+   * Node 20.
    */
   private static bBytes<F>(dst: usize, src: usize, ld: usize, valid: i32, kc: i32): bool {
     const magnitudes = decodeBytes.magnitudes;

@@ -1,6 +1,7 @@
 /** Causal attention, bit for bit against its mirror on every build; and over a cache against the whole sequence. */
 import { describe, expect, it } from 'vitest';
 import { type DType, formatSpec } from '../src/formats/index.js';
+import type { Engine } from '../src/index.js';
 import {
   type AttentionShape,
   attentionBackward,
@@ -8,11 +9,12 @@ import {
   attentionForward,
   emptyCache,
 } from '../src/ops/attention.js';
-import { floats, int32At, upload } from '../src/ops/tensor.js';
+import { bytes, floats, int32At, upload } from '../src/ops/tensor.js';
 import { useBuilds, WITH_TURBO } from './helpers/builds.js';
-import { normals, place, type Sample, sample } from './helpers/cases.js';
+import { atEnd, normals, place, type Sample, sample } from './helpers/cases.js';
 import { expectSame, expectSameBytes } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
+import { withGuardedScratch } from './helpers/scratch.js';
 import { ATTENTION_SHAPES, attentionName } from './helpers/shapes.js';
 import * as mirror from './reference/attention.js';
 import { load, operands, store } from './reference/codes.js';
@@ -92,10 +94,16 @@ describe.each(STORAGE)('with a cache, %s: the rows of the whole sequence, in pie
   }
 
   it.each(shapes.map((shape) => [attentionName(shape), shape] as const))('%s', (_, shape) => {
-    const { values } = normals(new Random(shape.time), [shape.time, widthOf(shape)], dtype, 2);
-    // Some are below the bound of BF16 operands.
-    const some = values.map((x, i) => (i % 5 === 0 ? x * 2 ** -61 : x));
-    checkPieces(shape, sample(some, [shape.time, widthOf(shape)], dtype));
+    checkPieces(shape, normals(new Random(shape.time), [shape.time, widthOf(shape)], dtype, 2));
+  });
+
+  it.each(['queries', 'keys', 'values'])('%s about the bound below which BF16 operands are zero', (which) => {
+    const shape = { batch: 1, time: 20, heads: 2, kvHeads: 1, headDim: 8 };
+    const { values } = normals(new Random(7), [20, 32], dtype);
+    // What multiplies them is so large that they count.
+    const exponents = { queries: [-60, 60, 0], keys: [60, -60, 0], values: [0, 0, -60] }[which]!;
+    const scaled = values.map((x, i) => x * 2 ** exponents[i % 32 < 16 ? 0 : i % 32 < 24 ? 1 : 2]);
+    checkPieces(shape, sample(scaled, [20, 32], dtype));
   });
 
   it('an infinite key and a NaN value', () => {
@@ -111,6 +119,62 @@ describe.each(STORAGE)('with a cache, %s: the rows of the whole sequence, in pie
         dtype,
       ),
     );
+  });
+});
+
+describe('the cache', () => {
+  const shape = { batch: 1, time: 1, heads: 2, kvHeads: 1, headDim: 10 };
+
+  /** Attention of `time` tokens from position `from` on over a cache of nine. */
+  function attend(engine: Engine, from: number, time: number, other: { batch?: number; dtype?: DType } = {}) {
+    const { batch = 1, dtype = 'bfloat16' } = other;
+    const cache = emptyCache(engine, 9, shape, 'bfloat16', upload(engine, Int32Array.of(from)));
+    bytes(engine, cache.tensor).fill(0);
+    const rows = place(engine, normals(new Random(4), [batch * time, widthOf(shape)], dtype));
+    return { cache, rows, run: (at = cache) => attentionCached(engine, rows, { ...shape, batch, time }, at) };
+  }
+
+  it('refuses tokens beyond its positions, of several texts, or in another format', () => {
+    onEveryBuild((engine) => {
+      for (const [from, time] of [
+        [9, 1],
+        [8, 2],
+        [0, 10],
+      ] as const) {
+        expect(attend(engine, from, time).run).toThrow(
+          `cache: expected at most 9 positions, got ${time} more than ${from}`,
+        );
+      }
+      expect(attend(engine, 0, 1, { batch: 2 }).run).toThrow('cache: expected tokens of one text, got a batch of 2');
+      expect(attend(engine, 0, 1, { dtype: 'float32' }).run).toThrow('cache: expected tokens in bfloat16, got float32');
+      expect(attend(engine, 8, 1).run).not.toThrow();
+    });
+  });
+
+  it('may lie at the end of memory', () => {
+    onEveryBuild((engine, name) => {
+      for (const from of [0, 5, 8]) {
+        const { cache, run } = attend(engine, from, 1);
+        const expected = engine.codes(run());
+        const out = run({ ...cache, tensor: atEnd(engine, cache.tensor) });
+        expectSameBytes(engine.codes(out), expected, `${name}: position ${from}`);
+      }
+    });
+  });
+
+  it('no kernel writes beyond its scratch', () => {
+    onEveryBuild((engine) => {
+      if (engine.info.threads > 1) return;
+      for (const headDim of [2, 8, 17, 64]) {
+        for (const positions of [1, 8, 9, 31, 32, 33, 70]) {
+          const of = { ...shape, headDim };
+          const cache = emptyCache(engine, positions, of, 'bfloat16', upload(engine, Int32Array.of(positions - 1)));
+          const row = place(engine, normals(new Random(4), [1, widthOf(of)], 'bfloat16'));
+          const names = withGuardedScratch(engine, () => attentionCached(engine, row, of, cache));
+          expect([...names]).toEqual(['attentionCached']);
+        }
+      }
+    });
   });
 });
 

@@ -9,8 +9,9 @@ import type { QuantizeTensorOptions } from '../src/ops/engine.js';
 import { matmul } from '../src/ops/matmul.js';
 import { amaxOf } from '../src/ops/quantize.js';
 import type { BlockScaling } from '../src/ops/quantize-blocks.js';
+import type { Tensor } from '../src/ops/tensor.js';
 import { useBuilds, WITH_TURBO } from './helpers/builds.js';
-import { finiteCodes, floatTensor, ofCodes, place, placeFloats, type Sample, sample } from './helpers/cases.js';
+import { atEnd, finiteCodes, floatTensor, ofCodes, place, placeFloats, type Sample, sample } from './helpers/cases.js';
 import { expectSameBytes, expectSameNumber } from './helpers/close.js';
 import { Random } from './helpers/rng.js';
 import { type GemmShape, gemmShapes } from './helpers/shapes.js';
@@ -220,6 +221,55 @@ describe('the ends of the range', () => {
         const columns = sample(new Array(m * 16).fill(1), [16, m], dtype);
         check('every code', { m: weights.shape[0], n: m, k: 16 }, weights, rows, new Random(12), options);
         check('every code', { m, n: weights.shape[0], k: 16 }, columns, weights, new Random(13), turned);
+      }
+    }
+  });
+
+  it('infinity and NaN in any row of a panel, and in any of its columns', () => {
+    const [m, n, k] = [13, 17, 24];
+    const b = (dtype: DType) => sample(new Random(14).normals(n * k), [n, k], dtype);
+    for (const dtype of ['float8_e4m3fn', 'float8_e5m2', 'float8_e4m3'] as const) {
+      for (let row = 0; row < 12; row++) {
+        const values = new Random(15)
+          .normals(m * k)
+          .map((x, i) => (Math.floor(i / k) === row && i % k === row ? NaN : x));
+        const a = sample(values, [m, k], dtype);
+        const options = { ...plain('float32'), transposeB: true };
+        check('NaN', { m, n, k }, a, b(dtype), new Random(16), options);
+        check('NaN', { m: n, n: m, k }, b(dtype), a, new Random(16), options);
+      }
+    }
+  });
+
+  it('operands at the end of memory are read 64 bytes beyond at most', () => {
+    const layouts = [false, true].flatMap((transposeA) =>
+      [false, true].map((transposeB) => ({ transposeA, transposeB })),
+    );
+    for (const [aType, bType] of OPERANDS) {
+      for (const [m, n, k] of [
+        [7, 9, 11],
+        [1, 13, 21],
+        [23, 5, 40],
+      ]) {
+        for (const { transposeA, transposeB } of layouts) {
+          const random = new Random(17);
+          const [a, b] = [
+            operand(random, stored(m, k, transposeA), aType),
+            operand(random, stored(k, n, transposeB), bType),
+          ];
+          onEveryBuild((engine, name) => {
+            const [x, w] = [place(engine, a), place(engine, b)];
+            const product = (x: Tensor, w: Tensor, out: Tensor) => {
+              matmul(engine, x, w, { transposeA, transposeB, out });
+              return engine.codes(out);
+            };
+            const outs = [0, 1, 2].map(() => engine.empty([m, n], 'float32'));
+            const expected = product(x, w, outs[0]);
+            const where = `${name}, ${aType} x ${bType} [${m}, ${n}, ${k}] ${transposeA} ${transposeB}`;
+            expectSameBytes(product(atEnd(engine, x), w, outs[1]), expected, `${where}: A`);
+            expectSameBytes(product(x, atEnd(engine, w), outs[2]), expected, `${where}: B`);
+          });
+        }
       }
     }
   });

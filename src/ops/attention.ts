@@ -64,12 +64,20 @@ export function attentionForward(rt: Runtime, qkv: Tensor, shape: AttentionShape
 /**
  * `out` of attentionForward for the next tokens of one text (batch 1), given the keys and values of those before, to which theirs are added;
  * the length stays as it is.
+ *
+ * @throws RangeError beyond the cache's positions, or for another batch or format than the cache has.
  */
 export function attentionCached(rt: Runtime, qkv: Tensor, shape: AttentionShape, past: KeysAndValues): Tensor {
-  const { time, heads, kvHeads, headDim } = shape;
+  const { batch, time, heads, kvHeads, headDim } = shape;
   const { tensor, positions, lengthAt } = past;
+  const length = int32At(rt, lengthAt)[0];
+  if (batch !== 1) throw new RangeError(`cache: expected tokens of one text, got a batch of ${batch}`);
+  if (qkv.dtype !== tensor.dtype) throw new RangeError(`cache: expected tokens in ${tensor.dtype}, got ${qkv.dtype}`);
+  if (length + time > positions) {
+    throw new RangeError(`cache: expected at most ${positions} positions, got ${time} more than ${length}`);
+  }
   // A text of several tokens from its beginning, such as a prompt, needs no cached keys, and packed panels are faster.
-  const panels = time > 1 && int32At(rt, lengthAt)[0] === 0;
+  const panels = time > 1 && length === 0;
   const out = panels ? attentionForward(rt, qkv, shape).out : empty(rt, [time, heads * headDim], qkv.dtype);
   // biome-ignore format: one line per group of the kernel's signature
   rt.parallel(

@@ -1,11 +1,11 @@
 /**
- * Runs the operations of a training step on generated numbers, in shapes that exercise edges, and products and attention, which turbo has
- * kernels of its own for, with prepacked weights, with every kind of scale and with a past. Two engines agree if all resulting bytes do. A
- * turbo engine starts only if it agrees with the strict build.
+ * Runs the operations of a training step and of generation on generated numbers, in shapes that exercise edges; products, which turbo has
+ * kernels of its own for, also with prepacked weights and with every kind of scale. Two engines agree if all resulting bytes do. A turbo
+ * engine starts only if it agrees with the strict build.
  */
 import type { Runtime } from '../engine/runtime.js';
 import { sameBytes } from '../formats/check.js';
-import { type DType, philox4x32 } from '../formats/index.js';
+import { type DType, formatSpec, philox4x32 } from '../formats/index.js';
 import { adamw } from './adamw.js';
 import { attentionBackward, attentionCached, attentionForward, emptyCache } from './attention.js';
 import { crossEntropy } from './loss.js';
@@ -135,9 +135,18 @@ function block(rt: Runtime, dtype: 'bfloat16' | 'float32', see: See): void {
   const { out, lse } = attentionForward(rt, qkv, shape);
   see(`attention in ${dtype}`, qkv, out, lse, attentionBackward(rt, qkv, out, lse, stored(width, 9), shape));
   const cache = emptyCache(rt, shape.time, shape, dtype, upload(rt, Int32Array.of(0)));
-  attentionCached(rt, qkv, { ...shape, batch: 1 }, cache);
-  int32At(rt, cache.lengthAt)[0] = shape.time - 1;
-  see(`attention to the past in ${dtype}`, attentionCached(rt, qkv, { ...shape, batch: 1, time: 1 }, cache));
+  for (const [from, time] of [
+    [0, 50],
+    [50, 2],
+    [52, 1],
+  ] as const) {
+    const part = { ...qkv, shape: [time, 2 * width], ptr: qkv.ptr + from * 2 * width * formatSpec(dtype).bytes };
+    int32At(rt, cache.lengthAt)[0] = from;
+    see(
+      `attention over a cache in ${dtype}, from ${from} on`,
+      attentionCached(rt, part, { ...shape, batch: 1, time }, cache),
+    );
+  }
 
   const gateUp = stored(2 * width, 10);
   const first = { dtype: 'float8_e4m3fn', scale: 8 } as const;

@@ -36,6 +36,15 @@ export function place(engine: Engine, { dtype, shape, codes }: Sample, scaleInv:
   return t;
 }
 
+/** The same tensor at the end of memory: kernels may read 64 bytes beyond a tensor, and here no more. Good until the next allocation. */
+export function atEnd(engine: Engine, t: Tensor): Tensor {
+  const codes = bytes(engine, t).slice();
+  engine.arena.memory.grow(Math.ceil(codes.length / 65536) + 1);
+  const ptr = engine.arena.buffer.byteLength - 64 - codes.length;
+  new Uint8Array(engine.arena.buffer, ptr, codes.length).set(codes);
+  return { ...t, ptr };
+}
+
 /** Float32 numbers in the engine's memory: the address. */
 export function placeFloats(engine: Engine, values: Float32Array): number {
   const ptr = engine.arena.alloc(values.byteLength);
