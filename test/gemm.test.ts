@@ -143,11 +143,15 @@ describe.each(CASES)('$name', ({ name, aType, bType, random, cases }) => {
     }
   });
 
-  it('rows of A across the sum, a multiple of 4 KiB apart', () => {
+  it('rows of A and of B across the sum, a multiple of 4 KiB apart', () => {
     for (const k of [8, 21]) {
-      const shape = { m: 4096, n: 3, k };
-      const a = operand(random, [k, shape.m], aType);
-      check(name, shape, a, operand(random, [k, shape.n], bType), random, { ...plain('float32'), transposeA: true });
+      for (const [m, n] of [
+        [4096, 3],
+        [7, 4096],
+      ] as const) {
+        const a = operand(random, [k, m], aType);
+        check(name, { m, n, k }, a, operand(random, [k, n], bType), random, { ...plain('float32'), transposeA: true });
+      }
     }
   });
 });
