@@ -125,10 +125,10 @@ describe.each(STORAGE)('with a cache, %s: the rows of the whole sequence, in pie
 describe('the cache', () => {
   const shape = { batch: 1, time: 1, heads: 2, kvHeads: 1, headDim: 10 };
 
-  /** Attention of `time` tokens from position `from` on over a cache of nine. */
+  /** Attention of `time` tokens from position `from` on over a cache of eight, which is one block. */
   function attend(engine: Engine, from: number, time: number, other: { batch?: number; dtype?: DType } = {}) {
     const { batch = 1, dtype = 'bfloat16' } = other;
-    const cache = emptyCache(engine, 9, shape, 'bfloat16', upload(engine, Int32Array.of(from)));
+    const cache = emptyCache(engine, 8, shape, 'bfloat16', upload(engine, Int32Array.of(from)));
     bytes(engine, cache.tensor).fill(0);
     const rows = place(engine, normals(new Random(4), [batch * time, widthOf(shape)], dtype));
     return { cache, rows, run: (at = cache) => attentionCached(engine, rows, { ...shape, batch, time }, at) };
@@ -137,23 +137,23 @@ describe('the cache', () => {
   it('refuses tokens beyond its positions, of several texts, or in another format', () => {
     onEveryBuild((engine) => {
       for (const [from, time] of [
-        [9, 1],
-        [8, 2],
-        [0, 10],
+        [8, 1],
+        [7, 2],
+        [0, 9],
       ] as const) {
         expect(attend(engine, from, time).run).toThrow(
-          `cache: expected at most 9 positions, got ${time} more than ${from}`,
+          `cache: expected at most 8 positions, got ${time} more than ${from}`,
         );
       }
       expect(attend(engine, 0, 1, { batch: 2 }).run).toThrow('cache: expected tokens of one text, got a batch of 2');
       expect(attend(engine, 0, 1, { dtype: 'float32' }).run).toThrow('cache: expected tokens in bfloat16, got float32');
-      expect(attend(engine, 8, 1).run).not.toThrow();
+      expect(attend(engine, 7, 1).run).not.toThrow();
     });
   });
 
   it('may lie at the end of memory', () => {
     onEveryBuild((engine, name) => {
-      for (const from of [0, 5, 8]) {
+      for (const from of [0, 5, 7]) {
         const { cache, run } = attend(engine, from, 1);
         const expected = engine.codes(run());
         const out = run({ ...cache, tensor: atEnd(engine, cache.tensor) });
