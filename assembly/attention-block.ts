@@ -21,6 +21,7 @@ export const TOGETHER = 2 * PANEL;
 /** Queries whose contributions to dK and dV are summed in one product; a whole number of pairs of panels. */
 export const BLOCK = 6 * PANEL;
 
+/** log2 e. */
 export const LOG2E: f64 = 1.4426950408889634;
 
 /** As bits of float32: the largest magnitude that is zero as a BF16 operand, and the exponent of the next one. */

@@ -3,8 +3,8 @@
  *
  * Two parallel passes for each range of columns (src/ops/matmul.ts): `packB` decodes B into panels that all threads share; `gemm` cuts C
  * into blocks of at most rowBlock x columnBlock. A block packs its rows of A into the thread's scratch, one slice of K at a time, unless
- * they are there from the thread's block before, runs the tile, and writes its part of C. Each element is summed over k in ascending order in float32, whatever the ranges, blocks and threads;
- * scales enter after the sum.
+ * they are there from the thread's block before, runs the tile, and writes its part of C. Each element is summed over k in ascending order
+ * in float32, whatever the ranges, blocks and threads; scales enter after the sum.
  */
 
 import { TILE_COLUMNS, TILE_ROWS, WEIGHT_COLUMNS } from '../src/engine/units';
@@ -43,15 +43,6 @@ abstract class blocking {
   }
 }
 
-/**
- * Stored rows that are packed from panel to panel, of `depth`, where they run across the sum and have a few codes for each panel. Where they
- * lie a multiple of 4 KiB apart, their lines compete for one set of the L1 cache, and eight at a time are faster: 1024 x 2048 as A, in BF16
- * (Zen 4) 0.64 -> 0.29 ns a code, in float32 0.98 -> 0.48. Elsewhere pieces of eight cost up to twice the time.
- */
-function rowsTogether(across: bool, stride: usize, depth: i32): i32 {
-  return across && (stride & 4095) === 0 ? 8 : depth;
-}
-
 /** Number of k that are copied from a prepacked panel at a time, an even number. */
 const SLICE = 64;
 
@@ -63,7 +54,7 @@ export function packBScratch(): i32 {
 /**
  * Units: panels of 8 columns. Panel p goes to dst + p * K * 32. `across`: B is stored K x N, else N x K; `prepacked`: as `prepack` wrote
  * it. ld is in elements. src is column `from` of N, or the first of a prepacked B. `scales`, unless 0, holds a float32 power of two for each
- * block of blockRows x blockColumns of the stored matrix.
+ * block of blockRows x blockColumns of the stored matrix, which is then not prepacked.
  */
 export function packB(
   begin: i32, end: i32, scratch: usize,
@@ -71,33 +62,30 @@ export function packB(
 ): void {
   const bytes = format.bytes(dtype);
   const stride = <usize>ld * bytes;
-  const together = rowsTogether(across !== 0, stride, depth);
-  for (let k = 0; k < depth && !prepacked; k += together) {
+  if (prepacked) {
     for (let panel = begin; panel < end; panel++) {
-      const first = panel * TILE_COLUMNS;
-      const at = across ? k * ld + first : first * ld + k;
-      const to = dst + <usize>(panel * depth + k) * 32;
-      packPanel(dtype, to, src + <usize>at * bytes, stride, across !== 0, min(TILE_COLUMNS, columns - first), min(together, depth - k));
-    }
-  }
-  for (let panel = begin; panel < end; panel++) {
-    const first = panel * TILE_COLUMNS;
-    const valid = min(TILE_COLUMNS, columns - first);
-    const to = dst + <usize>panel * depth * 32;
-    if (prepacked) {
-      const column = from + first;
+      const column = from + panel * TILE_COLUMNS;
+      const to = dst + <usize>panel * depth * 32;
       let words = src + <usize>(column / WEIGHT_COLUMNS) * <usize>weightPanel.bytes(dtype, depth);
       for (let k = 0; k < depth; k += SLICE) {
         const kc = min(SLICE, depth - k);
         weightPanel.tile(bytes, scratch, words, (column % WEIGHT_COLUMNS) / TILE_COLUMNS, kc);
-        packPanel(dtype, to + <usize>(k << 5), scratch, TILE_COLUMNS * bytes, true, valid, kc);
+        packPanel(dtype, to + <usize>(k << 5), scratch, TILE_COLUMNS * bytes, true, TILE_COLUMNS, kc);
         words += SLICE * weightPanel.stride(dtype);
       }
     }
-    if (scales) {
-      const scaleColumns = (ld + blockColumns - 1) / blockColumns;
-      blocks.scale(to, TILE_COLUMNS, depth, 0, from + first, valid, across !== 0, scales, scaleColumns, blockRows, blockColumns);
-    }
+    return;
+  }
+  const first = begin * TILE_COLUMNS;
+  const at = src + <usize>(across ? first : first * ld) * bytes;
+  packPanels(dtype, dst + <usize>begin * depth * 32, at, stride, across !== 0, TILE_COLUMNS, TILE_COLUMNS, columns - first, end - begin, depth);
+  if (!scales) return;
+  const scaleColumns = (ld + blockColumns - 1) / blockColumns;
+  for (let panel = begin; panel < end; panel++) {
+    const column = panel * TILE_COLUMNS;
+    const to = dst + <usize>panel * depth * 32;
+    const valid = min(TILE_COLUMNS, columns - column);
+    blocks.scale(to, TILE_COLUMNS, depth, 0, from + column, valid, across !== 0, scales, scaleColumns, blockRows, blockColumns);
   }
 }
 
@@ -119,17 +107,24 @@ function packA(dtype: i32, dst: usize, src: usize, stride: usize, across: bool, 
   else if (dtype === facts.about<E4M3>().id) pack.a<E4M3>(dst, src, stride, across, valid, kc);
 }
 
-/** Packs `panels` A panels, `high` rows apart, of the `rows` left. */
-function packRows(
-  dtype: i32, dst: usize, src: usize, stride: usize, across: bool, high: i32, rows: i32, panels: i32, kc: i32,
+/**
+ * Packs panels of A (`width` TILE_ROWS) or B (TILE_COLUMNS), each `apart` rows or columns of the matrix after the one before, of the `left`
+ * ones. Across, a stored row has a few codes for each panel. Where stored rows lie a multiple of 4 KiB apart, their lines compete for one
+ * set of the L1 cache, and eight rows at a time are faster: 1024 x 2048 as A, in BF16 (Zen 4) 0.64 -> 0.29 ns a code, in float32 0.98 ->
+ * 0.48. Elsewhere pieces of eight cost up to twice the time.
+ */
+function packPanels(
+  dtype: i32, dst: usize, src: usize, stride: usize, across: bool, width: i32, apart: i32, left: i32, panels: i32, kc: i32,
 ): void {
-  const apart = <usize>high * (across ? <usize>format.bytes(dtype) : stride);
-  const together = rowsTogether(across, stride, kc);
+  const step = <usize>apart * (across ? <usize>format.bytes(dtype) : stride);
+  const together = across && (stride & 4095) === 0 ? 8 : kc;
   for (let k = 0; k < kc; k += together) {
     for (let i = 0; i < panels; i++) {
-      const to = dst + <usize>((i * kc + k) * TILE_ROWS) * 4;
-      const from = src + <usize>i * apart + <usize>k * stride;
-      packA(dtype, to, from, stride, across, min(TILE_ROWS, rows - i * high), min(together, kc - k));
+      const to = dst + <usize>((i * kc + k) * width) * 4;
+      const from = src + <usize>i * step + <usize>k * stride;
+      const valid = min(width, left - i * apart);
+      if (width === TILE_ROWS) packA(dtype, to, from, stride, across, valid, min(together, kc - k));
+      else packPanel(dtype, to, from, stride, across, valid, min(together, kc - k));
     }
   }
 }
@@ -202,7 +197,7 @@ export function gemm(
       const kc = min(slice, depth - k);
       if (firstRow !== held) {
         const from = a + <usize>(across ? k * lda + firstRow : firstRow * lda + k) * aBytes;
-        packRows(aDtype, aPanels, from, <usize>lda * aBytes, across !== 0, high, rows - firstRow, mPanels, kc);
+        packPanels(aDtype, aPanels, from, <usize>lda * aBytes, across !== 0, TILE_ROWS, high, rows - firstRow, mPanels, kc);
         if (scales) {
           const scaleColumns = (lda + blockColumns - 1) / blockColumns;
           for (let i = 0; i < mPanels; i++) {

@@ -7,8 +7,9 @@ import { storeRow } from './encode';
 import { format } from './formats';
 
 /**
- * Units: rows. x: rows of `stride` elements. Row r is at position r % time, plus the int32 at `offsetAt` unless that is 0. cosines, sines: (positions, D/2) float32. direction is
- * 1, or -1 to rotate back (the backward pass). Where D/2 is not a multiple of 4, the rest is done one channel at a time.
+ * Units: rows. x: rows of `stride` elements. Row r is at position r % time, plus the int32 at `offsetAt` unless that is 0. cosines, sines:
+ * (positions, D/2) float32. direction is 1, or -1 to rotate back (the backward pass). Where D/2 is not a multiple of 4, the rest is done one
+ * channel at a time.
  */
 export function rope(
   begin: i32, end: i32, scratch: usize,

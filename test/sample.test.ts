@@ -181,6 +181,37 @@ describe('the cache', () => {
     expect(engine().arena.bytesInUse).toBe(before);
   });
 
+  it('has the same text where memory is refused once, at any of its tokens', () => {
+    const { model, casts } = loaded();
+    const { arena } = engine();
+    // More than the positions, so that the cache is rebuilt.
+    const options = { maxNewTokens: POSITIONS, seed: 5 };
+    const expected = [...sample(model, casts, prompt, options)];
+    for (let refused = 1; refused < options.maxNewTokens; refused++) {
+      const text = sample(model, casts, prompt, options);
+      const drawn: number[] = [];
+      while (drawn.length < options.maxNewTokens) {
+        const alloc = vi.spyOn(arena, 'alloc');
+        if (drawn.length === refused) {
+          alloc.mockImplementationOnce(() => {
+            throw new RangeError('memory');
+          });
+        }
+        try {
+          drawn.push(text.next().value!);
+        } finally {
+          alloc.mockRestore();
+        }
+        // Fills the memory of what was freed.
+        engine().scope(() => {
+          engine().tensor(new Float32Array(50_000).fill(Number.NaN), [50_000], 'float32');
+        });
+      }
+      expect(drawn, `refused at token ${refused}`).toEqual(expected);
+      text.return();
+    }
+  });
+
   it('needs no more memory because weights are prepacked and steps recorded, and has the same text with any amount', () => {
     const expected = draw({ temperature: 0 });
     const { arena, kernels } = engine();

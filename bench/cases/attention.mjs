@@ -1,4 +1,7 @@
-/** Causal attention, forward, backward, and of one token over a cache, against the mirror. Operations counted: those of the products, without the masked halves. */
+/**
+ * Causal attention, forward, backward, and of one token over a cache, against the mirror. Operations counted: those of the products, without
+ * the masked halves.
+ */
 import { attentionBackward, attentionCached, attentionForward, emptyCache } from '../../dist/ops/attention.js';
 import { bytesOf, floats, int32At, upload } from '../../dist/ops/tensor.js';
 import * as mirror from '../mirror.mjs';

@@ -108,9 +108,10 @@ export function* draws(
       const { length } = cache;
       const logits = prepacked.use((packed) => {
         cache.length = length;
-        return pending.length === 1
-          ? steps.logits(packed, casts, pending[0], cache)
-          : lastLogits(packed, casts, pending, cache);
+        if (pending.length === 1) return steps.logits(packed, casts, pending[0], cache);
+        // What is recorded may use copies of weights that are freed where memory for this is refused.
+        steps.free();
+        return lastLogits(packed, casts, pending, cache);
       });
       const id = choose(logits, options, i);
       text.push(id);
